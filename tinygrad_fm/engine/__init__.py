@@ -1,0 +1,54 @@
+"""The engine: nodes, the registry of derivative rules, recording, and the backward pass.
+
+Nothing here knows of `Tensor`. A rule is a pure NumPy expression `(g, y, *args, **keywords)` that
+returns the gradient for one argument, given the gradient `g` of the result `y`. An argument that a
+rule spells with a leading underscore is not kept in memory: the rule receives the `Node` that stands
+for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no value.
+"""
+
+from tinygrad_fm.engine.node import (
+    Constant,
+    GraphError,
+    Node,
+    layout_of,
+    leaf,
+    mark_changed,
+    state,
+)
+from tinygrad_fm.engine.recorder import record, record_one, record_pick, record_two
+from tinygrad_fm.engine.registry import (
+    Primitive,
+    constant,
+    defvjp,
+    pick,
+    primitive,
+    registry,
+    rewrite,
+    rewrites,
+)
+from tinygrad_fm.engine.reverse import backward, sum_to, topological
+
+__all__ = [
+    "Constant",
+    "GraphError",
+    "Node",
+    "Primitive",
+    "backward",
+    "constant",
+    "defvjp",
+    "layout_of",
+    "leaf",
+    "mark_changed",
+    "pick",
+    "primitive",
+    "record",
+    "record_one",
+    "record_pick",
+    "record_two",
+    "registry",
+    "rewrite",
+    "rewrites",
+    "state",
+    "sum_to",
+    "topological",
+]

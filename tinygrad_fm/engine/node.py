@@ -1,0 +1,202 @@
+"""Nodes: what the graph remembers of each operation, and of each input."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tinygrad_fm.engine.registry import Primitive
+
+PACKAGE = str(Path(__file__).parents[1])
+
+Origin = tuple[CodeType, int]
+
+# Serial numbers order the nodes of all threads in time: a node is always younger than its parents,
+# so "youngest first" is a topological order, and a change that is younger than a node came after it.
+_clock = itertools.count(1)
+newest_change = [0]  # the serial of the latest change in place, for a quick "nothing changed since"
+_in_library: dict[str, bool] = {}
+
+
+class Mode:
+    """What a thread is doing: whether it records, in which module call, and who watches."""
+
+    __slots__ = ("observer", "recording", "scope", "transforms")
+
+    def __init__(self) -> None:
+        self.recording = True
+        self.scope: Any = None  # innermost module call
+        self.observer: Callable[[Primitive, Any, dict[str, Any], Any], None] | None = None
+        self.transforms = 0  # how many grad, vjp, ... calls are under way, one inside the other
+
+
+class State(threading.local):
+    """The mode of the running thread; one look-up of the thread instead of four."""
+
+    def __init__(self) -> None:
+        self.mode = Mode()
+
+
+state = State()
+
+
+class GraphError(RuntimeError):
+    """The graph cannot be used as asked: it was freed, or an array it needs has changed."""
+
+
+class Shaped:
+    """Something with a shape and a dtype."""
+
+    __slots__ = ("dtype", "shape")
+    shape: Any
+    dtype: Any
+
+    def __init__(self, shape: Any, dtype: Any):
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+class Constant(Shaped):
+    """Stands in the graph for an array that nothing traced leads to; keeps no value."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Constant(shape={self.shape}, dtype={self.dtype})"
+
+
+class Node(Shaped):
+    """One recorded operation, or a leaf (an input of the graph) where `primitive` is None.
+
+    `inputs` is the skeleton and stays: a Node for each recorded argument, a Constant for an array,
+    anything else as it is. `args` is what the rules receive and is dropped when the graph is freed.
+    A node never refers to the Tensor it belongs to, except weakly where that Tensor collects a
+    gradient (`owner`), so a graph has no reference cycles.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "args",
+        "changed",
+        "hooks",
+        "inputs",
+        "keywords",
+        "layout",
+        "origin",
+        "owner",
+        "primitive",
+        "requires_grad",
+        "scope",
+        "serial",
+        "y",
+    )
+
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        inputs: tuple[Any, ...],
+        args: tuple[Any, ...] | None,
+        keywords: dict[str, Any],
+        y: Any,
+        shape: Any,
+        dtype: Any,
+        requires_grad: bool,
+    ):
+        self.primitive = primitive
+        self.inputs = inputs
+        self.args = args
+        self.keywords = keywords
+        self.y = y
+        self.shape = shape
+        self.dtype = dtype
+        self.requires_grad = requires_grad
+        self.layout: tuple[int, ...] | None = None
+        self.changed = 0
+        self.hooks: list[Callable[[Any], Any]] | None = None
+        self.owner: Any = None
+        self.origin: Origin | None = None
+        self.scope: Any = None
+        self.serial = next(_clock)
+
+    @property
+    def name(self) -> str:
+        """The operation's name; "leaf" for an input of the graph."""
+        return "leaf" if self.primitive is None else self.primitive.name
+
+    @property
+    def parents(self) -> list[Node]:
+        """The nodes this one was computed from, one entry for each use."""
+        return [i for i in self.inputs if type(i) is Node]
+
+    @property
+    def line(self) -> str:
+        """`file:line` of the user's code that recorded this node, or an empty string."""
+        if self.origin is None:
+            return ""
+        code, offset = self.origin
+        position = next(itertools.islice(code.co_positions(), offset // 2, None), (None,))
+        return f"{code.co_filename}:{position[0] or code.co_firstlineno}"
+
+    def __repr__(self) -> str:
+        return f"Node({self.name}, shape={self.shape}, dtype={self.dtype})"
+
+
+def leaf(value: Any, requires_grad: bool) -> Node:
+    """A new input of the graph, shaped like `value` (which the node does not keep)."""
+    node = Node(None, (), (), {}, None, value.shape, value.dtype, requires_grad)
+    node.layout = layout_of(value)
+    return node
+
+
+def mark_changed(node: Node) -> None:
+    """Say that the array behind `node` was changed in place: graphs that kept it are now stale."""
+    node.changed = newest_change[0] = next(_clock)
+
+
+def layout_of(value: Any) -> tuple[int, ...] | None:
+    """The axes from slowest to fastest in memory; None for C order and for fewer than two axes."""
+    if value.ndim < 2 or not isinstance(value, np.ndarray) or value.flags.c_contiguous:
+        return None
+    strides, shape = value.strides, value.shape
+    axes = range(len(shape))
+    # an axis of one element, or broadcast with stride 0, has no place of its own
+    if all(
+        strides[i] == 0 or shape[i] == 1 or 0 < abs(strides[j]) <= abs(strides[i]) or shape[j] == 1
+        for i, j in itertools.pairwise(axes)
+    ):
+        return None
+    return tuple(sorted(axes, key=lambda i: -abs(strides[i])))
+
+
+def find_origin(depth: int) -> Origin | None:
+    """The code object and offset of the innermost frame outside this library."""
+    frame: Any = sys._getframe(depth)
+    while frame is not None:
+        code = frame.f_code
+        filename = code.co_filename
+        inside = _in_library.get(filename)
+        if inside is None:
+            inside = _in_library[filename] = filename.startswith(PACKAGE)
+        if not inside:
+            return code, frame.f_lasti
+        frame = frame.f_back
+    return None

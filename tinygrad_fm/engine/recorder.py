@@ -1,0 +1,137 @@
+"""Recording: the node of an operation that was just computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine.node import Constant, Node, find_origin, layout_of, state
+from tinygrad_fm.engine.registry import Primitive, pick
+
+
+def record(
+    primitive: Primitive,
+    nodes: Sequence[Node | None],
+    values: Sequence[Any],
+    keywords: dict[str, Any],
+    y: Any,
+) -> Node:
+    """The node of `y = primitive(*values, **keywords)`; `nodes` holds each argument's node."""
+    inputs = []
+    wanted, bit = 0, 1  # a bit for each argument that a gradient is to reach
+    for node, value in zip(nodes, values):  # noqa: B905  (strict costs on the hot path)
+        if node is None:
+            inputs.append(value if type(value) in _PLAIN else _skeleton(value))
+        else:
+            inputs.append(node)
+            if node.requires_grad:
+                wanted |= bit
+        bit <<= 1
+    wanted &= primitive.reaches
+    if primitive.multiple:
+        shape: Any = tuple([part.shape for part in y])
+        dtype: Any = tuple([part.dtype for part in y])
+    else:
+        shape, dtype = y.shape, y.dtype
+        if wanted and dtype.kind != "f":
+            _refuse_complex(primitive, dtype)
+            wanted = 0
+    skeleton = kept = tuple(inputs)
+    kept_y = None
+    if wanted:
+        keep_y, keep = primitive.plans.get(wanted) or primitive.plan(wanted, len(inputs))
+        if keep:
+            for i in keep:
+                inputs[i] = values[i]
+            kept = tuple(inputs)
+        if keep_y:
+            kept_y = y
+    made = Node(primitive, skeleton, kept, keywords, kept_y, shape, dtype, wanted != 0)
+    if not primitive.multiple and y.ndim > 1:
+        made.layout = layout_of(y)
+    made.scope = state.mode.scope
+    made.origin = find_origin(3)
+    return made
+
+
+def record_one(primitive: Primitive, n: Node, x: Any, y: Any, scope: Any) -> Node:
+    """`record` for a function of one argument and no keywords: the same without loops."""
+    inputs: tuple[Any, ...] = (n,)
+    dtype = y.dtype
+    if n.requires_grad and primitive.reaches and dtype.kind == "f":
+        keep_y, keep = primitive.plans.get(1) or primitive.plan(1, 1)
+        args = (x,) if keep else inputs
+        made = Node(primitive, inputs, args, _NOTHING, y if keep_y else None, y.shape, dtype, True)
+    else:
+        made = Node(primitive, inputs, inputs, _NOTHING, None, y.shape, dtype, False)
+    if y.ndim > 1:
+        made.layout = layout_of(y)
+    made.scope = scope
+    made.origin = find_origin(3)
+    return made
+
+
+def record_two(
+    primitive: Primitive, n: Node | None, m: Node | None, a: Any, b: Any, y: Any, scope: Any
+) -> Node:
+    """`record` for a function of two arguments and no keywords: the same without loops."""
+    wanted = 0
+    i: Any = n
+    j: Any = m
+    if n is None:
+        i = a if type(a) in _PLAIN else _skeleton(a)
+    elif n.requires_grad:
+        wanted = 1
+    if m is None:
+        j = b if type(b) in _PLAIN else _skeleton(b)
+    elif m.requires_grad:
+        wanted += 2
+    wanted &= primitive.reaches
+    inputs = args = (i, j)
+    dtype = y.dtype
+    if wanted and dtype.kind == "f":
+        keep_y, keep = primitive.plans.get(wanted) or primitive.plan(wanted, 2)
+        if keep:
+            args = (a if 0 in keep else i, b if 1 in keep else j)
+        made = Node(primitive, inputs, args, _NOTHING, y if keep_y else None, y.shape, dtype, True)
+    else:
+        made = Node(primitive, inputs, inputs, _NOTHING, None, y.shape, dtype, False)
+    if y.ndim > 1:
+        made.layout = layout_of(y)
+    made.scope = scope
+    made.origin = find_origin(3)
+    return made
+
+
+def _refuse_complex(primitive: Primitive, dtype: Any) -> None:
+    if dtype.kind == "c":
+        raise TypeError(
+            f"{primitive.name} gave a complex result ({dtype}); derivatives are defined for real "
+            "numbers only: differentiate the real and imaginary part on their own"
+        )
+
+
+_NOTHING: dict[str, Any] = {}
+_PLAIN = frozenset({int, float, bool, str, slice, type(None), type(Ellipsis)})
+
+
+def record_pick(whole: Node, i: int, part: Any) -> Node:
+    """The node of result `i` of an operation with several results."""
+    grad = whole.requires_grad and part.dtype.kind == "f"
+    node = Node(pick, (whole, i), (), {}, None, part.shape, part.dtype, grad)
+    node.layout = layout_of(part)
+    node.scope, node.origin = whole.scope, whole.origin
+    return node
+
+
+def _skeleton(value: Any) -> Any:
+    """What stays of an argument that is not recorded when the graph is freed."""
+    if isinstance(value, np.generic):
+        return value
+    if isinstance(value, (tuple, list)):
+        return tuple(v if type(v) in _PLAIN else _skeleton(v) for v in value)
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return Constant(value.shape, value.dtype)
+    return value

@@ -1,0 +1,195 @@
+"""The backward pass: gradients carried from the roots of a graph to its leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine.node import GraphError, Node, layout_of, newest_change
+from tinygrad_fm.engine.registry import Primitive, pick
+
+
+def topological(roots: Iterable[Node]) -> list[Node]:
+    """Every node that gradients of the roots pass through, youngest first, children before parents."""
+    stack = list(roots)
+    found = set(stack)
+    for node in stack:  # the list grows while it is walked
+        for parent in node.inputs:
+            if type(parent) is Node and parent.requires_grad and parent not in found:
+                found.add(parent)
+                stack.append(parent)
+    stack.sort(key=attrgetter("serial"), reverse=True)
+    return stack
+
+
+def backward(
+    seeds: Iterable[tuple[Node, Any]],
+    *,
+    targets: Iterable[Node] | None = None,
+    wrap: Callable[[Any, Node], Any] | None = None,
+    keep: bool = False,
+) -> dict[Node, Any]:
+    """Carry gradients from the roots to the leaves.
+
+    Args:
+        seeds: pairs (root, gradient of the root). A gradient has the root's shape.
+        targets: the nodes whose gradients are wanted, and nothing else is computed; by default all
+            leaves that require a gradient, and the nodes whose Tensor asked to retain theirs.
+        wrap: `(value, node) -> Tensor`. Given it, the rules are recorded, which makes the
+            gradients themselves differentiable.
+        keep: keep the graph for another pass; otherwise each node is freed as it is passed.
+
+    Returns:
+        the gradient of each target that was reached. Without `wrap` these may be read-only views
+        or arrays shared with others: copy what you keep.
+
+    Raises:
+        GraphError: a part of the graph was freed by an earlier pass, or changed in place since.
+    """
+    gradients: dict[Node, Any] = {}
+    for root, seed in seeds:
+        gradients[root] = gradients[root] + seed if root in gradients else seed
+    order = topological(gradients)
+    useful = None if targets is None else _leading_to(set(targets), order)
+    wanted = None if targets is None else set(targets)
+    ours: set[Node] = set()  # whose gradient is an array made here, safe to add to in place
+    results: dict[Node, Any] = {}
+
+    for node in order:
+        g = gradients.pop(node, None)
+        if g is None:
+            continue
+        primitive = node.primitive
+        if type(g) is dict:
+            g = _fill_missing(g, node)
+        if node.hooks is not None:
+            for hook in node.hooks:
+                replaced = hook(g)
+                g = g if replaced is None else replaced
+        if (primitive is None or node.owner is not None) if wanted is None else node in wanted:
+            results[node] = g
+        if primitive is None:
+            continue
+        if primitive is pick:
+            parent, i = node.inputs
+            if useful is None or parent in useful:
+                gradients.setdefault(parent, {})[i] = g
+            continue
+        args = node.args
+        if args is None:
+            raise GraphError(
+                f"the graph behind {node.name} {node.shape} was freed by an earlier backward pass; "
+                "write backward(retain_graph=True) in the earlier one, or compute the result again"
+            )
+        y = node.y
+        if newest_change[0] > node.serial:
+            _check_unchanged(node, args, y)
+        if wrap is not None:
+            args = tuple(
+                [
+                    wrap(a, n) if type(n) is Node and a is not n else a
+                    for a, n in zip(args, node.inputs, strict=True)
+                ]
+            )
+            y = None if y is None else wrap(y, node)
+        if y is None:
+            y = node
+        keywords = node.keywords
+        rules = primitive.rules
+        every = primitive.joint(g, y, *args, **keywords) if primitive.joint is not None else None
+        for i, parent in enumerate(node.inputs):
+            if type(parent) is not Node or not parent.requires_grad:
+                continue
+            if useful is not None and parent not in useful:
+                continue
+            if every is not None:
+                h = every[i]
+            elif primitive.variadic is not None:
+                h = primitive.variadic(i, g, y, *args, **keywords)
+            else:
+                rule = rules[i] if i < len(rules) else None
+                if rule is None:
+                    continue
+                h = rule(g, y, *args, **keywords)
+            if h.shape != parent.shape:
+                if not primitive.elementwise:
+                    raise ValueError(_wrong_shape(primitive, h.shape, parent.shape))
+                h = sum_to(h, parent.shape)
+            if h.dtype != parent.dtype:
+                h = h.astype(parent.dtype)
+            if len(parent.shape) > 1 and wrap is None and layout_of(h) != parent.layout:
+                h = _in_layout(h, parent.layout)
+            total = gradients.get(parent)
+            if total is None:
+                gradients[parent] = h
+            elif parent in ours:
+                np.add(total, h, out=total)
+            else:
+                gradients[parent] = total = total + h
+                if wrap is None and isinstance(total, np.ndarray):
+                    ours.add(parent)
+        if not keep:
+            node.args = node.y = None
+    return results
+
+
+def _leading_to(targets: set[Node], order: list[Node]) -> set[Node]:
+    """The nodes of `order` from which a target can be reached going towards the leaves."""
+    useful = set(targets)
+    for node in reversed(order):
+        if node not in useful and any(type(p) is Node and p in useful for p in node.inputs):
+            useful.add(node)
+    return useful
+
+
+def _fill_missing(found: dict[int, Any], node: Node) -> tuple[Any, ...]:
+    """The gradients of all results of a node with several, zeros where none arrived."""
+    like = next(iter(found.values()))
+    return tuple(
+        found[i] if i in found else np.zeros_like(like, shape=shape, dtype=dtype)
+        for i, (shape, dtype) in enumerate(zip(node.shape, node.dtype, strict=True))
+    )
+
+
+def sum_to(h: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting: sum `h` over the axes along which an array of `shape` was repeated."""
+    if h.shape == shape:
+        return h
+    extra = h.ndim - len(shape)
+    axes = tuple(i for i in range(h.ndim) if i < extra or shape[i - extra] != h.shape[i])
+    return np.reshape(np.sum(h, axis=axes, keepdims=True), shape)
+
+
+def _wrong_shape(primitive: Primitive, found: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    return (
+        f"the rule of {primitive.name} returned a gradient of shape {found} for an argument of "
+        f"shape {shape}; the rule of a function that is no ufunc returns the argument's shape"
+    )
+
+
+def _in_layout(h: Any, layout: tuple[int, ...] | None) -> Any:
+    """A copy of `h` whose axes lie in memory as `layout` says (None: C order)."""
+    if layout is None:
+        return np.copy(h, order="C")
+    back = tuple(sorted(range(len(layout)), key=layout.__getitem__))
+    return np.transpose(np.copy(np.transpose(h, layout), order="C"), back)
+
+
+def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any) -> None:
+    """Refuse to use a kept array that was changed in place after the node was recorded."""
+    for argument, parent in zip(args, node.inputs, strict=True):
+        if type(parent) is Node and argument is not parent and parent.changed > node.serial:
+            raise GraphError(
+                f"{node.name} needs an argument of shape {parent.shape} for its derivative, but the "
+                "array was changed in place after the forward pass (an optimizer step, load_state_dict "
+                "or an assignment to .data); compute the result again before backward()"
+                + (f"; recorded at {node.line}" if node.line else "")
+            )
+    if y is not None and node.changed > node.serial:
+        raise GraphError(
+            f"{node.name} needs its result of shape {node.shape} for its derivative, but that array "
+            "was changed in place after the forward pass; work on a copy"
+        )

@@ -1,0 +1,314 @@
+"""Applying operations to Tensors: compute, record, and answer NumPy's two protocols.
+
+This file knows of a Tensor only what every recorded value has: its array and its node.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinygrad_fm import engine
+from tinygrad_fm.engine import Node, Primitive, registry, rewrites, state
+
+
+class Recorded:
+    """An array and its place in the graph; `Tensor` adds all that a person calls."""
+
+    __slots__ = ("__weakref__", "_data", "_grad", "_memory", "_node", "name")
+
+    _data: Any
+    _grad: Any
+    _node: Node | None
+    _memory: object | None  # shared by the values that are views of one another
+    name: str | None
+
+    result_type: ClassVar[type[Any]]  # what operations return; tensor.py sets it to Tensor
+
+    def _describe(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        return f"the Tensor{name} of shape {self._data.shape}"
+
+
+def make(data: Any, node: Node | None) -> Any:
+    """A Tensor around an array and its node, without checks."""
+    made = _new(Recorded.result_type)
+    made._data = data
+    made._node = node
+    made._grad = made._memory = made.name = None
+    return made
+
+
+def apply(primitive: Primitive, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Compute `primitive(*args, **keywords)` and record it if an argument is recorded."""
+    values, nodes, recorded = [], [], False
+    for argument in args:
+        if isinstance(argument, Recorded):
+            node = argument._node
+            values.append(argument._data)
+            nodes.append(node)
+            if node is not None:
+                recorded = True
+        else:
+            values.append(argument)
+            nodes.append(None)
+    if keywords:
+        for name, value in keywords.items():
+            if isinstance(value, Recorded):
+                raise TypeError(
+                    f"{primitive.name} got a Tensor as {name}=..., where its gradient would be "
+                    f"lost; pass {name} as {value._describe()}.detach().data"
+                )
+    return _compute(primitive, args, values, nodes if recorded else None, keywords)
+
+
+def apply_one(primitive: Primitive, a: Any) -> Any:
+    """`apply` to one Tensor: the same without its loops, which cost more than small arithmetic."""
+    x, n = a._data, a._node
+    result = primitive.function(x)
+    if isinstance(result, np.generic):
+        result = np.asarray(result)
+    made = _new(Recorded.result_type)
+    made._data = result
+    made._grad = made._memory = made.name = None
+    made._node = None
+    mode = state.mode
+    if n is not None and mode.recording:
+        made._node = engine.record_one(primitive, n, x, result, mode.scope)
+    if mode.observer is not None:
+        mode.observer(primitive, (x,), _NOTHING, result)
+    return made
+
+
+def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
+    """`apply` to two arguments, of which at least one is a Tensor, likewise without loops."""
+    if isinstance(a, Recorded):
+        x, n = a._data, a._node
+    else:
+        x, n = a, None
+    if isinstance(b, Recorded):
+        y, m = b._data, b._node
+    elif getattr(b, "__array_ufunc__", b) is None:
+        return NotImplemented  # b opts out of NumPy's protocol and answers for itself
+    else:
+        y, m = b, None
+    try:
+        result = primitive.function(x, y)
+    except ValueError as error:
+        raise _explain(primitive, (x, y), error) from error
+    if isinstance(result, np.generic):
+        result = np.asarray(result)
+    made = _new(Recorded.result_type)
+    made._data = result
+    made._grad = made._memory = made.name = None
+    made._node = None
+    mode = state.mode
+    if (n is not None or m is not None) and mode.recording:
+        made._node = engine.record_two(primitive, n, m, x, y, result, mode.scope)
+    if mode.observer is not None:
+        mode.observer(primitive, (x, y), _NOTHING, result)
+    return made
+
+
+_new = object.__new__
+_NOTHING: dict[str, Any] = {}
+
+
+def _compute(
+    primitive: Primitive,
+    args: tuple[Any, ...],
+    values: Sequence[Any],
+    nodes: Sequence[Node | None] | None,
+    keywords: dict[str, Any],
+) -> Any:
+    """The result as a Tensor, recorded where some argument has a node (else `nodes` is None)."""
+    try:
+        result = primitive.function(*values, **keywords)
+    except (ValueError, IndexError) as error:
+        raise _explain(primitive, values, error) from error
+    if primitive.multiple:
+        return _several(primitive, args, values, nodes, keywords, tuple(result))
+    if isinstance(result, np.generic):
+        result = np.asarray(result)
+    node = None
+    mode = state.mode
+    if nodes is not None and mode.recording:
+        node = engine.record(primitive, nodes, values, keywords, result)
+    made = make(result, node)
+    if mode.observer is not None:
+        mode.observer(primitive, values, keywords, result)
+    if getattr(result, "base", None) is not None:
+        _mark_view(made, args[0])
+    return made
+
+
+def _mark_view(made: Any, source: Any) -> None:
+    """Let a view and its source know of each other, through one object that both refer to."""
+    if isinstance(source, Recorded):
+        base = made._data.base
+        if base is not None and (base is source._data or base is source._data.base):
+            if source._memory is None:
+                source._memory = object()
+            made._memory = source._memory
+
+
+def _several(
+    primitive: Primitive,
+    args: tuple[Any, ...],
+    values: Sequence[Any],
+    nodes: Sequence[Node | None] | None,
+    keywords: dict[str, Any],
+    results: tuple[Any, ...],
+) -> list[Any]:
+    """One node for the tuple of results, and a pick node for each of them."""
+    if nodes is None or not state.mode.recording:
+        made = [make(part, None) for part in results]
+    else:
+        whole = engine.record(primitive, nodes, values, keywords, results)
+        made = [make(part, engine.record_pick(whole, i, part)) for i, part in enumerate(results)]
+    for part in made:
+        _mark_view(part, args[0])
+    return made
+
+
+def _explain(primitive: Primitive, values: Sequence[Any], error: Exception) -> Exception:
+    """The same error, naming the operation, the shapes aligned on the right, and the module."""
+    shapes = [str(np.shape(v)) for v in values if hasattr(v, "shape")]
+    width = max((len(s) for s in shapes), default=0)
+    lines = [f"{primitive.name}: {error}"]
+    lines += [f"    argument {i}: {s:>{width}}" for i, s in enumerate(shapes)]
+    if state.mode.scope is not None:
+        lines.append(f"    in module {state.mode.scope.path()}")
+    return type(error)("\n".join(lines))
+
+
+def _recorded(values: Any) -> bool:
+    """Whether a recorded Tensor is among the values, in lists, tuples and dictionaries too."""
+    if isinstance(values, Recorded):
+        return values._node is not None
+    if isinstance(values, dict):
+        return any(_recorded(v) for v in values.values())
+    return isinstance(values, (list, tuple)) and any(_recorded(v) for v in values)
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, Recorded):
+        return values._data
+    if isinstance(values, (list, tuple)):
+        return type(values)(_plain(v) for v in values)
+    if isinstance(values, dict):
+        return {k: _plain(v) for k, v in values.items()}
+    return values
+
+
+def _wrapped(result: Any) -> Any:
+    """Arrays of numbers as Tensors; anything else as it is."""
+    if isinstance(result, (np.ndarray, np.generic)) and result.dtype.kind in "fiubc":
+        return make(np.asarray(result), None)
+    if type(result) in (list, tuple):
+        return type(result)(_wrapped(r) for r in result)
+    return result
+
+
+# Questions about arrays, answered in plain Python values whether or not a graph is recorded.
+_QUESTIONS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type}
+_QUESTIONS |= {np.may_share_memory, np.shares_memory, np.array_equal, np.array_equiv, np.allclose}
+_QUESTIONS |= {np.array2string, np.array_repr, np.array_str, np.nonzero, np.iscomplexobj}
+_QUESTIONS |= {np.isrealobj, np.argwhere, np.flatnonzero, np.save, np.savetxt, np.savez}
+
+
+def without_rule(
+    function: Any, args: tuple[Any, ...], keywords: dict[str, Any], found: Primitive | None
+) -> Any:
+    """Compute a function that has no rule: plainly where nothing is recorded, else an error."""
+    if function in _QUESTIONS:
+        return function(*_plain(args), **_plain(keywords))
+    constant = found is not None and not found.differentiable
+    if not constant and state.mode.recording and (_recorded(args) or _recorded(keywords)):
+        name = getattr(function, "__name__", str(function))
+        if found is not None:
+            raise TypeError(
+                f"the derivative of np.{name} does not know {', '.join(keywords)}=...; leave it "
+                "out, or write x.detach() where no gradient is needed"
+            )
+        known = {p.name for p in registry.values()} | {f.__name__ for f in rewrites}
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        raise TypeError(
+            f"{name} has no derivative rule"
+            + (f" (near it: {', '.join(near)})" if near else "")
+            + f"; give it one with tg.defvjp({name}, ...), or write x.detach() where no gradient "
+            "is needed"
+        )
+    return _wrapped(function(*_plain(args), **_plain(keywords)))
+
+
+_METHOD_ADVICE = {
+    "reduce": "np.sum, np.prod, np.max or np.min",
+    "accumulate": "np.cumsum",
+    "outer": "np.outer",
+    "at": "an assignment x[i] = v",
+    "reduceat": "slices and np.sum",
+}
+
+
+def ufunc_method(
+    ufunc: Any, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any], out: Any
+) -> Any:
+    if state.mode.recording and (_recorded(inputs) or _recorded(out)):
+        raise TypeError(
+            f"np.{ufunc.__name__}.{method} of a Tensor has no derivative rule; write "
+            f"{_METHOD_ADVICE.get(method, 'another NumPy function')} instead"
+        )
+    if out is not None:
+        keywords = {**keywords, "out": _plain(out)}
+    result = getattr(ufunc, method)(*_plain(inputs), **_plain(keywords))
+    return out if out is not None else _wrapped(result)
+
+
+def into(out: Any, result: Any) -> Any:
+    """`out=`: a Tensor is bound to the result; an ndarray takes plain values only."""
+    if isinstance(out, tuple):
+        out = out[0]
+    if isinstance(out, Recorded):
+        return out._assign(result)
+    if result._node is not None:
+        raise TypeError(
+            "out= is a plain array and would lose the graph of the result; pass a Tensor as out=, or "
+            "leave it out"
+        )
+    np.copyto(out, result._data, casting="same_kind")
+    return out
+
+
+# --------------------------------------------------------------------------------------------------
+# Whether to record
+# --------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _recording(on: bool) -> Iterator[None]:
+    before = state.mode.recording
+    state.mode.recording = on
+    try:
+        yield
+    finally:
+        state.mode.recording = before
+
+
+def no_grad() -> contextlib.AbstractContextManager[None]:
+    """`with no_grad():` computes without recording, in this thread. Also a decorator: `@no_grad()`."""
+    return _recording(False)
+
+
+def enable_grad() -> contextlib.AbstractContextManager[None]:
+    """`with enable_grad():` records again inside `no_grad()`."""
+    return _recording(True)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread."""
+    return state.mode.recording

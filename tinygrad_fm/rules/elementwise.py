@@ -1,0 +1,154 @@
+"""The calculus of element-wise functions: one line per function, one expression per argument.
+
+At kinks: abs 0 at 0; maximum and minimum split ties evenly; clip passes the gradient at its edges;
+sqrt is infinite at 0. These are PyTorch's conventions, and nothing else in the library departs
+from them.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import constant, defvjp, primitive, rewrite, sum_to
+
+LN2, LN10 = math.log(2.0), math.log(10.0)
+
+# arithmetic
+defvjp(np.add, lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g)
+defvjp(np.subtract, lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g)
+defvjp(np.multiply, lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a)
+defvjp(np.divide, lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b)
+defvjp(np.negative, lambda g, _y, _x: -g)
+defvjp(np.positive, lambda g, _y, _x: g)
+defvjp(np.reciprocal, lambda g, y, _x: -g * y * y)
+defvjp(np.remainder, lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * np.floor_divide(a, b))
+defvjp(np.fmod, lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * np.trunc(a / b))
+
+# powers and roots
+defvjp(np.square, lambda g, _y, x: g * (2 * x))
+defvjp(np.sqrt, lambda g, y, _x: g / (2 * y))
+defvjp(np.cbrt, lambda g, y, _x: g / (3 * y * y))
+
+
+def _one_less(b: Any) -> Any:
+    """The exponent b - 1, where b = 0 gives 1: then b * a**(b - 1) is 0 at a = 0 too, not NaN."""
+    if isinstance(b, (int, float)):
+        return b - 1 if b else 1
+    return np.where(b == 0, 1, b - 1)
+
+
+_power_base = lambda g, _y, a, b: g * b * a ** _one_less(b)
+_power_exponent = lambda g, y, a, _b: g * y * np.log(np.where(a == 0, 1, a))
+defvjp(np.power, _power_base, _power_exponent)
+defvjp(np.float_power, _power_base, _power_exponent)
+
+# exponentials and logarithms
+defvjp(np.exp, lambda g, y, _x: g * y)
+defvjp(np.exp2, lambda g, y, _x: g * y * LN2)
+defvjp(np.expm1, lambda g, y, _x: g * (y + 1))
+defvjp(np.log, lambda g, _y, x: g / x)
+defvjp(np.log2, lambda g, _y, x: g / (x * LN2))
+defvjp(np.log10, lambda g, _y, x: g / (x * LN10))
+defvjp(np.log1p, lambda g, _y, x: g / (1 + x))
+
+
+# at a = y the difference is 0 even where both are infinite: logaddexp(inf, b) has slope 1 in a
+_below = lambda a, y: np.where(a == y, 0, a - y)
+defvjp(
+    np.logaddexp,
+    lambda g, y, a, _b: g * np.exp(_below(a, y)),
+    lambda g, y, _a, b: g * np.exp(_below(b, y)),
+)
+defvjp(
+    np.logaddexp2,
+    lambda g, y, a, _b: g * np.exp2(_below(a, y)),
+    lambda g, y, _a, b: g * np.exp2(_below(b, y)),
+)
+
+# trigonometric functions and their inverses
+defvjp(np.sin, lambda g, _y, x: g * np.cos(x))
+defvjp(np.cos, lambda g, _y, x: -g * np.sin(x))
+defvjp(np.tan, lambda g, y, _x: g * (1 + y * y))
+defvjp(np.arcsin, lambda g, _y, x: g / np.sqrt((1 - x) * (1 + x)))
+defvjp(np.arccos, lambda g, _y, x: -g / np.sqrt((1 - x) * (1 + x)))
+defvjp(np.arctan, lambda g, _y, x: g / (1 + x * x))
+# a / y, and 0 at y = 0: the length of a vector has gradient 0 at the zero vector
+_over = lambda a, y: a / np.where(y == 0, 1, y)
+defvjp(np.hypot, lambda g, y, a, _b: g * _over(a, y), lambda g, y, _a, b: g * _over(b, y))
+defvjp(
+    np.arctan2,
+    lambda g, _y, a, b: g * (b / np.hypot(a, b)) / np.hypot(a, b),
+    lambda g, _y, a, b: -g * (a / np.hypot(a, b)) / np.hypot(a, b),
+)
+defvjp(np.deg2rad, lambda g, _y, _x: g * (math.pi / 180))
+defvjp(np.radians, lambda g, _y, _x: g * (math.pi / 180))
+defvjp(np.rad2deg, lambda g, _y, _x: g * (180 / math.pi))
+defvjp(np.degrees, lambda g, _y, _x: g * (180 / math.pi))
+
+
+# hyperbolic functions and their inverses
+defvjp(np.sinh, lambda g, _y, x: g * np.cosh(x))
+defvjp(np.cosh, lambda g, _y, x: g * np.sinh(x))
+defvjp(np.tanh, lambda g, y, _x: g * (1 - y * y))
+defvjp(np.arcsinh, lambda g, _y, x: g / np.hypot(x, 1))
+defvjp(np.arccosh, lambda g, _y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
+defvjp(np.arctanh, lambda g, _y, x: g / ((1 - x) * (1 + x)))
+
+# kinks
+defvjp(np.absolute, lambda g, _y, x: g * np.sign(x))
+defvjp(np.fabs, lambda g, _y, x: g * np.sign(x))
+defvjp(
+    np.maximum,
+    lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a < b, 0, g)),
+    lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a > b, 0, g)),
+)
+defvjp(
+    np.minimum,
+    lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a > b, 0, g)),
+    lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a < b, 0, g)),
+)
+where = primitive(
+    np.where,
+    None,
+    lambda g, _y, c, _a, _b: sum_to(np.where(c, g, 0), _a.shape),
+    lambda g, _y, c, _a, _b: sum_to(np.where(c, 0, g), _b.shape),
+    name="where",
+)
+rewrite(np.where, lambda c, *xy: where(c, *xy) if xy else np.nonzero(c))
+
+
+def _inside(a: Any, low: Any, high: Any) -> Any:
+    """Where `a` lies within its bounds, edges included; None is no bound."""
+    above = (a == a) if low is None else a >= low
+    return above if high is None else above & (a <= high)
+
+
+clip = primitive(
+    np.clip,
+    lambda g, _y, a, low, high: sum_to(np.where(_inside(a, low, high), g, 0), a.shape),
+    lambda g, _y, a, low, _high: sum_to(np.where(a < low, g, 0), low.shape),
+    lambda g, _y, a, _low, high: sum_to(np.where(a > high, g, 0), high.shape),
+    name="clip",
+)
+rewrite(
+    np.clip,
+    lambda a, a_min=None, a_max=None, *, min=None, max=None: clip(
+        a, min if a_min is None else a_min, max if a_max is None else a_max
+    ),
+)
+
+# conversions
+defvjp(np.copy, lambda g, _y, _x, order="K": g)
+astype = primitive(
+    lambda x, dtype: x.astype(dtype), lambda g, _y, _x, _dtype: g, name="astype"
+)  # the engine casts the gradient back
+defvjp(np.full_like, None, lambda g, _y, _x, _v, dtype=None, shape=None: sum_to(g, _v.shape))
+
+# recorded, but constant: comparisons, rounding, tests, and arrays shaped like another
+constant(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal)
+constant(np.logical_and, np.logical_or, np.logical_xor, np.logical_not)
+constant(np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift)
+constant(np.isnan, np.isinf, np.isfinite, np.signbit, np.isneginf, np.isposinf, np.isclose)
+constant(np.floor, np.ceil, np.trunc, np.rint, np.round, np.fix, np.sign, np.floor_divide)
+constant(np.zeros_like, np.ones_like, np.empty_like)

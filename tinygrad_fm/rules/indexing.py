@@ -1,0 +1,71 @@
+"""The calculus of indexing: reading and adding at an index are each other's transposes.
+
+An index is passed as separate arguments, one for each part, so that an array among them is an
+argument of the graph like any other.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import primitive, rewrite, sum_to
+
+
+def _is_array(part: Any) -> bool:
+    return not (part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer)))
+
+
+def _scatter_add(g: Any, *index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape`, with `g` added at the index; an element named twice receives both."""
+    total = np.zeros_like(g, shape=shape)
+    if any(_is_array(part) and np.asarray(part).dtype != np.bool_ for part in index):
+        np.add.at(total, index, g)
+    else:
+        total[index] = g  # slices, integers and masks name each element once: far faster
+    return total
+
+
+getitem = primitive(
+    lambda x, *index: x[index],
+    lambda g, _y, _x, *index: scatter_add(g, *index, shape=_x.shape),
+    name="getitem",
+)
+scatter_add = primitive(
+    _scatter_add,
+    lambda g, _y, _x, *index, shape=(): getitem(g, *index),
+    name="scatter_add",
+)
+
+
+def _set_at(x: Any, value: Any, *index: Any) -> Any:
+    """A copy of `x` in which the index holds `value`."""
+    changed = np.copy(x, order="K")
+    changed[index] = value
+    return changed
+
+
+def _last_writes(g: Any, index: tuple[Any, ...]) -> Any:
+    """`g` at the index, but zero where a later element of the same assignment wrote over it."""
+    read = getitem(g, *index)
+    if not any(_is_array(part) and np.asarray(part).dtype != np.bool_ for part in index):
+        return read
+    number = np.cumsum(np.ones_like(read, dtype=np.int64)).reshape(read.shape)
+    written = set_at(np.zeros_like(g, dtype=np.int64), number, *index)
+    return np.where(getitem(written, *index) == number, read, 0)
+
+
+set_at = primitive(
+    _set_at,
+    lambda g, _y, _x, _value, *index: set_at(g, 0, *index),
+    lambda g, _y, _x, _value, *index: sum_to(_last_writes(g, index), _value.shape),
+    name="setitem",
+)
+
+
+def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        return getitem(np.reshape(a, (-1,)), np.asarray(indices))
+    return getitem(a, *(slice(None),) * (axis % a.ndim), np.asarray(indices))
+
+
+rewrite(np.take, _take)

@@ -1,0 +1,161 @@
+"""The calculus of products of matrices: matmul in every NumPy form, dot, tensordot, outer, einsum."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import defvjp, primitive, rewrite, sum_to
+from tinygrad_fm.rules.reductions import _identity, normalize
+
+
+def _matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
+    """dA = dY B^T (report 000, 3.1.2); a vector is a matrix of one row or one column."""
+    if b.ndim == 1:
+        return g[..., None] * b  # the engine sums the batch axes, here and below
+    rows = g[..., None, :] if _a.ndim == 1 else g
+    return np.matmul(rows, np.swapaxes(b, -1, -2))
+
+
+def _matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
+    """dB = A^T dY (report 000, 3.1.2)."""
+    if _b.ndim == 1:
+        return a * g[..., None]
+    if a.ndim == 1:
+        return a[:, None] * g[..., None, :]
+    return np.matmul(np.swapaxes(a, -1, -2), g)
+
+
+defvjp(np.matmul, _matmul_left, _matmul_right)
+
+
+def _dot(a: Any, b: Any) -> Any:
+    """np.dot: a product of scalars, else a sum over the last axis of a and the last but one of b."""
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return np.multiply(a, b)
+    if np.ndim(b) <= 2:
+        return np.matmul(a, b)
+    return np.tensordot(a, b, axes=(-1, -2))
+
+
+def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """One matrix product: a's summed axes moved to the end, b's to the front."""
+    if isinstance(axes, int):
+        axes_a, axes_b = tuple(range(-axes, 0)), tuple(range(axes))
+    else:
+        axes_a, axes_b = ((i,) if isinstance(i, int) else tuple(i) for i in axes)
+    shape_a, shape_b = np.shape(a), np.shape(b)
+    ndim_a, ndim_b = len(shape_a), len(shape_b)
+    sum_a, sum_b = [i % ndim_a for i in axes_a], [i % ndim_b for i in axes_b]
+    if [shape_a[i] for i in sum_a] != [shape_b[i] for i in sum_b]:
+        raise ValueError(
+            f"tensordot sums axes of equal length, not axes {tuple(axes_a)} of {shape_a} against "
+            f"axes {tuple(axes_b)} of {shape_b}"
+        )
+    free_a = [i for i in range(ndim_a) if i not in sum_a]
+    free_b = [i for i in range(ndim_b) if i not in sum_b]
+    inner = math.prod(shape_a[i] for i in sum_a)
+    left = np.reshape(
+        np.transpose(a, free_a + sum_a), (math.prod(shape_a[i] for i in free_a), inner)
+    )
+    right = np.reshape(
+        np.transpose(b, sum_b + free_b), (inner, math.prod(shape_b[i] for i in free_b))
+    )
+    return np.reshape(
+        np.matmul(left, right), [shape_a[i] for i in free_a] + [shape_b[i] for i in free_b]
+    )
+
+
+rewrite(np.dot, _dot)
+rewrite(np.tensordot, _tensordot)
+rewrite(np.outer, lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1)))
+
+
+# einsum: operands first, the subscripts as an explicit string without ellipsis as a keyword
+
+
+def _einsum_rule(i: int, g: Any, _y: Any, *operands: Any, subscripts: str = "") -> Any:
+    """Put the result in operand i's place and sum again; what i alone has, is spread or diagonal."""
+    inputs, output = subscripts.split("->")
+    terms = inputs.split(",")
+    mine = terms[i]
+    shape = operands[i].shape
+    factors: list[Any] = [g]
+    names = [output]
+    for j, (term, operand) in enumerate(zip(terms, operands, strict=True)):
+        if j != i:
+            factors.append(operand)
+            names.append(term)
+    wanted = ""
+    unused = iter(sorted(set(_LETTERS) - set(subscripts)))
+    for letter, length in zip(mine, shape, strict=True):
+        if letter in wanted:  # a repeated letter took the diagonal
+            twin = next(unused)
+            factors.append(_identity(g, length))
+            names.append(letter + twin)
+            wanted += twin
+        else:
+            if not any(letter in name for name in names):  # summed within operand i alone
+                factors.append(np.ones_like(g, shape=(length,)))
+                names.append(letter)
+            wanted += letter
+    return sum_to(einsum(*factors, subscripts=",".join(names) + "->" + wanted), shape)
+
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def _einsum_forward(*operands: Any, subscripts: str) -> Any:
+    # three factors and more: pairwise products are far cheaper than one loop over all letters
+    return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
+
+
+einsum = primitive(_einsum_forward, variadic=_einsum_rule, name="einsum")
+
+
+def explicit_subscripts(subscripts: str, ndims: list[int]) -> str:
+    """Write an einsum's subscripts with a letter for each axis, and with its output.
+
+    Raises:
+        ValueError: the number of terms or of letters does not fit the operands.
+    """
+    subscripts = subscripts.replace(" ", "")
+    inputs, arrow, output = subscripts.partition("->")
+    terms = inputs.split(",")
+    if len(terms) != len(ndims):
+        raise ValueError(f"einsum {subscripts!r} names {len(terms)} operands, not {len(ndims)}")
+    spare = [c for c in reversed(_LETTERS) if c not in subscripts]
+    longest = max(n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True))
+    dots = "".join(spare[: max(longest, 0)])
+    for i, (term, ndim) in enumerate(zip(terms, ndims, strict=True)):
+        missing = ndim - len(term.replace("...", ""))
+        if missing < 0 or (missing and "..." not in term):
+            raise ValueError(f"einsum {subscripts!r}: {term!r} does not fit {ndim} dimensions")
+        terms[i] = term.replace("...", dots[len(dots) - missing :])
+    if arrow:
+        output = output.replace("...", dots)
+    else:
+        letters = "".join(terms)
+        output = (dots if "..." in inputs else "") + "".join(
+            sorted(c for c in set(letters) if letters.count(c) == 1 and c not in dots)
+        )
+    return ",".join(terms) + "->" + output
+
+
+def _einsum(*args: Any, optimize: Any = False) -> Any:
+    if not isinstance(args[0], str):  # einsum(a, [0, 1], b, [1, 2], [0, 2])
+        operands = args[0 : 2 * (len(args) // 2) : 2]
+        lists = args[1 : 2 * (len(args) // 2) : 2]
+        spell = lambda axes: "".join("..." if i is Ellipsis else _LETTERS[i] for i in axes)
+        subscripts = ",".join(spell(axes) for axes in lists)
+        if len(args) % 2:
+            subscripts += "->" + spell(args[-1])
+    else:
+        subscripts, *operands = args
+    ndims = [np.ndim(operand) for operand in operands]
+    return einsum(*operands, subscripts=explicit_subscripts(subscripts, ndims))
+
+
+rewrite(np.einsum, _einsum)
+
+__all__ = ["einsum", "explicit_subscripts", "normalize"]

@@ -1,0 +1,143 @@
+"""The calculus of moving elements around: each function's gradient moves them back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import defvjp, primitive, rewrite, sum_to
+from tinygrad_fm.rules.indexing import getitem
+from tinygrad_fm.rules.reductions import normalize
+
+defvjp(
+    np.reshape,
+    lambda g, _y, _x, _shape, order="C": np.reshape(g, _x.shape, order=order),
+)
+defvjp(
+    np.transpose,
+    lambda g, _y, _x, axes=None: np.transpose(
+        g, None if axes is None else sorted(range(_x.ndim), key=lambda i: axes[i] % _x.ndim)
+    ),
+)
+defvjp(np.swapaxes, lambda g, _y, _x, _a, _b: np.swapaxes(g, _a, _b))
+defvjp(
+    np.moveaxis,
+    lambda g, _y, _x, _source, _destination: np.moveaxis(g, _destination, _source),
+)
+defvjp(np.squeeze, lambda g, _y, _x, axis=None: np.reshape(g, _x.shape))
+defvjp(np.expand_dims, lambda g, _y, _x, _axis: np.reshape(g, _x.shape))
+defvjp(np.broadcast_to, lambda g, _y, _x, _shape: sum_to(g, _x.shape))
+defvjp(np.flip, lambda g, _y, _x, axis=None: np.flip(g, axis=axis))
+defvjp(
+    np.roll,
+    lambda g, _y, _x, _shift, axis=None: np.roll(g, _negated(_shift), axis=axis),
+)
+rewrite(np.ravel, lambda a, order="C": np.reshape(a, (-1,), order=order))
+
+
+def _negated(shift: Any) -> Any:
+    return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
+
+
+# joining and cutting
+
+
+def _part(i: int, g: Any, arrays: Sequence[Any], axis: int) -> Any:
+    """The piece of `g` that came from array i."""
+    start = sum(a.shape[axis] for a in arrays[:i])
+    along = axis % g.ndim
+    return g[(*(slice(None),) * along, slice(start, start + arrays[i].shape[along]))]
+
+
+concatenate = primitive(
+    lambda *arrays, axis=0: np.concatenate(arrays, axis=axis),
+    variadic=lambda i, g, _y, *_arrays, axis=0: _part(i, g, _arrays, axis),
+    name="concatenate",
+)
+
+
+def _concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    if axis is None:
+        return concatenate(*(np.reshape(a, (-1,)) for a in arrays), axis=0)
+    return concatenate(*arrays, axis=axis)
+
+
+def _stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+    shapes = {np.shape(a) for a in arrays}
+    if len(shapes) > 1:
+        raise ValueError(f"stack joins arrays of one shape, not of {sorted(shapes)}")
+    return concatenate(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
+
+
+rewrite(np.concatenate, _concatenate)
+rewrite(np.stack, _stack)
+
+split = defvjp(
+    np.split,
+    lambda g, _y, _x, _sections, axis=0: np.concatenate(g, axis=axis),
+    multiple=True,
+)
+
+# repeating
+
+
+def _repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        a, axis = np.reshape(a, (-1,)), 0
+    source = np.repeat(np.arange(a.shape[axis]), repeats)
+    return getitem(a, *(slice(None),) * (axis % a.ndim), source)
+
+
+def _tile(A: Any, reps: Any) -> Any:
+    reps = (reps,) if isinstance(reps, int) else tuple(reps)
+    shape = (1,) * (len(reps) - A.ndim) + A.shape
+    reps = (1,) * (len(shape) - len(reps)) + reps
+    apart = np.reshape(A, [n for size in shape for n in (1, size)])
+    repeated = np.broadcast_to(
+        apart, [n for rep, size in zip(reps, shape, strict=True) for n in (rep, size)]
+    )
+    return np.reshape(repeated, [rep * size for rep, size in zip(reps, shape, strict=True)])
+
+
+rewrite(np.repeat, _repeat)
+rewrite(np.tile, _tile)
+
+# padding
+
+pad_constant = primitive(
+    lambda x, width, value: np.pad(x, width, constant_values=value),
+    lambda g, _y, _x, _width, _value: g[
+        tuple(slice(before, before + n) for (before, _), n in zip(_width, _x.shape, strict=True))
+    ],
+    name="pad",
+)
+_PAD_BY_INDEX = ("edge", "reflect", "symmetric", "wrap")
+
+
+def _pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Any:
+    """Constants are put around; the other modes repeat elements, so they are an indexing."""
+    if isinstance(pad_width, dict):
+        pairs = [(0, 0)] * array.ndim
+        for axis, width in pad_width.items():
+            pairs[axis] = (width, width) if isinstance(width, int) else tuple(width)
+    else:
+        pairs = [tuple(p) for p in np.broadcast_to(pad_width, (array.ndim, 2)).tolist()]
+    if mode == "constant":
+        value = options.pop("constant_values", 0)
+        if not options and np.ndim(value) == 0:
+            return pad_constant(array, tuple(pairs), value)
+    elif mode in _PAD_BY_INDEX and not options:
+        for axis, pair in enumerate(pairs):
+            if pair != (0, 0):
+                source = np.pad(np.arange(array.shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
+                array = getitem(array, *(slice(None),) * axis, source)
+        return array
+    raise TypeError(
+        f"np.pad of a Tensor knows mode='constant' with one value and {_PAD_BY_INDEX}, "
+        f"not mode={mode!r} with {options}"
+    )
+
+
+rewrite(np.pad, _pad)
+
+__all__ = ["concatenate", "normalize", "pad_constant", "split"]

@@ -1,0 +1,490 @@
+"""Tensor: an array that remembers how it was made, and so can be differentiated."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm import engine
+from tinygrad_fm.array_methods import ArrayMethods
+from tinygrad_fm.engine import GraphError, Node, Primitive, registry, rewrites, state
+from tinygrad_fm.operators import Operators
+from tinygrad_fm.recording import (
+    Recorded,
+    apply,
+    apply_one,
+    apply_two,
+    enable_grad,
+    into,
+    make,
+    ufunc_method,
+    without_rule,
+)
+from tinygrad_fm.rules.indexing import getitem, set_at
+
+Hook = Callable[["Tensor"], "Tensor | None"]
+
+
+class Tensor(Recorded, Operators, ArrayMethods):
+    """An array together with its place in the graph of operations.
+
+    NumPy's functions, operators, methods and indexing work on it as on an ndarray and are recorded
+    where something leads to a Tensor that requires a gradient.
+
+    Args:
+        data: an array, a number, or nested lists of numbers. The dtype is kept (lists of floats
+            give float64, as in NumPy).
+        requires_grad: collect a gradient in `.grad` when `backward()` is called on a result.
+        dtype: convert to this dtype.
+        copy: whether to copy an ndarray. By default a Tensor that requires a gradient owns its
+            array, so that updating it never changes yours, and any other shares your memory.
+        name: how the Tensor is called in drawings and error messages.
+
+    Raises:
+        TypeError: requires_grad with a dtype that is no float, or data that is no array of numbers.
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000.0
+
+    def __init__(
+        self,
+        data: Any,
+        requires_grad: bool = False,
+        *,
+        dtype: Any = None,
+        copy: bool | None = None,
+        name: str | None = None,
+    ):
+        if isinstance(data, Tensor):
+            if data._node is not None:
+                raise TypeError(
+                    "Tensor(t) would lose the graph of t; write t itself, t.detach() or t.copy()"
+                )
+            data = data._data
+        if isinstance(data, (list, tuple)):
+            data = np.array(data, dtype=dtype)
+        elif not hasattr(data, "__array_ufunc__") or isinstance(data, np.generic):
+            data = np.asarray(data, dtype=dtype)
+        elif dtype is not None and data.dtype != dtype:
+            data = data.astype(dtype)
+        elif copy or (copy is None and requires_grad):
+            data = np.copy(data, order="K")
+        if data.dtype.kind not in "fiubc":
+            raise TypeError(
+                f"a Tensor holds numbers, not {data.dtype}: {str(data)[:60]!r}; lists must be "
+                "rectangular, and words must be encoded first (data.one_hot, nn.Embedding)"
+            )
+        self._data = data
+        self._node = None
+        self._grad = None
+        self._memory = None
+        self.name = name
+        if requires_grad:
+            self.requires_grad_()
+
+    # ---- what it is ------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Any:
+        """The values, as the ndarray itself (no copy). Assigning copies into that array.
+
+        Raises:
+            ValueError: an assigned array has another shape, or values that do not fit the dtype.
+        """
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        value = value._data if isinstance(value, Tensor) else np.asarray(value)
+        if value.shape != self._data.shape:
+            raise ValueError(f"cannot assign data of shape {value.shape} to {self._data.shape}")
+        np.copyto(self._data, value, casting="same_kind")
+        self._changed()
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward()` accumulated: a Tensor of the same shape, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            value = value if isinstance(value, Tensor) else Tensor(value)
+            if value.shape != self.shape:
+                raise ValueError(f"a gradient of shape {value.shape} for data of {self.shape}")
+        self._grad = value
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this Tensor."""
+        return self._node is not None and self._node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this is an input of the graph, not a result."""
+        return self._node is None or self._node.primitive is None
+
+    @property
+    def node(self) -> Node | None:
+        """The node of the graph that stands for this Tensor; None where nothing is recorded."""
+        return self._node
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start or stop collecting a gradient for this Tensor; returns it.
+
+        Raises:
+            TypeError: the dtype is no float.
+            GraphError: stopping at a result: write `t.detach()` instead.
+        """
+        if requires_grad == self.requires_grad:
+            return self
+        if not self.is_leaf:
+            raise GraphError(
+                f"requires_grad_({requires_grad}) on the result of {self._node.name}: only leaves "  # type: ignore[union-attr]
+                "choose; write t.detach() for a Tensor without a graph"
+            )
+        if requires_grad and self._data.dtype.kind != "f":
+            raise TypeError(
+                f"a gradient needs a float dtype, not {self._data.dtype}; write x.astype(np.float64)"
+                " first, or 1.0 instead of 1"
+            )
+        if requires_grad:
+            self._node = engine.leaf(self._data, requires_grad=True)
+            self._node.owner = weakref.ref(self)
+        else:
+            self._node = None
+        return self
+
+    def detach(self) -> Tensor:
+        """The same values (shared memory) without the graph."""
+        return make(self._data, None)
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        return self._data.item()
+
+    # ---- derivatives -----------------------------------------------------------------------------
+
+    def backward(
+        self,
+        gradient: Any = None,
+        *,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+    ) -> None:
+        """Add the gradient of this Tensor to `.grad` of every leaf that requires one.
+
+        Args:
+            gradient: the gradient of some scalar with respect to this Tensor, of the same shape;
+                1 by default, for a Tensor of one element.
+            retain_graph: keep the graph for another backward pass; by default only if
+                `create_graph`.
+            create_graph: record the backward pass, so that the gradients can be differentiated.
+
+        Raises:
+            GraphError: nothing here requires a gradient, the graph was freed by an earlier pass, or
+                an array that it needs was changed in place.
+            ValueError: `gradient` is missing for several elements, or has another shape.
+        """
+        node = self._node
+        if node is None or not node.requires_grad:
+            raise GraphError(
+                f"backward() on {self._describe()}: nothing that requires a gradient leads to it; "
+                "create the inputs with Tensor(..., requires_grad=True), and do not compute under "
+                "no_grad() or through comparisons, argmax or rounding alone"
+            )
+        keep = create_graph if retain_graph is None else retain_graph
+        seed = self._seed(gradient, create_graph)
+        if create_graph:
+            with enable_grad():
+                results = engine.backward([(node, seed)], wrap=make, keep=keep)
+        else:
+            results = engine.backward([(node, seed)], keep=keep)
+        for reached, g in results.items():
+            tensor = reached.owner() if reached.owner is not None else None
+            if tensor is not None:
+                tensor._accumulate(g)
+
+    def _seed(self, gradient: Any, create_graph: bool) -> Any:
+        if gradient is None:
+            if self._data.size != 1:
+                raise ValueError(
+                    f"backward() of {self._describe()} needs gradient=..., an array of its shape; "
+                    "or reduce it to a number first, as in t.sum().backward()"
+                )
+            gradient = np.ones_like(self._data)
+        raw = gradient._data if isinstance(gradient, Tensor) else np.asarray(gradient)
+        if raw.shape != self.shape:
+            raise ValueError(f"gradient has shape {raw.shape}; {self._describe()} needs its own")
+        if create_graph:
+            seed = gradient if isinstance(gradient, Tensor) else make(raw, None)
+            return seed if seed.dtype == self.dtype else seed.astype(self.dtype)
+        return raw if raw.dtype == self.dtype else raw.astype(self.dtype)
+
+    def _accumulate(self, g: Any) -> None:
+        """Add to `.grad`, which never shares memory with a rule's result or an older gradient."""
+        if isinstance(g, Tensor):
+            self._grad = g if self._grad is None else self._grad + g
+        elif self._grad is None:
+            owned = np.empty_like(self._data)
+            np.copyto(owned, g)
+            self._grad = make(owned, None)
+        else:
+            self._grad = make(np.asarray(self._grad._data + g), None)
+
+    def retain_grad(self) -> Tensor:
+        """Collect `.grad` for this result as well, not for leaves only; returns the Tensor.
+
+        Raises:
+            GraphError: the Tensor does not require a gradient.
+        """
+        if not self.requires_grad:
+            raise GraphError(f"retain_grad() on {self._describe()}, which requires no gradient")
+        self._node.owner = weakref.ref(self)  # type: ignore[union-attr]
+        return self
+
+    def register_hook(self, hook: Hook) -> Callable[[], None]:
+        """Call `hook(gradient)` when this Tensor's gradient is known; what it returns replaces it.
+
+        Returns:
+            a function that removes the hook.
+
+        Raises:
+            GraphError: the Tensor does not require a gradient.
+        """
+        node = self._node
+        if node is None or not node.requires_grad:
+            raise GraphError(f"register_hook() on {self._describe()}, which requires no gradient")
+
+        def call(g: Any) -> Any:
+            answer: Any = hook(g if isinstance(g, Tensor) else make(np.asarray(g), None))
+            if answer is None:
+                return None
+            answer = answer if isinstance(answer, Tensor) else Tensor(answer)
+            if answer.shape != node_shape:
+                raise ValueError(
+                    f"a hook returned a gradient of shape {answer.shape} for {node_shape}"
+                )
+            return answer if isinstance(g, Tensor) else answer._data
+
+        node_shape = node.shape
+        node.hooks = [*(node.hooks or []), call]
+
+        def remove() -> None:
+            node.hooks = [h for h in node.hooks or [] if h is not call] or None
+
+        return remove
+
+    # ---- changing in place -----------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        if self._node is not None:
+            engine.mark_changed(self._node)
+
+    def _assign(self, value: Tensor) -> Tensor:
+        """Become `value`, as after `x += y`: this Tensor is bound to the new node.
+
+        Raises:
+            GraphError: a leaf that requires a gradient, or another Tensor that shares memory.
+            ValueError: another shape. TypeError: a dtype that does not fit.
+        """
+        if value.shape != self.shape:
+            raise ValueError(
+                f"the result has shape {value.shape} and does not fit in place into {self.shape}"
+            )
+        if not np.can_cast(value.dtype, self.dtype, "same_kind"):
+            raise TypeError(
+                f"the result is {value.dtype} and does not fit in place into {self.dtype}; "
+                "write x = x + y"
+            )
+        if value._node is None and (self._node is None or not state.mode.recording):
+            np.copyto(self._data, value._data, casting="same_kind")
+            self._changed()
+            return self
+        self._check_rebind()
+        if value.dtype != self.dtype:
+            value = value.astype(self.dtype)
+        self._data, self._node = value._data, value._node
+        return self
+
+    def _check_rebind(self) -> None:
+        if self.is_leaf and self.requires_grad:
+            raise GraphError(
+                f"{self._describe()} is a leaf that requires a gradient and would be overwritten; "
+                "write y = x + ... for a new Tensor, or update it under no_grad()"
+            )
+        # the reference from this Tensor, and the one that getrefcount itself holds
+        if self._memory is not None and sys.getrefcount(self._memory) > 2:
+            raise GraphError(
+                f"{self._describe()} shares memory with another Tensor (a view such as x[i], x.T or "
+                "x.reshape(...)); NumPy would change both, a graph cannot: write x = x.copy() first"
+            )
+
+    def __getitem__(self, index: Any) -> Any:
+        return apply(getitem, (self, *_index_parts(index)), {})
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        parts = _index_parts(index)
+        recorded = isinstance(value, Tensor) and value._node is not None
+        if not state.mode.recording or (self._node is None and not recorded):
+            plain = tuple(p._data if isinstance(p, Tensor) else p for p in parts)
+            self._data[plain] = value._data if isinstance(value, Tensor) else value
+            self._changed()
+            return
+        if recorded and value.requires_grad and self._data.dtype.kind != "f":
+            raise TypeError(
+                f"assigning a differentiable {value.dtype} Tensor into {self.dtype} would cut off "
+                "its decimals and its gradient; create the array with dtype=float"
+            )
+        self._check_rebind()
+        made = apply(set_at, (self, value, *parts), {})
+        self._data, self._node = made._data, made._node
+
+    # ---- NumPy's two protocols -------------------------------------------------------------------
+
+    @staticmethod
+    def _record(primitive: Primitive, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        return apply(primitive, args, keywords)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        out = keywords.pop("out", (None,))[0]
+        if method != "__call__":
+            return ufunc_method(ufunc, method, inputs, keywords, out)
+        found = registry.get(ufunc)
+        if found is None or keywords:
+            written = rewrites.get(ufunc)
+            if written is not None:
+                result = written(*inputs, **keywords)
+            else:
+                result = without_rule(ufunc, inputs, keywords, found)
+        elif len(inputs) == 2:
+            result = apply_two(found, *inputs)
+        else:
+            result = apply_one(found, *inputs)
+        return result if out is None else into(out, result)
+
+    def __array_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Any:
+        out = keywords.get("out")
+        if out is not None:
+            keywords = {k: v for k, v in keywords.items() if k != "out"}
+        written = rewrites.get(function)
+        if written is not None:
+            result = written(*args, **keywords)
+        else:
+            found = registry.get(function)
+            if found is None:
+                result = without_rule(function, args, keywords, None)
+            else:
+                result = apply(found, *found.bind(args, keywords))
+        return result if out is None else into(out, result)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        self._refuse_conversion("an array", "np.asarray(t)")
+        if copy is False or (copy is None and (dtype is None or dtype == self._data.dtype)):
+            return self._data
+        return np.array(self._data, dtype=dtype)
+
+    def __float__(self) -> float:
+        self._refuse_conversion("a float", "float(t)")
+        return float(self._data)
+
+    def __int__(self) -> int:
+        self._refuse_conversion("an int", "int(t)")
+        return int(self._data)
+
+    def __index__(self) -> int:
+        self._refuse_conversion("an index", "an index")
+        return self._data.__index__()  # type: ignore[no-any-return]
+
+    def __bool__(self) -> bool:
+        if self._data.size == 1:
+            return bool(self._data)
+        raise TypeError(
+            f"the truth value of {self._describe()} is ambiguous; write t.any(), t.all(), or "
+            "np.where(t, a, b) in place of `if`"
+        )
+
+    def _refuse_conversion(self, to: str, written: str) -> None:
+        if self._node is not None:
+            raise TypeError(
+                f"{self._describe()} cannot become {to} without losing its graph (by {written}, "
+                "math.f(t), or array[i] = t); write t.item() or t.detach() for the plain value, and "
+                "NumPy's functions (np.exp, not math.exp) to keep the derivative"
+            )
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._data.ndim == 0:
+            raise TypeError("a Tensor of one number cannot be iterated over")
+        return (self[i] for i in range(len(self._data)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
+
+    # ---- printing, copying -----------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, separator=", ", prefix="Tensor(")
+        if self._data.dtype not in (np.float64, np.int64, np.bool_):
+            text += f", dtype={self._data.dtype}"
+        if self._node is not None and self._node.primitive is not None:
+            text += f", op={self._node.name}"
+        elif self.requires_grad:
+            text += ", requires_grad=True"
+        return f"Tensor({text})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data.item() if self._data.size == 1 and spec else str(self), spec)
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        self._refuse_copy("deepcopy")
+        rebuild, args = self.__reduce__()
+        made = rebuild(args[0], np.copy(args[1], order="K"), *args[2:])
+        memo[id(self)] = made
+        return made  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> Any:
+        self._refuse_copy("pickle")
+        grad = None if self._grad is None else self._grad._data
+        return _rebuild, (type(self), self._data, self.requires_grad, self.name, grad)
+
+    def _refuse_copy(self, how: str) -> None:
+        if not self.is_leaf:
+            raise TypeError(
+                f"{how} of {self._describe()}, a result of {self._node.name}, would copy its whole "  # type: ignore[union-attr]
+                "graph; write t.detach() for the values alone"
+            )
+
+
+def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: Any, grad: Any) -> Tensor:
+    made = kind.__new__(kind)
+    made._data, made._node, made._grad, made._memory, made.name = data, None, None, None, name
+    if requires_grad:
+        made.requires_grad_()
+    if grad is not None:
+        made._grad = make(np.copy(grad, order="K"), None)
+    return made
+
+
+def _index_parts(index: Any) -> tuple[Any, ...]:
+    parts = index if type(index) is tuple else (index,)
+    return tuple([np.asarray(p) if type(p) is list else p for p in parts])
+
+
+Recorded.result_type = Tensor
