@@ -107,6 +107,8 @@ def backward(
                 continue
             if every is not None:
                 h = every[i]
+                if h is None:
+                    continue
             elif primitive.variadic is not None:
                 h = primitive.variadic(i, g, y, *args, **keywords)
             else:

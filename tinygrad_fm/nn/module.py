@@ -1,0 +1,250 @@
+"""Module: the base of layers, models and losses; parameters are found among its attributes."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import state
+from tinygrad_fm.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A Tensor that a model learns: it requires a gradient unless it is frozen.
+
+    Args:
+        data: its initial values; the Parameter owns a copy.
+        requires_grad: False freezes it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True, **options: Any):
+        super().__init__(data, requires_grad, copy=True, **options)
+
+
+class Scope:
+    """One call of a module under way, and the call that it is part of; the graph's nodes keep it."""
+
+    __slots__ = ("kind", "module", "outer")
+
+    def __init__(self, outer: Scope | None, module: Module):
+        self.outer = outer
+        self.module = weakref.ref(module)
+        self.kind = type(module).__name__
+
+    def path(self) -> str:
+        """The names of the calls, outermost first: `Sequential.0 (Linear)`."""
+        names, scope = [], self
+        while scope.outer is not None:
+            names.append(_child_name(scope.outer.module(), scope.module()) or scope.kind)
+            scope = scope.outer
+        path = ".".join([scope.kind, *reversed(names)])
+        return path if self.outer is None else f"{path} ({self.kind})"
+
+
+def _child_name(parent: Module | None, child: Module | None) -> str | None:
+    if parent is None or child is None:
+        return None
+    return next((name for name, found in parent.named_modules() if found is child and name), None)
+
+
+class Module:
+    """Something with parameters that is called on arrays or Tensors.
+
+    Write `forward`, and keep parameters and other modules as attributes, or in lists, tuples and
+    dictionaries that are attributes. An attribute whose name begins with an underscore is private
+    state and is not searched.
+    """
+
+    training: bool = True
+
+    def forward(self, *args: Any, **keywords: Any) -> Any:
+        """Compute the result; a subclass says how."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """`forward`, with the graph's nodes marked as made by this module."""
+        mode = state.mode
+        outer = mode.scope
+        mode.scope = Scope(outer, self)
+        try:
+            return self.forward(*args, **keywords)
+        finally:
+            mode.scope = outer
+
+    # ---- what it contains ------------------------------------------------------------------------
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module (named `prefix`) and all modules in it, each once, as (path, module)."""
+        for path, found in _walk(self, prefix, set()):
+            if isinstance(found, Module):
+                yield path, found
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters as (path, parameter), in the order of definition, tied ones once."""
+        for path, found in _walk(self, "", set()):
+            if isinstance(found, Parameter):
+                yield path, found
+
+    def modules(self) -> list[Module]:
+        """This module and all modules in it, each once."""
+        return [module for _, module in self.named_modules()]
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters in the order of definition, tied ones once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch this module and all in it to training (or, with False, to evaluation)."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Switch this module and all in it to evaluation."""
+        return self.train(False)
+
+    # ---- saving ----------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """A copy of every parameter's values, by path."""
+        return {path: np.array(p.data, order="C") for path, p in self.named_parameters()}
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        """Copy values into the parameters.
+
+        Raises:
+            ValueError: names are missing or unknown, or a shape differs; nothing is changed then.
+        """
+        own = dict(self.named_parameters())
+        problems = [f"missing {name!r}" for name in own if name not in values]
+        problems += [f"unknown {name!r}" for name in values if name not in own]
+        problems += [
+            f"{name!r} has shape {np.shape(values[name])}, the model {own[name].shape}"
+            for name in own
+            if name in values and np.shape(values[name]) != own[name].shape
+        ]
+        if problems:
+            raise ValueError(
+                f"the values do not fit this {type(self).__name__}: " + "; ".join(problems)
+            )
+        for name, parameter in own.items():
+            parameter.data = np.asarray(values[name])
+
+    # ---- printing --------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What a layer says of itself between the parentheses; a subclass may add to it."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = [
+            f"  ({name}): " + repr(child).replace("\n", "\n  ")
+            for name, child in _children(self)
+            if isinstance(child, Module)
+        ]
+        inside = self.extra_repr()
+        if not children:
+            return f"{type(self).__name__}({inside})"
+        return f"{type(self).__name__}({inside}\n" + "\n".join(children) + "\n)"
+
+    def summary(self) -> str:
+        """A table of the modules with their parameters' shapes and counts."""
+        own = {id(p): name for name, p in self.named_parameters()}
+        rows = [("module", "kind", "parameters", "count")]
+        for path, module in self.named_modules():
+            mine = [
+                (name, p)
+                for name, p in _children(module)
+                if isinstance(p, Parameter) and own.pop(id(p), None) is not None
+            ]
+            shapes = ", ".join(f"{name} {'x'.join(map(str, p.shape))}" for name, p in mine)
+            count = sum(p.size for _, p in mine)
+            rows.append((path or ".", type(module).__name__, shapes, f"{count:,}" if mine else "-"))
+        parameters = self.parameters()
+        total = sum(p.size for p in parameters)
+        frozen = total - sum(p.size for p in parameters if p.requires_grad)
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [
+            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}"
+            for a, b, c, d in rows
+        ]
+        lines.insert(1, "-" * len(lines[0]))
+        lines.append(lines[1])
+        lines.append(
+            f"{total:,} parameters, {sum(p.nbytes for p in parameters) / 2**20:.2f} MiB"
+            + (f", {frozen:,} of them frozen" if frozen else "")
+        )
+        return "\n".join(lines)
+
+
+def _children(found: Any) -> Iterator[tuple[str, Any]]:
+    """What a module or container holds, as (name, value)."""
+    if isinstance(found, Module):
+        items = [(k, v) for k, v in vars(found).items() if not k.startswith("_")]
+    elif isinstance(found, dict):
+        items = list(found.items())
+    elif isinstance(found, (list, tuple)):
+        items = list(enumerate(found))
+    else:
+        return
+    for name, value in items:
+        if isinstance(value, (Module, Parameter)):
+            yield str(name), value
+        elif isinstance(value, (dict, list, tuple)):
+            yield from ((f"{name}.{inner}", v) for inner, v in _children(value))
+
+
+def _walk(found: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """`found` and everything in it, depth first, each object once."""
+    if id(found) in seen:
+        return
+    seen.add(id(found))
+    yield path, found
+    for name, child in _children(found):
+        yield from _walk(child, f"{path}.{name}" if path else name, seen)
+
+
+def functional_call(
+    module: Module, parameters: Mapping[str, Any], *args: Any, **keywords: Any
+) -> Any:
+    """Call a module with other values for its parameters, so that transforms work on models.
+
+        loss = lambda p: nn.cross_entropy(nn.functional_call(model, p, x), labels)
+        gradients = tg.grad(loss)(model.state_dict())
+
+    Args:
+        module: the model; it is unchanged afterwards.
+        parameters: arrays or Tensors by path, as in `state_dict()`; others keep their own values.
+
+    Raises:
+        ValueError: a name that is no parameter, or another shape.
+    """
+    own = dict(module.named_parameters())
+    for name, value in parameters.items():
+        if name not in own:
+            raise ValueError(f"{name!r} is no parameter; they are {', '.join(own)}")
+        if np.shape(value) != own[name].shape:
+            raise ValueError(f"{name!r} has shape {own[name].shape}, not {np.shape(value)}")
+    with contextlib.ExitStack() as restore:
+        for name, value in parameters.items():
+            new = value if isinstance(value, Tensor) else Tensor(value)
+            old = own[name]
+            restore.callback(_place, old, (old._data, old._node))
+            _place(old, (new._data, new._node))
+        return module(*args, **keywords)
+
+
+def _place(parameter: Parameter, content: tuple[Any, Any]) -> None:
+    """Let a parameter stand for another array and node; tied uses of it follow by themselves."""
+    parameter._data, parameter._node = content
