@@ -37,14 +37,21 @@ class Scope:
         self.module = weakref.ref(module)
         self.kind = type(module).__name__
 
+    def title(self) -> str:
+        """This call's name within the one around it, and the kind of module: `0 (Linear)`."""
+        if self.outer is None:
+            return self.kind
+        name = _child_name(self.outer.module(), self.module())
+        return f"{name} ({self.kind})" if name else self.kind
+
     def path(self) -> str:
-        """The names of the calls, outermost first: `Sequential.0 (Linear)`."""
-        names, scope = [], self
+        """The calls from the outermost to this one: `Sequential > 0 (Linear)`."""
+        titles = [self.title()]
+        scope = self
         while scope.outer is not None:
-            names.append(_child_name(scope.outer.module(), scope.module()) or scope.kind)
             scope = scope.outer
-        path = ".".join([scope.kind, *reversed(names)])
-        return path if self.outer is None else f"{path} ({self.kind})"
+            titles.append(scope.title())
+        return " > ".join(reversed(titles))
 
 
 def _child_name(parent: Module | None, child: Module | None) -> str | None:
