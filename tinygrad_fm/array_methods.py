@@ -1,10 +1,10 @@
-"""The methods and attributes of ndarray on a Tensor: each is the NumPy function of the same name."""
+"""The methods and attributes of ndarray on a Tensor: each is the NumPy function of its name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import numpy
 
 from tinygrad_fm.rules.elementwise import astype
 
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from tinygrad_fm.tensor import Tensor
 
 
+np: Any = numpy  # its stubs do not know that functions dispatch on their argument
+
+
 class ArrayMethods:
-    """ndarray's interface; what the methods take and return is documented with NumPy's functions."""
+    """ndarray's interface; NumPy documents what the functions of the same names take and return."""
 
     __slots__ = ()
     _data: Any
@@ -21,7 +24,7 @@ class ArrayMethods:
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
-        return self._data.shape  # type: ignore[no-any-return]
+        return self._data.shape
 
     @property
     def dtype(self) -> Any:
@@ -31,27 +34,27 @@ class ArrayMethods:
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self._data.ndim  # type: ignore[no-any-return]
+        return self._data.ndim
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self._data.size  # type: ignore[no-any-return]
+        return self._data.size
 
     @property
     def itemsize(self) -> int:
         """Bytes of one element."""
-        return self._data.itemsize  # type: ignore[no-any-return]
+        return self._data.itemsize
 
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self._data.nbytes  # type: ignore[no-any-return]
+        return self._data.nbytes
 
     @property
     def strides(self) -> tuple[int, ...]:
         """Bytes from one element to the next along each axis."""
-        return self._data.strides  # type: ignore[no-any-return]
+        return self._data.strides
 
     @property
     def flags(self) -> Any:
@@ -61,7 +64,7 @@ class ArrayMethods:
     @property
     def T(self) -> Tensor:  # noqa: N802
         """The transpose, all axes reversed."""
-        return np.transpose(self)  # type: ignore[arg-type,return-value]
+        return np.transpose(self)
 
     @property
     def mT(self) -> Tensor:  # noqa: N802
@@ -72,7 +75,7 @@ class ArrayMethods:
         """
         if self.ndim < 2:
             raise ValueError(f"mT needs two axes or more, not shape {self.shape}")
-        return np.swapaxes(self, -1, -2)  # type: ignore[arg-type,return-value]
+        return np.swapaxes(self, -1, -2)
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
@@ -80,23 +83,22 @@ class ArrayMethods:
 
     def astype(self, dtype: Any) -> Tensor:
         """Converted to another dtype; a gradient comes back in the old one."""
-        return astype(self, np.dtype(dtype))  # type: ignore[no-any-return]
+        return astype(self, np.dtype(dtype))
 
     def copy(self, order: str = "K") -> Tensor:
         """A copy in memory of its own, still part of the graph."""
-        return np.copy(self, order=order)  # type: ignore[call-overload,no-any-return]
+        return np.copy(self, order=order)
 
     def reshape(self, *shape: Any, order: str = "C") -> Tensor:
         """The same elements in another shape; one length may be -1."""
         if len(shape) == 1 and not isinstance(shape[0], int):
             shape = tuple(shape[0])
-        return np.reshape(self, shape, order=order)  # type: ignore[call-overload,no-any-return]
+        return np.reshape(self, shape, order=order)
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order; reversed where none is given."""
-        if len(axes) == 1 and (axes[0] is None or not isinstance(axes[0], int)):
-            axes = axes[0]
-        return np.transpose(self, axes or None)  # type: ignore[arg-type,return-value]
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return np.transpose(self, order or None)
 
     def flatten(self, order: str = "C") -> Tensor:
         """A copy with one axis."""
@@ -108,25 +110,25 @@ class ArrayMethods:
 
     def dot(self, other: Any) -> Tensor:
         """np.dot with another array."""
-        return np.dot(self, other)  # type: ignore[arg-type,return-value]
+        return np.dot(self, other)
 
     def sum(
         self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
     ) -> Tensor:
         """Sum along axes."""
-        return np.sum(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)  # type: ignore
+        return np.sum(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
 
     def mean(
         self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
     ) -> Tensor:
         """Mean along axes."""
-        return np.mean(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)  # type: ignore
+        return np.mean(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
 
     def prod(
         self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
     ) -> Tensor:
         """Product along axes."""
-        return np.prod(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)  # type: ignore
+        return np.prod(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
 
     def var(
         self,
@@ -137,7 +139,7 @@ class ArrayMethods:
         keepdims: bool = False,
     ) -> Tensor:
         """Variance along axes."""
-        return np.var(self, axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)  # type: ignore
+        return np.var(self, axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)
 
     def std(
         self,
@@ -148,60 +150,60 @@ class ArrayMethods:
         keepdims: bool = False,
     ) -> Tensor:
         """Standard deviation along axes."""
-        return np.std(self, axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)  # type: ignore
+        return np.std(self, axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)
 
     def max(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
         """Largest element along axes."""
-        return np.max(self, axis=axis, out=out, keepdims=keepdims)  # type: ignore
+        return np.max(self, axis=axis, out=out, keepdims=keepdims)
 
     def min(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
         """Smallest element along axes."""
-        return np.min(self, axis=axis, out=out, keepdims=keepdims)  # type: ignore
+        return np.min(self, axis=axis, out=out, keepdims=keepdims)
 
     def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
         """Running sum along an axis."""
-        return np.cumsum(self, axis=axis, dtype=dtype, out=out)  # type: ignore
+        return np.cumsum(self, axis=axis, dtype=dtype, out=out)
 
     def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Tensor:
         """Index of the largest element along an axis."""
-        return np.argmax(self, axis=axis, out=out, keepdims=keepdims)  # type: ignore
+        return np.argmax(self, axis=axis, out=out, keepdims=keepdims)
 
     def argmin(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Tensor:
         """Index of the smallest element along an axis."""
-        return np.argmin(self, axis=axis, out=out, keepdims=keepdims)  # type: ignore
+        return np.argmin(self, axis=axis, out=out, keepdims=keepdims)
 
     def argsort(self, axis: Any = -1) -> Tensor:
         """Indices that would sort along an axis."""
-        return np.argsort(self, axis=axis)  # type: ignore
+        return np.argsort(self, axis=axis)
 
     def all(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
         """Whether all elements are true, along axes."""
-        return np.all(self, axis=axis, out=out, keepdims=keepdims)  # type: ignore
+        return np.all(self, axis=axis, out=out, keepdims=keepdims)
 
     def any(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
         """Whether any element is true, along axes."""
-        return np.any(self, axis=axis, out=out, keepdims=keepdims)  # type: ignore
+        return np.any(self, axis=axis, out=out, keepdims=keepdims)
 
     def round(self, decimals: int = 0, out: Any = None) -> Tensor:
         """Rounded; recorded without gradient."""
-        return np.round(self, decimals=decimals, out=out)  # type: ignore
+        return np.round(self, decimals=decimals, out=out)
 
     def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Tensor:
         """Limited to an interval; the gradient passes inside, edges included."""
-        return np.clip(self, min, max, out=out)  # type: ignore
+        return np.clip(self, min, max, out=out)
 
     def squeeze(self, axis: Any = None) -> Tensor:
         """Without axes of length 1."""
-        return np.squeeze(self, axis=axis)  # type: ignore
+        return np.squeeze(self, axis=axis)
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """Two axes exchanged."""
-        return np.swapaxes(self, axis1, axis2)  # type: ignore
+        return np.swapaxes(self, axis1, axis2)
 
     def repeat(self, repeats: Any, axis: Any = None) -> Tensor:
         """Each element several times."""
-        return np.repeat(self, repeats, axis=axis)  # type: ignore
+        return np.repeat(self, repeats, axis=axis)
 
     def take(self, indices: Any, axis: Any = None) -> Tensor:
         """Elements at the indices along an axis."""
-        return np.take(self, indices, axis=axis)  # type: ignore
+        return np.take(self, indices, axis=axis)

@@ -80,7 +80,7 @@ softmax_cross_entropy = primitive(
     name="softmax_cross_entropy",
 )
 
-_REDUCTIONS = {"mean": np.mean, "sum": np.sum, "none": lambda losses: losses}
+_REDUCTIONS: dict[str, Any] = {"mean": np.mean, "sum": np.sum, "none": lambda losses: losses}
 
 
 def _reduce(losses: Any, reduction: str) -> Any:
@@ -142,7 +142,7 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
     """
     if np.shape(prediction) != np.shape(target):
         raise ValueError(
-            f"prediction has shape {np.shape(prediction)} and target {np.shape(target)}; reshape one "
-            "to the other's shape"
+            f"prediction has shape {np.shape(prediction)} and target {np.shape(target)}; reshape "
+            "one to the other's shape"
         )
     return _reduce(np.square(prediction - target), reduction)

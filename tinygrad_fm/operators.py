@@ -44,124 +44,124 @@ class Operators:
 
     __slots__ = ()
 
-    def _assign(self, value: Tensor) -> Tensor:
+    def _assign(self, value: Any) -> Any:
         raise NotImplementedError
 
     def __add__(self, other: Any) -> Tensor:
-        return apply_two(ADD, self, other)  # type: ignore[no-any-return]
+        return apply_two(ADD, self, other)
 
     def __radd__(self, other: Any) -> Tensor:
-        return apply_two(ADD, other, self)  # type: ignore[no-any-return]
+        return apply_two(ADD, other, self)
 
     def __iadd__(self, other: Any) -> Tensor:
         return self._assign(apply_two(ADD, self, other))
 
     def __sub__(self, other: Any) -> Tensor:
-        return apply_two(SUBTRACT, self, other)  # type: ignore[no-any-return]
+        return apply_two(SUBTRACT, self, other)
 
     def __rsub__(self, other: Any) -> Tensor:
-        return apply_two(SUBTRACT, other, self)  # type: ignore[no-any-return]
+        return apply_two(SUBTRACT, other, self)
 
     def __isub__(self, other: Any) -> Tensor:
         return self._assign(apply_two(SUBTRACT, self, other))
 
     def __mul__(self, other: Any) -> Tensor:
-        return apply_two(MULTIPLY, self, other)  # type: ignore[no-any-return]
+        return apply_two(MULTIPLY, self, other)
 
     def __rmul__(self, other: Any) -> Tensor:
-        return apply_two(MULTIPLY, other, self)  # type: ignore[no-any-return]
+        return apply_two(MULTIPLY, other, self)
 
     def __imul__(self, other: Any) -> Tensor:
         return self._assign(apply_two(MULTIPLY, self, other))
 
     def __truediv__(self, other: Any) -> Tensor:
-        return apply_two(DIVIDE, self, other)  # type: ignore[no-any-return]
+        return apply_two(DIVIDE, self, other)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return apply_two(DIVIDE, other, self)  # type: ignore[no-any-return]
+        return apply_two(DIVIDE, other, self)
 
     def __itruediv__(self, other: Any) -> Tensor:
         return self._assign(apply_two(DIVIDE, self, other))
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return apply_two(FLOOR_DIVIDE, self, other)  # type: ignore[no-any-return]
+        return apply_two(FLOOR_DIVIDE, self, other)
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return apply_two(FLOOR_DIVIDE, other, self)  # type: ignore[no-any-return]
+        return apply_two(FLOOR_DIVIDE, other, self)
 
     def __ifloordiv__(self, other: Any) -> Tensor:
         return self._assign(apply_two(FLOOR_DIVIDE, self, other))
 
     def __mod__(self, other: Any) -> Tensor:
-        return apply_two(REMAINDER, self, other)  # type: ignore[no-any-return]
+        return apply_two(REMAINDER, self, other)
 
     def __rmod__(self, other: Any) -> Tensor:
-        return apply_two(REMAINDER, other, self)  # type: ignore[no-any-return]
+        return apply_two(REMAINDER, other, self)
 
     def __imod__(self, other: Any) -> Tensor:
         return self._assign(apply_two(REMAINDER, self, other))
 
     def __matmul__(self, other: Any) -> Tensor:
-        return apply_two(MATMUL, self, other)  # type: ignore[no-any-return]
+        return apply_two(MATMUL, self, other)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return apply_two(MATMUL, other, self)  # type: ignore[no-any-return]
+        return apply_two(MATMUL, other, self)
 
     def __imatmul__(self, other: Any) -> Tensor:
         return self._assign(apply_two(MATMUL, self, other))
 
     def __and__(self, other: Any) -> Tensor:
-        return apply_two(BITWISE_AND, self, other)  # type: ignore[no-any-return]
+        return apply_two(BITWISE_AND, self, other)
 
     def __rand__(self, other: Any) -> Tensor:
-        return apply_two(BITWISE_AND, other, self)  # type: ignore[no-any-return]
+        return apply_two(BITWISE_AND, other, self)
 
     def __iand__(self, other: Any) -> Tensor:
         return self._assign(apply_two(BITWISE_AND, self, other))
 
     def __or__(self, other: Any) -> Tensor:
-        return apply_two(BITWISE_OR, self, other)  # type: ignore[no-any-return]
+        return apply_two(BITWISE_OR, self, other)
 
     def __ror__(self, other: Any) -> Tensor:
-        return apply_two(BITWISE_OR, other, self)  # type: ignore[no-any-return]
+        return apply_two(BITWISE_OR, other, self)
 
     def __ior__(self, other: Any) -> Tensor:
         return self._assign(apply_two(BITWISE_OR, self, other))
 
     def __xor__(self, other: Any) -> Tensor:
-        return apply_two(BITWISE_XOR, self, other)  # type: ignore[no-any-return]
+        return apply_two(BITWISE_XOR, self, other)
 
     def __rxor__(self, other: Any) -> Tensor:
-        return apply_two(BITWISE_XOR, other, self)  # type: ignore[no-any-return]
+        return apply_two(BITWISE_XOR, other, self)
 
     def __ixor__(self, other: Any) -> Tensor:
         return self._assign(apply_two(BITWISE_XOR, self, other))
 
     def __lshift__(self, other: Any) -> Tensor:
-        return apply_two(LEFT_SHIFT, self, other)  # type: ignore[no-any-return]
+        return apply_two(LEFT_SHIFT, self, other)
 
     def __rlshift__(self, other: Any) -> Tensor:
-        return apply_two(LEFT_SHIFT, other, self)  # type: ignore[no-any-return]
+        return apply_two(LEFT_SHIFT, other, self)
 
     def __ilshift__(self, other: Any) -> Tensor:
         return self._assign(apply_two(LEFT_SHIFT, self, other))
 
     def __rshift__(self, other: Any) -> Tensor:
-        return apply_two(RIGHT_SHIFT, self, other)  # type: ignore[no-any-return]
+        return apply_two(RIGHT_SHIFT, self, other)
 
     def __rrshift__(self, other: Any) -> Tensor:
-        return apply_two(RIGHT_SHIFT, other, self)  # type: ignore[no-any-return]
+        return apply_two(RIGHT_SHIFT, other, self)
 
     def __irshift__(self, other: Any) -> Tensor:
         return self._assign(apply_two(RIGHT_SHIFT, self, other))
 
     def __pow__(self, other: Any) -> Tensor:
         if isinstance(other, (int, float)) and other in SPECIAL_POWERS:
-            return apply_one(SPECIAL_POWERS[other], self)  # type: ignore[no-any-return]
-        return apply_two(POWER, self, other)  # type: ignore[no-any-return]
+            return apply_one(SPECIAL_POWERS[other], self)
+        return apply_two(POWER, self, other)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return apply_two(POWER, other, self)  # type: ignore[no-any-return]
+        return apply_two(POWER, other, self)
 
     def __ipow__(self, other: Any) -> Tensor:
         return self._assign(self.__pow__(other))
@@ -173,34 +173,34 @@ class Operators:
         return other // self, other % self
 
     def __neg__(self) -> Tensor:
-        return apply_one(NEGATIVE, self)  # type: ignore[no-any-return]
+        return apply_one(NEGATIVE, self)
 
     def __pos__(self) -> Tensor:
-        return apply_one(POSITIVE, self)  # type: ignore[no-any-return]
+        return apply_one(POSITIVE, self)
 
     def __abs__(self) -> Tensor:
-        return apply_one(ABSOLUTE, self)  # type: ignore[no-any-return]
+        return apply_one(ABSOLUTE, self)
 
     def __invert__(self) -> Tensor:
-        return apply_one(INVERT, self)  # type: ignore[no-any-return]
+        return apply_one(INVERT, self)
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return apply_two(EQUAL, self, other)  # type: ignore[no-any-return]
+        return apply_two(EQUAL, self, other)
 
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return apply_two(NOT_EQUAL, self, other)  # type: ignore[no-any-return]
+        return apply_two(NOT_EQUAL, self, other)
 
     def __lt__(self, other: Any) -> Tensor:
-        return apply_two(LESS, self, other)  # type: ignore[no-any-return]
+        return apply_two(LESS, self, other)
 
     def __le__(self, other: Any) -> Tensor:
-        return apply_two(LESS_EQUAL, self, other)  # type: ignore[no-any-return]
+        return apply_two(LESS_EQUAL, self, other)
 
     def __gt__(self, other: Any) -> Tensor:
-        return apply_two(GREATER, self, other)  # type: ignore[no-any-return]
+        return apply_two(GREATER, self, other)
 
     def __ge__(self, other: Any) -> Tensor:
-        return apply_two(GREATER_EQUAL, self, other)  # type: ignore[no-any-return]
+        return apply_two(GREATER_EQUAL, self, other)
 
     # equality is element-wise, so a Tensor is a key by identity
     __hash__ = object.__hash__

@@ -29,6 +29,9 @@ class Recorded:
 
     result_type: ClassVar[type[Any]]  # what operations return; tensor.py sets it to Tensor
 
+    def _assign(self, value: Any) -> Any:
+        raise NotImplementedError
+
     def _describe(self) -> str:
         name = f" {self.name!r}" if self.name else ""
         return f"the Tensor{name} of shape {self._data.shape}"
@@ -186,13 +189,13 @@ def _explain(primitive: Primitive, values: Sequence[Any], error: Exception) -> E
     return type(error)("\n".join(lines))
 
 
-def _recorded(values: Any) -> bool:
+def recorded(values: Any) -> bool:
     """Whether a recorded Tensor is among the values, in lists, tuples and dictionaries too."""
     if isinstance(values, Recorded):
         return values._node is not None
     if isinstance(values, dict):
-        return any(_recorded(v) for v in values.values())
-    return isinstance(values, (list, tuple)) and any(_recorded(v) for v in values)
+        return any(recorded(v) for v in values.values())
+    return isinstance(values, (list, tuple)) and any(recorded(v) for v in values)
 
 
 def _plain(values: Any) -> Any:
@@ -228,7 +231,7 @@ def without_rule(
     if function in _QUESTIONS:
         return function(*_plain(args), **_plain(keywords))
     constant = found is not None and not found.differentiable
-    if not constant and state.mode.recording and (_recorded(args) or _recorded(keywords)):
+    if not constant and state.mode.recording and (recorded(args) or recorded(keywords)):
         name = getattr(function, "__name__", str(function))
         if found is not None:
             raise TypeError(
@@ -258,7 +261,8 @@ _METHOD_ADVICE = {
 def ufunc_method(
     ufunc: Any, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any], out: Any
 ) -> Any:
-    if state.mode.recording and (_recorded(inputs) or _recorded(out)):
+    """np.add.reduce and the like: computed where nothing is recorded, else refused with advice."""
+    if state.mode.recording and (recorded(inputs) or recorded(out)):
         raise TypeError(
             f"np.{ufunc.__name__}.{method} of a Tensor has no derivative rule; write "
             f"{_METHOD_ADVICE.get(method, 'another NumPy function')} instead"
@@ -277,8 +281,8 @@ def into(out: Any, result: Any) -> Any:
         return out._assign(result)
     if result._node is not None:
         raise TypeError(
-            "out= is a plain array and would lose the graph of the result; pass a Tensor as out=, or "
-            "leave it out"
+            "out= is a plain array and would lose the graph of the result; pass a Tensor as out=, "
+            "or leave it out"
         )
     np.copyto(out, result._data, casting="same_kind")
     return out
@@ -300,7 +304,7 @@ def _recording(on: bool) -> Iterator[None]:
 
 
 def no_grad() -> contextlib.AbstractContextManager[None]:
-    """`with no_grad():` computes without recording, in this thread. Also a decorator: `@no_grad()`."""
+    """`with no_grad():` computes without recording, in this thread; also `@no_grad()`."""
     return _recording(False)
 
 

@@ -11,7 +11,15 @@ import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.array_methods import ArrayMethods
-from tinygrad_fm.engine import GraphError, Node, Primitive, registry, rewrites, state
+from tinygrad_fm.engine import (
+    GraphError,
+    Node,
+    Primitive,
+    UnknownKeywordError,
+    registry,
+    rewrites,
+    state,
+)
 from tinygrad_fm.operators import Operators
 from tinygrad_fm.recording import (
     Recorded,
@@ -21,6 +29,7 @@ from tinygrad_fm.recording import (
     enable_grad,
     into,
     make,
+    recorded,
     ufunc_method,
     without_rule,
 )
@@ -154,11 +163,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
             )
         if requires_grad and self._data.dtype.kind != "f":
             raise TypeError(
-                f"a gradient needs a float dtype, not {self._data.dtype}; write x.astype(np.float64)"
-                " first, or 1.0 instead of 1"
+                f"a gradient needs a float dtype, not {self._data.dtype}; write "
+                "x.astype(np.float64) first, or 1.0 instead of 1"
             )
         if requires_grad:
-            self._node = engine.leaf(self._data, requires_grad=True)
+            self._node = engine.leaf(self._data, requires_grad=True, name=self.name)
             self._node.owner = weakref.ref(self)
         else:
             self._node = None
@@ -325,8 +334,9 @@ class Tensor(Recorded, Operators, ArrayMethods):
         # the reference from this Tensor, and the one that getrefcount itself holds
         if self._memory is not None and sys.getrefcount(self._memory) > 2:
             raise GraphError(
-                f"{self._describe()} shares memory with another Tensor (a view such as x[i], x.T or "
-                "x.reshape(...)); NumPy would change both, a graph cannot: write x = x.copy() first"
+                f"{self._describe()} shares memory with another Tensor (a view such as x[i], x.T "
+                "or x.reshape(...)); NumPy would change both, a graph cannot: write x = x.copy() "
+                "first"
             )
 
     def __getitem__(self, index: Any) -> Any:
@@ -375,9 +385,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
     def __array_function__(
         self, function: Any, types: Any, args: tuple[Any, ...], keywords: dict[str, Any]
     ) -> Any:
-        out = keywords.get("out")
-        if out is not None:
-            keywords = {k: v for k, v in keywords.items() if k != "out"}
+        out = keywords.pop("out", None)
         written = rewrites.get(function)
         if written is not None:
             result = written(*args, **keywords)
@@ -386,7 +394,14 @@ class Tensor(Recorded, Operators, ArrayMethods):
             if found is None:
                 result = without_rule(function, args, keywords, None)
             else:
-                result = apply(found, *found.bind(args, keywords))
+                try:
+                    args, keywords = found.bind(args, keywords)
+                except UnknownKeywordError:
+                    if state.mode.recording and recorded((args, keywords)):
+                        raise
+                    result = without_rule(function, args, keywords, found)
+                else:
+                    result = apply(found, args, keywords)
         return result if out is None else into(out, result)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -405,7 +420,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     def __index__(self) -> int:
         self._refuse_conversion("an index", "an index")
-        return self._data.__index__()  # type: ignore[no-any-return]
+        return self._data.__index__()
 
     def __bool__(self) -> bool:
         if self._data.size == 1:
@@ -419,8 +434,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         if self._node is not None:
             raise TypeError(
                 f"{self._describe()} cannot become {to} without losing its graph (by {written}, "
-                "math.f(t), or array[i] = t); write t.item() or t.detach() for the plain value, and "
-                "NumPy's functions (np.exp, not math.exp) to keep the derivative"
+                "math.f(t), or array[i] = t); write t.item() or t.detach() for the plain value, "
+                "and NumPy's functions (np.exp, not math.exp) to keep the derivative"
             )
 
     def __len__(self) -> int:
@@ -457,7 +472,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
         rebuild, args = self.__reduce__()
         made = rebuild(args[0], np.copy(args[1], order="K"), *args[2:])
         memo[id(self)] = made
-        return made  # type: ignore[no-any-return]
+        return made
 
     def __reduce__(self) -> Any:
         self._refuse_copy("pickle")

@@ -48,7 +48,7 @@ def _traced(value: Any) -> Tensor:
         made = _alias(value) if value.node is not None else make(value.data, None)
         if made.node is None or not made.requires_grad:
             made = Tensor(made.data, requires_grad=True, copy=False)
-        return made  # type: ignore[no-any-return]
+        return made
     array = np.asarray(value)
     if array.dtype.kind != "f":
         raise TypeError(
@@ -90,7 +90,7 @@ def _is_recorded(value: Any) -> bool:
 
 
 def _keeps_graph(arguments: Any) -> bool:
-    """Whether the answer must itself be differentiable: Tensors came in, or a transform is outside."""
+    """Whether the answer must be differentiable: Tensors came in, or a transform is outside."""
     return state.mode.transforms > 0 or any(isinstance(a, Tensor) for a in leaves(arguments))
 
 

@@ -1,4 +1,4 @@
-"""Nested arguments: tuples, lists and dictionaries of arrays, taken apart and put together again."""
+"""Nested arguments: tuples, lists and dictionaries of arrays, taken apart and rebuilt."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def map_tree(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 
 def unwrap(value: Any) -> Any:
-    """The plain array of a Tensor; a Python number for an array without axes; anything else as is."""
+    """The plain array of a Tensor; a Python number for an array without axes."""
     data = value.data if isinstance(value, Tensor) else value
     return data.item() if getattr(data, "ndim", None) == 0 else data

@@ -2,8 +2,8 @@
 
 Nothing here knows of `Tensor`. A rule is a pure NumPy expression `(g, y, *args, **keywords)` that
 returns the gradient for one argument, given the gradient `g` of the result `y`. An argument that a
-rule spells with a leading underscore is not kept in memory: the rule receives the `Node` that stands
-for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no value.
+rule spells with a leading underscore is not kept in memory: the rule receives the `Node` that
+stands for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no value.
 """
 
 from tinygrad_fm.engine.node import (
@@ -18,6 +18,7 @@ from tinygrad_fm.engine.node import (
 from tinygrad_fm.engine.recorder import record, record_one, record_pick, record_two
 from tinygrad_fm.engine.registry import (
     Primitive,
+    UnknownKeywordError,
     constant,
     defvjp,
     pick,
@@ -33,6 +34,7 @@ __all__ = [
     "GraphError",
     "Node",
     "Primitive",
+    "UnknownKeywordError",
     "backward",
     "constant",
     "defvjp",

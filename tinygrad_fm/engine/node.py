@@ -21,7 +21,7 @@ PACKAGE = str(Path(__file__).parents[1])
 Origin = tuple[CodeType, int]
 
 # Serial numbers order the nodes of all threads in time: a node is always younger than its parents,
-# so "youngest first" is a topological order, and a change that is younger than a node came after it.
+# so "youngest first" is a topological order, and a change younger than a node came after it.
 _clock = itertools.count(1)
 newest_change = [0]  # the serial of the latest change in place, for a quick "nothing changed since"
 _in_library: dict[str, bool] = {}
@@ -160,9 +160,10 @@ class Node(Shaped):
         return f"Node({self.name}, shape={self.shape}, dtype={self.dtype})"
 
 
-def leaf(value: Any, requires_grad: bool) -> Node:
+def leaf(value: Any, requires_grad: bool, name: str | None = None) -> Node:
     """A new input of the graph, shaped like `value` (which the node does not keep)."""
-    node = Node(None, (), (), {}, None, value.shape, value.dtype, requires_grad)
+    known = {} if name is None else {"name": name}  # a drawing may outlive the Tensor
+    node = Node(None, (), (), known, None, value.shape, value.dtype, requires_grad)
     node.layout = layout_of(value)
     return node
 

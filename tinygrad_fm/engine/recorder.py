@@ -35,8 +35,9 @@ def record(
         dtype: Any = tuple([part.dtype for part in y])
     else:
         shape, dtype = y.shape, y.dtype
-        if wanted and dtype.kind != "f":
-            _refuse_complex(primitive, dtype)
+        if dtype.kind != "f":
+            if dtype.kind == "c":
+                _refuse_complex(primitive, dtype)
             wanted = 0
     skeleton = kept = tuple(inputs)
     kept_y = None
@@ -65,6 +66,8 @@ def record_one(primitive: Primitive, n: Node, x: Any, y: Any, scope: Any) -> Nod
         args = (x,) if keep else inputs
         made = Node(primitive, inputs, args, _NOTHING, y if keep_y else None, y.shape, dtype, True)
     else:
+        if dtype.kind == "c":
+            _refuse_complex(primitive, dtype)
         made = Node(primitive, inputs, inputs, _NOTHING, None, y.shape, dtype, False)
     if y.ndim > 1:
         made.layout = layout_of(y)
@@ -97,6 +100,8 @@ def record_two(
             args = (a if 0 in keep else i, b if 1 in keep else j)
         made = Node(primitive, inputs, args, _NOTHING, y if keep_y else None, y.shape, dtype, True)
     else:
+        if dtype.kind == "c":
+            _refuse_complex(primitive, dtype)
         made = Node(primitive, inputs, inputs, _NOTHING, None, y.shape, dtype, False)
     if y.ndim > 1:
         made.layout = layout_of(y)
@@ -106,11 +111,10 @@ def record_two(
 
 
 def _refuse_complex(primitive: Primitive, dtype: Any) -> None:
-    if dtype.kind == "c":
-        raise TypeError(
-            f"{primitive.name} gave a complex result ({dtype}); derivatives are defined for real "
-            "numbers only: differentiate the real and imaginary part on their own"
-        )
+    raise TypeError(
+        f"{primitive.name} gave a complex result ({dtype}) in a graph; derivatives are defined for "
+        "real numbers only: compute the real and imaginary parts on their own"
+    )
 
 
 _NOTHING: dict[str, Any] = {}

@@ -12,6 +12,10 @@ import numpy as np
 Rule = Callable[..., Any]
 
 
+class UnknownKeywordError(TypeError):
+    """A function is called with an argument that its derivative does not know."""
+
+
 class Primitive:
     """A function together with the derivative rule of each of its array arguments.
 
@@ -52,6 +56,7 @@ class Primitive:
                 self.keywords |= known
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """The function's result, recorded where an argument is."""
         for argument in args:
             record = getattr(type(argument), "_record", None)
             if record is not None:
@@ -67,7 +72,7 @@ class Primitive:
         """Sort a call's arguments into those the rules take by position and those by name.
 
         Raises:
-            TypeError: an argument that the rules do not know has a value other than its default.
+            UnknownKeywordError: an argument that the rules do not know is not at its default.
         """
         n = self.positional
         if n is None or (len(args) == n and keywords.keys() <= self.keywords):
@@ -85,14 +90,14 @@ class Primitive:
         for name, value in named.items():
             if name not in self.keywords:
                 known = ", ".join(sorted(self.keywords)) or "no keywords"
-                raise TypeError(
+                raise UnknownKeywordError(
                     f"the derivative of {self.name} does not know {name}={value!r} (it knows "
                     f"{known}); leave it out, or call it on x.detach()"
                 )
         return tuple(positional), named
 
     def plan(self, wanted: int, count: int) -> tuple[bool, tuple[int, ...]]:
-        """Whether to keep the result, and which of `count` arguments, for the `wanted` gradients."""
+        """What the `wanted` gradients need kept: the result?, and which of `count` arguments."""
         rules = [
             self.variadic or self.joint or self.rules[i] for i in range(count) if wanted >> i & 1
         ]

@@ -13,7 +13,7 @@ from tinygrad_fm.engine.registry import Primitive, pick
 
 
 def topological(roots: Iterable[Node]) -> list[Node]:
-    """Every node that gradients of the roots pass through, youngest first, children before parents."""
+    """Every node that gradients of the roots pass through, children before parents."""
     stack = list(roots)
     found = set(stack)
     for node in stack:  # the list grows while it is walked
@@ -185,13 +185,13 @@ def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any) -> None:
     for argument, parent in zip(args, node.inputs, strict=True):
         if type(parent) is Node and argument is not parent and parent.changed > node.serial:
             raise GraphError(
-                f"{node.name} needs an argument of shape {parent.shape} for its derivative, but the "
-                "array was changed in place after the forward pass (an optimizer step, load_state_dict "
-                "or an assignment to .data); compute the result again before backward()"
+                f"{node.name} needs an argument of shape {parent.shape} for its derivative, but "
+                "that array was changed in place after the forward pass (an optimizer step, "
+                "load_state_dict, an assignment to .data); compute the result again first"
                 + (f"; recorded at {node.line}" if node.line else "")
             )
     if y is not None and node.changed > node.serial:
         raise GraphError(
-            f"{node.name} needs its result of shape {node.shape} for its derivative, but that array "
-            "was changed in place after the forward pass; work on a copy"
+            f"{node.name} needs its result of shape {node.shape} for its derivative, but that "
+            "array was changed in place after the forward pass; work on a copy"
         )

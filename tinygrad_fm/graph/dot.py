@@ -12,7 +12,12 @@ STYLE = {
     "constant": {"shape": "box", "style": "filled", "fillcolor": "#ECECEC", "color": "#8A8A8A"},
     "parameter": {"shape": "box", "style": "filled", "fillcolor": "#CFE8F7", "color": "#0072B2"},
     "leaf": {"shape": "box", "style": "filled", "fillcolor": "#D5F0E6", "color": "#009E73"},
-    "result": {"shape": "box", "style": "rounded,filled", "fillcolor": "#FBE3C8", "color": "#D55E00"},
+    "result": {
+        "shape": "box",
+        "style": "rounded,filled",
+        "fillcolor": "#FBE3C8",
+        "color": "#D55E00",
+    },
 }
 FONT = "Helvetica"
 CLUSTER = {
@@ -30,7 +35,7 @@ def to_dot(graph: Graph) -> str:
     lines = [
         "digraph tinygrad_fm {",
         f"  graph [rankdir={graph.direction}, fontname={FONT}, nodesep=0.25, ranksep=0.35];",
-        f'  node [fontname={FONT}, fontsize=12, color="#444444", penwidth=1.1, margin="0.12,0.06"];',
+        f'  node [fontname={FONT}, fontsize=12, color="#444444", margin="0.12,0.06"];',
         '  edge [color="#777777", arrowsize=0.7];',
     ]
     _write_level(graph.nodes, (), lines, "  ", graph)
@@ -61,7 +66,7 @@ def _node_style(node: DrawnNode, graph: Graph) -> dict[str, str]:
     style = dict(STYLE["result" if is_result else node.kind])
     if node.kind == "operation" and not node.requires_grad:
         style["style"] += ",dashed"  # recorded, but no gradient flows through it
-    size = " × ".join(map(str, node.shape)) or "scalar"
+    size = " \u00d7 ".join(map(str, node.shape)) or "scalar"
     # the dtype of the result goes without saying
     kind = "" if node.dtype == graph.nodes[-1].dtype else f" {node.dtype}"
     style["label"] = _quoted(f"{node.label}\n{size}{kind}")

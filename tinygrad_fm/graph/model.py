@@ -116,9 +116,7 @@ def draw(tensor: Tensor, *, direction: str = "TB") -> Graph:
             elif isinstance(given, Constant):
                 parents.append(len(graph.nodes))
                 graph.nodes.append(
-                    DrawnNode(
-                        len(graph.nodes), "constant", "array", given.shape, str(given.dtype)
-                    )
+                    DrawnNode(len(graph.nodes), "constant", "array", given.shape, str(given.dtype))
                 )
         number = numbers[node] = len(graph.nodes)
         graph.nodes.append(_drawn(number, node, names, homes))
@@ -155,13 +153,20 @@ def _drawn(
     dtype = str(node.dtype) if shape is node.shape else "tuple"
     if node.primitive is None:
         owner = node.owner() if node.owner is not None else None
-        name = names.get(node) or (owner.name if owner is not None else None)
+        name = names.get(node) or getattr(owner, "name", None) or node.keywords.get("name")
         kind = "parameter" if node in names else "leaf"
         label = name or ("leaf" if node.requires_grad else "input")
         home = homes.get(node, ()) if kind == "parameter" else ()
         return DrawnNode(number, kind, label, shape, dtype, home, node.requires_grad)
     return DrawnNode(
-        number, "operation", _label(node), shape, dtype, _modules(node), node.requires_grad, node.line
+        number,
+        "operation",
+        _label(node),
+        shape,
+        dtype,
+        _modules(node),
+        node.requires_grad,
+        node.line,
     )
 
 

@@ -1,0 +1,242 @@
+"""Modules: parameters found, saved and replaced; every layer and loss has a case here."""
+
+import numpy as np
+import pytest
+
+import tinygrad_fm as tg
+from tinygrad_fm import Tensor, functional, nn
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(5, 4))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+# each layer on X, against the formula written out in plain NumPy
+LAYERS = {
+    "Linear": (
+        nn.Linear(4, 3, rng=0, dtype=np.float64),
+        lambda layer, x: x @ layer.weight.data + layer.bias.data,
+    ),
+    "ReLU": (nn.ReLU(), lambda _, x: np.where(x > 0, x, 0)),
+    "LeakyReLU": (nn.LeakyReLU(0.1), lambda _, x: np.where(x > 0, x, 0.1 * x)),
+    "Tanh": (nn.Tanh(), lambda _, x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)),
+    "Sigmoid": (nn.Sigmoid(), lambda _, x: 1 / (1 + np.exp(-x))),
+    "Flatten": (nn.Flatten(), lambda _, x: x.reshape(5, -1)),
+    "Sequential": (nn.Sequential(nn.Tanh(), nn.ReLU()), lambda _, x: np.maximum(np.tanh(x), 0)),
+}
+labels = np.array([0, 3, 2, 1, 1])
+LOSSES = {
+    "CrossEntropyLoss": (
+        nn.CrossEntropyLoss(),
+        labels,
+        -np.mean(np.log(softmax(X)[np.arange(5), labels])),
+        (softmax(X) - np.eye(4)[labels]) / 5,
+    ),
+    "MSELoss": (nn.MSELoss(), X * 0.5, np.mean((0.5 * X) ** 2), X * 0.5 * 2 / X.size),
+}
+
+
+def kinds(base_module):
+    found = {k: v for k, v in vars(base_module).items() if isinstance(v, type)}
+    return {k for k, v in found.items() if issubclass(v, nn.Module) and v is not nn.Module}
+
+
+def test_every_layer_and_loss_has_a_case():
+    assert kinds(nn) == set(LAYERS) | set(LOSSES)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_is_its_formula(name):
+    layer, formula = LAYERS[name]
+    np.testing.assert_allclose(layer(X).data if name == "Linear" else layer(X), formula(layer, X))
+    np.testing.assert_allclose(layer(Tensor(X)).data, formula(layer, X))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layers_gradient_agrees_with_differences(name):
+    layer, _ = LAYERS[name]
+    weights = rng.normal(size=layer(Tensor(X)).shape)
+    f = lambda x: np.sum(layer(x) * weights)
+    g = tg.grad(f)(X)
+    step = 1e-6
+    for i in np.ndindex(2, 4):
+        moved = np.zeros_like(X)
+        moved[i] = step
+        with tg.no_grad():
+            difference = np.sum((layer(Tensor(X + moved)) - layer(Tensor(X - moved))).data * weights)
+        np.testing.assert_allclose(g[i], difference / (2 * step), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_and_its_gradient_are_their_formulas(name):
+    loss, target, value, gradient = LOSSES[name]
+    x = Tensor(X, requires_grad=True)
+    result = loss(x, target)
+    result.backward()
+    np.testing.assert_allclose(result.data, value)
+    np.testing.assert_allclose(x.grad.data, gradient, atol=1e-15)
+    assert loss.__class__(reduction="sum")(x, target).shape == ()
+    assert loss.__class__(reduction="none")(x, target).shape in [(5,), (5, 4)]
+    with pytest.raises(ValueError, match="reduction must be one of"):
+        loss.__class__(reduction="median")(x, target)
+
+
+def test_one_hot_and_soft_labels():
+    x = Tensor(X, requires_grad=True)
+    by_number = functional.cross_entropy(x, labels)
+    np.testing.assert_allclose(functional.cross_entropy(x, np.eye(4)[labels]).data, by_number.data)
+    soft = np.full((5, 4), 0.25)
+    functional.cross_entropy(x, soft).backward()
+    np.testing.assert_allclose(x.grad.data, (softmax(X) - soft) / 5, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (np.array([0, 1, 2, 3, 4]), ValueError, "label 4 is no class.*classes 0 to 3"),
+        (np.array([0, 1, 2, 3, -1]), ValueError, "label -1 is no class"),
+        (np.array([0, 1, 2]), ValueError, r"labels have shape \(3,\).*shape \(5,\)"),
+        (np.zeros(5), TypeError, "integer dtype"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(bad, error, message):
+    with pytest.raises(error, match=message):
+        functional.cross_entropy(X, bad)
+
+
+def test_cross_entropy_does_not_overflow():
+    x = Tensor(np.array([[1000.0, 0.0], [0.0, -1000.0]]), requires_grad=True)
+    loss = functional.cross_entropy(x, np.array([1, 0]), reduction="none")
+    np.testing.assert_array_equal(loss.data, [1000.0, 0.0])
+    loss.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [[1.0, -1.0], [0.0, 0.0]])
+
+
+def test_sigmoid_keeps_its_digits_and_does_not_overflow():
+    x = np.array([-800.0, -40.0, 0.0, 40.0, 800.0])
+    np.testing.assert_allclose(functional.sigmoid(x), [0, np.exp(-40.0), 0.5, 1, 1], rtol=1e-15)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        self.first = nn.Linear(4, 4, rng=0)
+        self.blocks = [nn.Linear(4, 4, rng=1), (nn.Linear(4, 4, rng=2), nn.ReLU())]
+        self.named = {"head": nn.Linear(4, 2, rng=3)}
+        self.tied = self.first
+        self.scale = nn.Parameter(np.ones(1, np.float32))
+        self._private = nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.blocks[0](self.first(x))
+        return self.named["head"](self.blocks[1][1](self.blocks[1][0](x))) * self.scale
+
+
+def test_parameters_are_found_in_attributes_lists_tuples_and_dictionaries():
+    assert [name for name, _ in Net().named_parameters()] == [
+        "first.weight", "first.bias", "blocks.0.weight", "blocks.0.bias", "blocks.1.0.weight",
+        "blocks.1.0.bias", "named.head.weight", "named.head.bias", "scale",
+    ]  # fmt: skip
+
+
+def test_a_tied_parameter_counts_once():
+    net = Net()
+    assert len(net.parameters()) == len({id(p) for p in net.parameters()}) == 9
+
+
+def test_the_same_seed_gives_the_same_bits_and_the_default_generator_restarts():
+    for make in (lambda: nn.Linear(4, 3, rng=5), lambda: (nn.init.seed(3), nn.Linear(4, 3))[1]):
+        np.testing.assert_array_equal(make().weight.data, make().weight.data)
+    with pytest.raises(TypeError, match=r"rng is a seed or a np\.random\.Generator"):
+        nn.Linear(4, 3, rng="0")
+
+
+def test_initial_values_have_the_stated_spread():
+    weight = nn.init.he_normal((500, 400), 0)
+    assert weight.dtype == np.float32
+    np.testing.assert_allclose(weight.std(), np.sqrt(2 / 500), rtol=0.01)
+    np.testing.assert_allclose(nn.init.normal((500, 400), 0, std=0.1).std(), 0.1, rtol=0.01)
+
+
+def test_state_is_saved_and_loaded_into_the_same_arrays():
+    source, target = Net(), Net()
+    source.scale.data = np.array([3.0])
+    arrays = [p.data for p in target.parameters()]
+    target.load_state_dict(source.state_dict())
+    assert all(p.data is a for p, a in zip(target.parameters(), arrays, strict=True))
+    np.testing.assert_array_equal(target(X).data, source(X).data)
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    net = Net()
+    state = net.state_dict()
+    before = net.first.weight.data.copy()
+    state["first.weight"] = state["first.weight"] + 1
+    state["scale"] = np.ones(2)
+    state["other"] = state.pop("first.bias")
+    with pytest.raises(ValueError, match=r"missing 'first\.bias'.*unknown 'other'.*'scale' has shape"):
+        net.load_state_dict(state)
+    np.testing.assert_array_equal(net.first.weight.data, before)
+
+
+def test_functional_call_differentiates_by_the_parameters_and_leaves_the_model_alone():
+    net = Net()
+    before = net.state_dict()
+    loss = lambda p: functional.cross_entropy(nn.functional_call(net, p, X), labels % 2)
+    gradients = tg.grad(loss)(net.state_dict())
+    functional.cross_entropy(net(X), labels % 2).backward()
+    for name, p in net.named_parameters():
+        np.testing.assert_allclose(gradients[name], p.grad.data, rtol=1e-5)
+        np.testing.assert_array_equal(p.data, before[name])
+        assert p.requires_grad
+    with pytest.raises(ValueError, match="'nothing' is no parameter"):
+        nn.functional_call(net, {"nothing": 1.0}, X)
+
+
+def test_train_and_eval_reach_every_module():
+    net = Net()
+    net.eval()
+    assert not any(m.training for m in net.modules())
+    net.train()
+    assert all(m.training for m in net.modules())
+
+
+def test_wrong_shapes_and_configurations_say_so():
+    with pytest.raises(ValueError, match=r"got x of shape \(2, 7\).*must be 4"):
+        nn.Linear(4, 3)(np.ones((2, 7)))
+    with pytest.raises(ValueError, match="outputs is a whole number above 0, not 0"):
+        nn.Linear(4, 0)
+    with pytest.raises(TypeError, match=r"class ReLU; write ReLU\(\)"):
+        nn.Sequential(nn.ReLU)
+    with pytest.raises(NotImplementedError, match="no forward method"):
+        nn.Module()(1)
+    with pytest.raises(ValueError, match=r"prediction has shape \(5, 4\) and target \(5,\)"):
+        nn.MSELoss()(X, np.ones(5))
+
+
+def test_an_error_inside_a_model_names_the_module():
+    class Broken(nn.Module):
+        def __init__(self):
+            self.inner = nn.Sequential(nn.Tanh(), lambda x: x @ np.ones((9, 9)))
+
+        def forward(self, x):
+            return self.inner(x)
+
+    with pytest.raises(ValueError, match=r"(?s)matmul.*in module Broken > inner \(Sequential\)"):
+        Broken()(Tensor(X))
+
+
+def test_printing_and_summary():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2, bias=False))
+    assert repr(model) == (
+        "Sequential(\n  (0): Linear(4, 3)\n  (1): ReLU()\n  (2): Linear(3, 2, bias=False)\n)"
+    )
+    model[0].weight.requires_grad_(False)
+    summary = model.summary()
+    assert "weight 4x3, bias 3" in summary
+    assert "21 parameters" in summary
+    assert "12 of them frozen" in summary
+    assert len(model[:2]) == 2
