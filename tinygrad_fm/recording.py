@@ -19,12 +19,13 @@ from tinygrad_fm.engine import Node, Primitive, registry, rewrites, state
 class Recorded:
     """An array and its place in the graph; `Tensor` adds all that a person calls."""
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_memory", "_node", "name")
+    __slots__ = ("__weakref__", "_data", "_grad", "_memory", "_node", "_view", "name")
 
     _data: Any
     _grad: Any
     _node: Node | None
     _memory: object | None  # shared by the values that are views of one another
+    _view: tuple[Any, tuple[Any, ...]] | None  # for x[i]: a weak reference to x, and i
     name: str | None
 
     result_type: ClassVar[type[Any]]  # what operations return; tensor.py sets it to Tensor
@@ -37,12 +38,19 @@ class Recorded:
         return f"the Tensor{name} of shape {self._data.shape}"
 
 
+def as_array(value: Any) -> Any:
+    """An array of any library that speaks NumPy's protocols as it is; anything else as ndarray."""
+    if hasattr(value, "__array_ufunc__") and not isinstance(value, np.generic):
+        return value
+    return np.asarray(value)
+
+
 def make(data: Any, node: Node | None) -> Any:
     """A Tensor around an array and its node, without checks."""
     made = _new(Recorded.result_type)
     made._data = data
     made._node = node
-    made._grad = made._memory = made.name = None
+    made._grad = made._memory = made._view = made.name = None
     return made
 
 
@@ -77,7 +85,7 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
         result = np.asarray(result)
     made = _new(Recorded.result_type)
     made._data = result
-    made._grad = made._memory = made.name = None
+    made._grad = made._memory = made._view = made.name = None
     made._node = None
     mode = state.mode
     if n is not None and mode.recording:
@@ -107,7 +115,7 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
         result = np.asarray(result)
     made = _new(Recorded.result_type)
     made._data = result
-    made._grad = made._memory = made.name = None
+    made._grad = made._memory = made._view = made.name = None
     made._node = None
     mode = state.mode
     if (n is not None or m is not None) and mode.recording:
@@ -152,7 +160,7 @@ def _compute(
 def _mark_view(made: Any, source: Any) -> None:
     """Let a view and its source know of each other, through one object that both refer to."""
     if isinstance(source, Recorded):
-        base = made._data.base
+        base = getattr(made._data, "base", None)
         if base is not None and (base is source._data or base is source._data.base):
             if source._memory is None:
                 source._memory = object()
@@ -173,6 +181,8 @@ def _several(
     else:
         whole = engine.record(primitive, nodes, values, keywords, results)
         made = [make(part, engine.record_pick(whole, i, part)) for i, part in enumerate(results)]
+    if state.mode.observer is not None:
+        state.mode.observer(primitive, values, keywords, results)
     for part in made:
         _mark_view(part, args[0])
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from tinygrad_fm.recording import (
     apply,
     apply_one,
     apply_two,
+    as_array,
     enable_grad,
     into,
     make,
@@ -92,6 +94,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
         self._node = None
         self._grad = None
         self._memory = None
+        self._view = None
         self.name = name
         if requires_grad:
             self.requires_grad_()
@@ -109,7 +112,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     @data.setter
     def data(self, value: Any) -> None:
-        value = value._data if isinstance(value, Tensor) else np.asarray(value)
+        value = value._data if isinstance(value, Tensor) else as_array(value)
         if value.shape != self._data.shape:
             raise ValueError(f"cannot assign data of shape {value.shape} to {self._data.shape}")
         np.copyto(self._data, value, casting="same_kind")
@@ -231,7 +234,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
                     "or reduce it to a number first, as in t.sum().backward()"
                 )
             gradient = np.ones_like(self._data)
-        raw = gradient._data if isinstance(gradient, Tensor) else np.asarray(gradient)
+        raw = gradient._data if isinstance(gradient, Tensor) else as_array(gradient)
         if raw.shape != self.shape:
             raise ValueError(f"gradient has shape {raw.shape}; {self._describe()} needs its own")
         if create_graph:
@@ -248,7 +251,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
             np.copyto(owned, g)
             self._grad = make(owned, None)
         else:
-            self._grad = make(np.asarray(self._grad._data + g), None)
+            self._grad = make(as_array(self._grad._data + g), None)
 
     def retain_grad(self) -> Tensor:
         """Collect `.grad` for this result as well, not for leaves only; returns the Tensor.
@@ -275,7 +278,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
             raise GraphError(f"register_hook() on {self._describe()}, which requires no gradient")
 
         def call(g: Any) -> Any:
-            answer: Any = hook(g if isinstance(g, Tensor) else make(np.asarray(g), None))
+            answer: Any = hook(g if isinstance(g, Tensor) else make(as_array(g), None))
             if answer is None:
                 return None
             answer = answer if isinstance(answer, Tensor) else Tensor(answer)
@@ -319,20 +322,33 @@ class Tensor(Recorded, Operators, ArrayMethods):
             np.copyto(self._data, value._data, casting="same_kind")
             self._changed()
             return self
-        self._check_rebind()
-        if value.dtype != self.dtype:
-            value = value.astype(self.dtype)
-        self._data, self._node = value._data, value._node
+        self._rebind(value if value.dtype == self.dtype else value.astype(self.dtype))
         return self
 
-    def _check_rebind(self) -> None:
+    def _rebind(self, value: Tensor) -> None:
+        """Become `value`; where this is x[i] and x still lives, x changes too, as in NumPy."""
+        chain: list[Tensor] = [self]
+        while chain[-1]._view is not None and (source := chain[-1]._view[0]()) is not None:
+            chain.append(source)
+        for tensor in chain:
+            tensor._check_rebind(len(chain))
+        self._data, self._node = value._data, value._node
+        for view, source in itertools.pairwise(chain):
+            index = view._view[1]  # type: ignore[index]
+            changed = apply(set_at, (source, view, *index), {})
+            source._data, source._node = changed._data, changed._node
+        for source, view in itertools.pairwise(reversed(chain)):
+            view._data = source._data[view._view[1]]  # type: ignore[index]
+
+    def _check_rebind(self, expected: int) -> None:
+        """Refuse to overwrite a leaf, or memory that more than the `expected` Tensors share."""
         if self.is_leaf and self.requires_grad:
             raise GraphError(
                 f"{self._describe()} is a leaf that requires a gradient and would be overwritten; "
                 "write y = x + ... for a new Tensor, or update it under no_grad()"
             )
-        # the reference from this Tensor, and the one that getrefcount itself holds
-        if self._memory is not None and sys.getrefcount(self._memory) > 2:
+        # each Tensor holds one reference, and getrefcount itself another
+        if self._memory is not None and sys.getrefcount(self._memory) > expected + 1:
             raise GraphError(
                 f"{self._describe()} shares memory with another Tensor (a view such as x[i], x.T "
                 "or x.reshape(...)); NumPy would change both, a graph cannot: write x = x.copy() "
@@ -340,11 +356,19 @@ class Tensor(Recorded, Operators, ArrayMethods):
             )
 
     def __getitem__(self, index: Any) -> Any:
-        return apply(getitem, (self, *_index_parts(index)), {})
+        parts = _index_parts(index)
+        made = apply(getitem, (self, *parts), {})
+        if made._memory is not None:
+            made._view = (weakref.ref(self), parts)
+        return made
 
     def __setitem__(self, index: Any, value: Any) -> None:
         parts = _index_parts(index)
         recorded = isinstance(value, Tensor) and value._node is not None
+        if recorded and value._view is not None and value._view[0]() is self:
+            old = value._view[1]
+            if len(old) == len(parts) and all(a is b for a, b in zip(old, parts, strict=True)):
+                return  # the end of x[i] += v, which has changed x already
         if not state.mode.recording or (self._node is None and not recorded):
             plain = tuple(p._data if isinstance(p, Tensor) else p for p in parts)
             self._data[plain] = value._data if isinstance(value, Tensor) else value
@@ -355,9 +379,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 f"assigning a differentiable {value.dtype} Tensor into {self.dtype} would cut off "
                 "its decimals and its gradient; create the array with dtype=float"
             )
-        self._check_rebind()
-        made = apply(set_at, (self, value, *parts), {})
-        self._data, self._node = made._data, made._node
+        self._rebind(apply(set_at, (self, value, *parts), {}))
 
     # ---- NumPy's two protocols -------------------------------------------------------------------
 
@@ -489,7 +511,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
 def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: Any, grad: Any) -> Tensor:
     made = kind.__new__(kind)
-    made._data, made._node, made._grad, made._memory, made.name = data, None, None, None, name
+    made._data, made.name = data, name
+    made._node = made._grad = made._memory = made._view = None
     if requires_grad:
         made.requires_grad_()
     if grad is not None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.engine import primitive, state
-from tinygrad_fm.recording import enable_grad, make
+from tinygrad_fm.recording import as_array, enable_grad, make
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves, map_tree, rebuild, unwrap
 
@@ -49,7 +49,7 @@ def _traced(value: Any) -> Tensor:
         if made.node is None or not made.requires_grad:
             made = Tensor(made.data, requires_grad=True, copy=False)
         return made
-    array = np.asarray(value)
+    array = as_array(value)
     if array.dtype.kind != "f":
         raise TypeError(
             f"a derivative is taken by a float argument, not by {value!r} of dtype {array.dtype}; "
@@ -72,7 +72,7 @@ def _gradients(
         if g is None:
             g = np.zeros_like(x.data)
         elif not create_graph:
-            g = np.array(g, order="K")  # a rule's result may be a read-only view
+            g = np.copy(g, order="K")  # a rule's result may be a read-only view
         answers.append(g if isinstance(g, Tensor) or not create_graph else make(g, None))
     return answers
 
@@ -218,8 +218,9 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
 
 def _as_seed(given: Any, dtype: Any, record: bool) -> Any:
     if not record:
-        return np.asarray(given, dtype=dtype)
-    seed = given if isinstance(given, Tensor) else Tensor(np.asarray(given))
+        array = as_array(given)
+        return array if array.dtype == dtype else array.astype(dtype)
+    seed = given if isinstance(given, Tensor) else Tensor(as_array(given))
     return seed if seed.dtype == dtype else seed.astype(dtype)
 
 

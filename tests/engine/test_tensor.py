@@ -94,7 +94,14 @@ def test_a_function_of_ones_own_runs_unmodified():
 def test_conversions_that_would_lose_a_graph_are_refused():
     x = leaf(2.0)
     scalar = x.sum()
-    for convert in (float, int, np.asarray, math.exp, lambda t: np.array([t]), lambda t: [1, 2, 3][t]):
+    for convert in (
+        float,
+        int,
+        np.asarray,
+        math.exp,
+        lambda t: np.array([t]),
+        lambda t: [1, 2, 3][t],
+    ):
         with pytest.raises(TypeError, match=r"item\(\).*detach\(\)"):
             convert(scalar)
     array = np.zeros(2)
@@ -156,6 +163,45 @@ def test_in_place_operators_bind_to_the_result():
     np.testing.assert_array_equal(x.grad, [1 + 2 * 1, 1 + 2 * 2])
 
 
+def test_adding_to_a_part_is_recorded():
+    x, v = leaf(1.0, 2.0, 3.0), leaf(10.0)
+    y = x * 2
+    for i in range(3):
+        y[i] += v[0] * i
+    y[1:] *= 2
+    y[np.array([0, 2])] -= 1
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(y.data, [1.0, 28.0, 51.0])
+    np.testing.assert_array_equal(x.grad, [4.0, 28 * 8.0, 51 * 8.0])
+    np.testing.assert_array_equal(v.grad, [2 * 28 * 2 + 2 * 51 * 4])
+
+
+def test_changing_a_row_changes_the_matrix_as_in_numpy():
+    x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    y = x * 1
+    for row in y:
+        row *= 2
+        row += 1
+    del row  # the last row is a living view, and y would refuse to change behind its back
+    y[0][1] = 7.0
+    y[1][2] += 1
+    plain = np.arange(6.0).reshape(2, 3) * 2 + 1
+    plain[0, 1] = 7
+    plain[1, 2] += 1
+    np.testing.assert_array_equal(y.data, plain)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [[2, 0, 2], [2, 2, 2]])
+
+
+def test_adding_to_a_part_of_a_leaf_is_refused():
+    x = leaf(1.0, 2.0)
+    with pytest.raises(GraphError, match="leaf"):
+        x[0] += 1.0
+    with tg.no_grad():
+        x[0] += 1.0
+    np.testing.assert_array_equal(x.data, [2.0, 2.0])
+
+
 def test_out_binds_a_tensor_and_refuses_an_array():
     x = leaf(1.0, 2.0)
     out = Tensor(np.zeros(2))
@@ -189,9 +235,12 @@ def test_changing_a_tensor_with_a_living_view_is_refused():
     row = x[:2]
     with pytest.raises(GraphError, match="shares memory"):
         x[0] = 5.0
+    turned = x.reshape(3, 1)
+    with pytest.raises(GraphError, match="shares memory"):
+        turned += 1
     with pytest.raises(GraphError, match="shares memory"):
         row += 1
-    del row
+    del row, turned
     x[0] = 5.0
     y = (x * 2).reshape(3, 1)
     y += 1  # the Tensor it is a view of is gone
@@ -254,7 +303,9 @@ def test_ufunc_methods_are_refused_with_what_to_write():
 
 
 def test_a_shape_error_names_the_operation_and_aligns_the_shapes():
-    with pytest.raises(ValueError, match=r"(?s)matmul: .*argument 0: \(2, 3\).*argument 1:\s+\(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"(?s)matmul: .*argument 0: \(2, 3\).*argument 1:\s+\(2,\)"
+    ):
         Tensor(np.ones((2, 3))) @ np.ones(2)
     with pytest.raises(IndexError, match="getitem"):
         leaf(1.0)[3]

@@ -67,7 +67,9 @@ def test_a_layers_gradient_agrees_with_differences(name):
         moved = np.zeros_like(X)
         moved[i] = step
         with tg.no_grad():
-            difference = np.sum((layer(Tensor(X + moved)) - layer(Tensor(X - moved))).data * weights)
+            difference = np.sum(
+                (layer(Tensor(X + moved)) - layer(Tensor(X - moved))).data * weights
+            )
         np.testing.assert_allclose(g[i], difference / (2 * step), rtol=1e-5, atol=1e-8)
 
 
@@ -177,7 +179,9 @@ def test_a_state_that_does_not_fit_changes_nothing():
     state["first.weight"] = state["first.weight"] + 1
     state["scale"] = np.ones(2)
     state["other"] = state.pop("first.bias")
-    with pytest.raises(ValueError, match=r"missing 'first\.bias'.*unknown 'other'.*'scale' has shape"):
+    with pytest.raises(
+        ValueError, match=r"missing 'first\.bias'.*unknown 'other'.*'scale' has shape"
+    ):
         net.load_state_dict(state)
     np.testing.assert_array_equal(net.first.weight.data, before)
 

@@ -28,7 +28,9 @@ CASES = {
     ],
     "Adam": [(lambda p: optim.Adam(p, lr=0.01), adam)],
 }
-ALL = [pytest.param(*case, id=f"{name}{i}") for name, cs in CASES.items() for i, case in enumerate(cs)]
+ALL = [
+    pytest.param(*case, id=f"{name}{i}") for name, cs in CASES.items() for i, case in enumerate(cs)
+]
 
 
 def test_every_optimizer_has_a_case():

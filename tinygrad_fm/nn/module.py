@@ -28,7 +28,7 @@ class Parameter(Tensor):
 
 
 class Scope:
-    """One call of a module under way, and the call that it is part of; the graph's nodes keep it."""
+    """One call of a module under way, and the call it is part of; the graph's nodes keep it."""
 
     __slots__ = ("kind", "module", "outer")
 
@@ -202,7 +202,7 @@ def _children(found: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(found, dict):
         items = list(found.items())
     elif isinstance(found, (list, tuple)):
-        items = list(enumerate(found))
+        items = [(str(i), v) for i, v in enumerate(found)]
     else:
         return
     for name, value in items:

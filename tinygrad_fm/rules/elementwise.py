@@ -23,6 +23,7 @@ defvjp(np.negative, lambda g, _y, _x: -g)
 defvjp(np.positive, lambda g, _y, _x: g)
 defvjp(np.reciprocal, lambda g, y, _x: -g * y * y)
 defvjp(np.remainder, lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * np.floor_divide(a, b))
+rewrite(np.divmod, lambda a, b: (np.floor_divide(a, b), np.remainder(a, b)))
 defvjp(np.fmod, lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * np.trunc(a / b))
 
 # powers and roots
@@ -39,7 +40,16 @@ def _one_less(b: Any) -> Any:
 
 
 _power_base = lambda g, _y, a, b: g * b * a ** _one_less(b)
-_power_exponent = lambda g, y, a, _b: g * y * np.log(np.where(a == 0, 1, a))
+
+
+def _log_or_zero(a: Any) -> Any:
+    """The logarithm, but 0 at 0: then a**b * log(a) is 0 at a = 0, not NaN."""
+    if isinstance(a, (int, float)):
+        return math.log(a) if a > 0 else math.nan if a else 0
+    return np.log(np.where(a == 0, 1, a))
+
+
+_power_exponent = lambda g, y, a, _b: g * y * _log_or_zero(a)
 defvjp(np.power, _power_base, _power_exponent)
 defvjp(np.float_power, _power_base, _power_exponent)
 
@@ -54,7 +64,7 @@ defvjp(np.log1p, lambda g, _y, x: g / (1 + x))
 
 
 # at a = y the difference is 0 even where both are infinite: logaddexp(inf, b) has slope 1 in a
-_below = lambda a, y: np.where(a == y, 0, a - y)
+_below: Any = lambda a, y: np.where(a == y, 0, a) - np.where(a == y, 0, y)
 defvjp(
     np.logaddexp,
     lambda g, y, a, _b: g * np.exp(_below(a, y)),
@@ -74,7 +84,7 @@ defvjp(np.arcsin, lambda g, _y, x: g / np.sqrt((1 - x) * (1 + x)))
 defvjp(np.arccos, lambda g, _y, x: -g / np.sqrt((1 - x) * (1 + x)))
 defvjp(np.arctan, lambda g, _y, x: g / (1 + x * x))
 # a / y, and 0 at y = 0: the length of a vector has gradient 0 at the zero vector
-_over = lambda a, y: a / np.where(y == 0, 1, y)
+_over: Any = lambda a, y: a / np.where(y == 0, 1, y)
 defvjp(np.hypot, lambda g, y, a, _b: g * _over(a, y), lambda g, y, _a, b: g * _over(b, y))
 defvjp(
     np.arctan2,
@@ -124,11 +134,20 @@ def _inside(a: Any, low: Any, high: Any) -> Any:
     return above if high is None else above & (a <= high)
 
 
+def _crossed(low: Any, high: Any) -> Any:
+    """Where the lower bound is above the upper one: the result is then the upper bound."""
+    return False if low is None or high is None else low > high
+
+
 clip = primitive(
     np.clip,
     lambda g, _y, a, low, high: sum_to(np.where(_inside(a, low, high), g, 0), a.shape),
-    lambda g, _y, a, low, _high: sum_to(np.where(a < low, g, 0), low.shape),
-    lambda g, _y, a, _low, high: sum_to(np.where(a > high, g, 0), high.shape),
+    lambda g, _y, a, low, high: sum_to(
+        np.where(_crossed(low, high), 0, np.where(a < low, g, 0)), low.shape
+    ),
+    lambda g, _y, a, low, high: sum_to(
+        np.where(_crossed(low, high), g, np.where(a > high, g, 0)), high.shape
+    ),
     name="clip",
 )
 rewrite(

@@ -8,29 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import primitive, rewrite, sum_to
+from tinygrad_fm.engine import Primitive, primitive, rewrite, sum_to
 
 
-def _is_array(part: Any) -> bool:
-    return not (part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer)))
+def _may_repeat(index: tuple[Any, ...]) -> bool:
+    """Whether the index holds an array of integers, which can name an element more than once."""
+    arrays = [np.asarray(part) if isinstance(part, (list, tuple)) else part for part in index]
+    return any(getattr(part, "dtype", np.bool_) != np.bool_ and part.ndim for part in arrays)
 
 
 def _scatter_add(g: Any, *index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape`, with `g` added at the index; an element named twice receives both."""
     total = np.zeros_like(g, shape=shape)
-    if any(_is_array(part) and np.asarray(part).dtype != np.bool_ for part in index):
+    if _may_repeat(index):
         np.add.at(total, index, g)
     else:
         total[index] = g  # slices, integers and masks name each element once: far faster
     return total
 
 
-getitem = primitive(
+getitem: Primitive = primitive(
     lambda x, *index: x[index],
     lambda g, _y, _x, *index: scatter_add(g, *index, shape=_x.shape),
     name="getitem",
 )
-scatter_add = primitive(
+scatter_add: Primitive = primitive(
     _scatter_add,
     lambda g, _y, _x, *index, shape=(): getitem(g, *index),
     name="scatter_add",
@@ -47,14 +49,14 @@ def _set_at(x: Any, value: Any, *index: Any) -> Any:
 def _last_writes(g: Any, index: tuple[Any, ...]) -> Any:
     """`g` at the index, but zero where a later element of the same assignment wrote over it."""
     read = getitem(g, *index)
-    if not any(_is_array(part) and np.asarray(part).dtype != np.bool_ for part in index):
+    if not _may_repeat(index):
         return read
-    number = np.cumsum(np.ones_like(read, dtype=np.int64)).reshape(read.shape)
+    number = np.reshape(np.cumsum(np.ones_like(read, dtype=np.int64)), read.shape)
     written = set_at(np.zeros_like(g, dtype=np.int64), number, *index)
     return np.where(getitem(written, *index) == number, read, 0)
 
 
-set_at = primitive(
+set_at: Primitive = primitive(
     _set_at,
     lambda g, _y, _x, _value, *index: set_at(g, 0, *index),
     lambda g, _y, _x, _value, *index: sum_to(_last_writes(g, index), _value.shape),
@@ -63,9 +65,10 @@ set_at = primitive(
 
 
 def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
+    places = indices if hasattr(indices, "dtype") else np.asarray(indices)
     if axis is None:
-        return getitem(np.reshape(a, (-1,)), np.asarray(indices))
-    return getitem(a, *(slice(None),) * (axis % a.ndim), np.asarray(indices))
+        return getitem(np.reshape(a, (-1,)), places)
+    return getitem(a, *(slice(None),) * (axis % a.ndim), places)
 
 
 rewrite(np.take, _take)

@@ -1,4 +1,4 @@
-"""The calculus of products of matrices: matmul in every NumPy form, dot, tensordot, outer, einsum."""
+"""The calculus of matrix products: matmul in every NumPy form, dot, tensordot, outer, einsum."""
 
 import math
 from typing import Any
@@ -30,7 +30,7 @@ defvjp(np.matmul, _matmul_left, _matmul_right)
 
 
 def _dot(a: Any, b: Any) -> Any:
-    """np.dot: a product of scalars, else a sum over the last axis of a and the last but one of b."""
+    """np.dot: a sum over the last axis of a and the last but one of b; scalars multiply."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return np.multiply(a, b)
     if np.ndim(b) <= 2:
@@ -75,7 +75,7 @@ rewrite(np.outer, lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1)))
 
 
 def _einsum_rule(i: int, g: Any, _y: Any, *operands: Any, subscripts: str = "") -> Any:
-    """Put the result in operand i's place and sum again; what i alone has, is spread or diagonal."""
+    """Put the gradient in operand i's place and sum again; what i alone had is spread."""
     inputs, output = subscripts.split("->")
     terms = inputs.split(",")
     mine = terms[i]
@@ -95,11 +95,19 @@ def _einsum_rule(i: int, g: Any, _y: Any, *operands: Any, subscripts: str = "") 
             names.append(letter + twin)
             wanted += twin
         else:
-            if not any(letter in name for name in names):  # summed within operand i alone
+            # summed within operand i alone, or beside axes of length 1 only
+            if not any(
+                _length(f, n, letter) == length for f, n in zip(factors, names, strict=True)
+            ):
                 factors.append(np.ones_like(g, shape=(length,)))
                 names.append(letter)
             wanted += letter
     return sum_to(einsum(*factors, subscripts=",".join(names) + "->" + wanted), shape)
+
+
+def _length(factor: Any, name: str, letter: str) -> int:
+    """How long the axis of that letter is; 0 where there is none."""
+    return factor.shape[name.index(letter)] if letter in name else 0
 
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -146,12 +154,12 @@ def _einsum(*args: Any, optimize: Any = False) -> Any:
     if not isinstance(args[0], str):  # einsum(a, [0, 1], b, [1, 2], [0, 2])
         operands = args[0 : 2 * (len(args) // 2) : 2]
         lists = args[1 : 2 * (len(args) // 2) : 2]
-        spell = lambda axes: "".join("..." if i is Ellipsis else _LETTERS[i] for i in axes)
+        spell: Any = lambda axes: "".join("..." if i is Ellipsis else _LETTERS[i] for i in axes)
         subscripts = ",".join(spell(axes) for axes in lists)
         if len(args) % 2:
             subscripts += "->" + spell(args[-1])
     else:
-        subscripts, *operands = args
+        subscripts, operands = args[0], args[1:]
     ndims = [np.ndim(operand) for operand in operands]
     return einsum(*operands, subscripts=explicit_subscripts(subscripts, ndims))
 

@@ -3,11 +3,12 @@
 Kinks: max and min split a tie evenly; std has gradient 0 where it is 0; prod is right with zeros.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import constant, defvjp, primitive
+from tinygrad_fm.engine import constant, defvjp, primitive, rewrite
 
 Axis = int | tuple[int, ...] | None
 
@@ -75,6 +76,8 @@ _extreme = lambda g, y, x, axis=None, keepdims=False: (
 )
 defvjp(np.max, _extreme, name="max")
 defvjp(np.min, _extreme, name="min")
+rewrite(np.amax, lambda a, axis=None, keepdims=False: np.max(a, axis=axis, keepdims=keepdims))
+rewrite(np.amin, lambda a, axis=None, keepdims=False: np.min(a, axis=axis, keepdims=keepdims))
 
 
 def _identity(like: Any, n: int) -> Any:
@@ -108,10 +111,10 @@ def _prod_rule(
     axes = normalize(axis, x.ndim)
     order = tuple(i for i in range(x.ndim) if i not in axes) + axes
     moved = np.transpose(x, order)
-    rows = np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], -1))
-    others = np.transpose(
-        np.reshape(product_of_others(rows), moved.shape), np.argsort(np.array(order))
-    )
+    free = x.ndim - len(axes)
+    rows = np.reshape(moved, (*moved.shape[:free], math.prod(moved.shape[free:])))
+    back = [order.index(i) for i in range(x.ndim)]
+    others = np.transpose(np.reshape(product_of_others(rows), moved.shape), back)
     return kept(g, x, axis, keepdims) * others
 
 

@@ -9,7 +9,7 @@ from tinygrad_fm.engine import defvjp, primitive, rewrite, sum_to
 from tinygrad_fm.rules.indexing import getitem
 from tinygrad_fm.rules.reductions import normalize
 
-defvjp(
+reshape = defvjp(
     np.reshape,
     lambda g, _y, _x, _shape, order="C": np.reshape(g, _x.shape, order=order),
 )
@@ -32,6 +32,18 @@ defvjp(
     np.roll,
     lambda g, _y, _x, _shift, axis=None: np.roll(g, _negated(_shift), axis=axis),
 )
+
+
+def _reshape(a: Any, /, shape: Any, order: str = "C") -> Any:
+    if order not in ("C", "F"):
+        raise TypeError(
+            f"the derivative of reshape and ravel does not know order={order!r}, which depends on "
+            "where the elements lie in memory; write order='C' or 'F'"
+        )
+    return reshape(a, shape) if order == "C" else reshape(a, shape, order=order)
+
+
+rewrite(np.reshape, _reshape)
 rewrite(np.ravel, lambda a, order="C": np.reshape(a, (-1,), order=order))
 
 
@@ -57,9 +69,10 @@ concatenate = primitive(
 
 
 def _concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    parts = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
     if axis is None:
-        return concatenate(*(np.reshape(a, (-1,)) for a in arrays), axis=0)
-    return concatenate(*arrays, axis=axis)
+        return concatenate(*(np.reshape(a, (-1,)) for a in parts), axis=0)
+    return concatenate(*parts, axis=axis)
 
 
 def _stack(arrays: Sequence[Any], axis: int = 0) -> Any:
@@ -89,7 +102,7 @@ def _repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
 
 
 def _tile(A: Any, reps: Any) -> Any:
-    reps = (reps,) if isinstance(reps, int) else tuple(reps)
+    reps = (reps,) if np.ndim(reps) == 0 else tuple(reps)
     shape = (1,) * (len(reps) - A.ndim) + A.shape
     reps = (1,) * (len(shape) - len(reps)) + reps
     apart = np.reshape(A, [n for size in shape for n in (1, size)])
