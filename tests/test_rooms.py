@@ -35,7 +35,9 @@ def imports(path):
             else:
                 yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("tinygrad_fm."))
+            yield from (
+                a.name.split(".")[1] for a in node.names if a.name.startswith("tinygrad_fm.")
+            )
 
 
 def test_imports_go_down_only():

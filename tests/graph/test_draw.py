@@ -47,7 +47,10 @@ def test_dot_is_the_golden_text(name):
 
 
 def test_dot_does_not_depend_on_the_hash_seed():
-    program = "import sys; sys.path.insert(0, sys.argv[1]); import test_draw as t; print(t.dot_of('mlp_loss'))"
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_draw as t; "
+        "print(t.dot_of('mlp_loss'))"
+    )
     texts = {
         subprocess.run(
             [sys.executable, "-c", program, str(Path(__file__).parent)],

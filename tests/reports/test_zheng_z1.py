@@ -21,7 +21,9 @@ def images():
         found = data.load("fashion-mnist")
     except DatasetNotFoundError:
         pytest.skip("needs the full Fashion-MNIST (Debian: apt install dataset-fashion-mnist)")
-    flat = [i.reshape(len(i), -1).astype(np.float64) for i in (found.train_images, found.test_images)]
+    flat = [
+        i.reshape(len(i), -1).astype(np.float64) for i in (found.train_images, found.test_images)
+    ]
     return flat[0][:500], found.train_labels[:500], flat[1], found.test_labels
 
 
@@ -34,9 +36,7 @@ def test_sanity_check_gives_the_digits_of_the_report(images):
     np.random.seed(419)  # noqa: NPY002  (the report draws from NumPy's legacy generator)
     draw = lambda shape, rng, dtype: np.random.randn(*shape) * 0.01  # noqa: NPY002
     sizes = [(784, 128), (128, 64), (64, 10)]
-    first, second, third = (
-        nn.Linear(*size, weight_init=draw, dtype=np.float64) for size in sizes
-    )
+    first, second, third = (nn.Linear(*size, weight_init=draw, dtype=np.float64) for size in sizes)
     model = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
     weights = [layer.weight for layer in (first, second, third)]
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE)

@@ -12,6 +12,8 @@ from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
 BLOCK = 32_768
+# How often, in steps, state that has decayed to almost nothing is set to zero; see Flat.forget.
+FORGET = 128
 
 Array = Any
 
@@ -29,6 +31,7 @@ class Flat:
         self.state = {name: np.zeros(ends[-1], dtype) for name in state}
         self.steps = [0] * len(parameters)
         self.scratch = np.empty(min(BLOCK, ends[-1]), dtype)
+        self.negligible = np.finfo(dtype).tiny * 2**20  # as small after FORGET steps at 0.9
         self.views = self._views(self.values)
         self.gradient_views = self._views(self.gradient)
         self.adopt()
@@ -70,6 +73,21 @@ class Flat:
                 mark_changed(p.node)
         if end > start:
             yield slice(start, end), step
+
+    def forget(self) -> None:
+        """Every FORGET steps, set to zero the state that is about to become subnormal.
+
+        The state of a weight whose gradient stays zero (of a unit that died, say) decays to
+        subnormal numbers and stays there, and processors are slow on those: a step of Adam on
+        784-128-64-10 took 1.4 ms instead of 0.3 after five epochs of 6,000 images.
+        """
+        if max(self.steps) % FORGET:
+            return
+        for array in self.state.values():
+            for start in range(0, len(array), BLOCK):
+                block = array[start : start + BLOCK]
+                size = np.abs(block, out=self.scratch[: len(block)])
+                block[size < self.negligible] = 0
 
 
 class Optimizer:
@@ -131,6 +149,7 @@ class Optimizer:
                         step,
                         *(array[block] for array in flat.state.values()),
                     )
+            flat.forget()
 
     def update(self, w: Array, g: Array, scratch: Array, step: int, *state: Array) -> None:
         """Update the weights `w` in place, from their gradient `g`, which may be overwritten.

@@ -1,0 +1,86 @@
+"""tinygrad-fm doctor: the findings, for people and for programs, and when it says no."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import tinygrad_fm
+from tinygrad_fm.cli import doctor
+
+
+def test_it_finds_what_is_here(command):
+    done = command("doctor", "--json")
+    found = json.loads(done.out)
+    assert done.code == 0
+    assert found["ok"]
+    assert found["tinygrad_fm"]["version"] == tinygrad_fm.__version__
+    assert found["packages"]["numpy"]["version"] == np.__version__
+    assert found["data"]["fashion-mnist"] is None
+    assert found["data"]["fashion-mnist-mini"]
+    assert found["gradient_error"] < 1e-14
+    assert found["blas"]["name"]
+
+
+def test_the_page_says_the_same(command):
+    done = command("doctor")
+    assert done.code == 0
+    assert done.out.endswith("all is well\n")
+    for text in (f"numpy          {np.__version__}", "gradient  right", "data sets", "BLAS"):
+        assert text in done.out
+
+
+def test_what_is_missing_is_named_with_what_it_would_give(command, monkeypatch):
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda n: None if n == "matplotlib" else version(n))
+    monkeypatch.setattr(doctor, "find_renderer", lambda: None)
+    done = command("doctor")
+    assert done.code == 0
+    assert (
+        "not there  learning curves and confusion matrices as pictures; get it with: " in done.out
+    )
+    assert 'pip install "tinygrad_fm[plot]"' in done.out
+    assert "none  not there  graphs are written as .dot" in done.out
+
+
+def test_a_required_package_that_is_missing_is_a_failure(command, monkeypatch):
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda n: None if n == "tqdm" else version(n))
+    done = command("doctor")
+    assert done.code == 1
+    assert re.search(r'tqdm +MISSING +the progress bar; get it with: pip install "tqdm"', done.out)
+    assert done.out.endswith("something that is needed is missing or wrong\n")
+
+
+def test_a_wrong_gradient_is_a_failure(command, monkeypatch):
+    monkeypatch.setattr(doctor, "gradient_error", lambda: 0.25)
+    done = command("doctor")
+    assert done.code == 1
+    assert "gradient  WRONG  relative error 2.5e-01" in done.out
+
+
+def test_without_threadpoolctl_the_threads_are_unknown(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    facts = doctor.blas()
+    assert facts["threads"] is None
+    assert facts["source"] == "$OMP_NUM_THREADS"
+    assert facts["name"]
+
+
+@pytest.mark.parametrize("name", doctor.PACKAGES)
+def test_every_package_is_one_that_the_project_names(name):
+    import tomllib
+    from pathlib import Path
+
+    project = Path(tinygrad_fm.__file__).parents[1] / "pyproject.toml"
+    if not project.is_file():
+        pytest.skip("not run from a checkout")
+    table = tomllib.loads(project.read_text())["project"]
+    extra = doctor.PACKAGES[name][1]
+    listed = table["optional-dependencies"][extra] if extra else table["dependencies"]
+    assert any(requirement.startswith(f"{name}>=") for requirement in listed)

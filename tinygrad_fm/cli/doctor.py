@@ -1,0 +1,170 @@
+"""`tinygrad-fm doctor`: what is installed, what was found, and whether a gradient is right."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygrad_fm
+from tinygrad_fm import data
+from tinygrad_fm.cli.data import where
+from tinygrad_fm.cli.text import bold, table
+from tinygrad_fm.data.known import KNOWN
+from tinygrad_fm.graph import find_renderer
+
+# distribution: (what it gives, the extra that installs it; "" for what is required)
+PACKAGES = {
+    "numpy": ("the arrays and all of the arithmetic", ""),
+    "graphviz": ("drawings of graphs", ""),
+    "hypothesis": ("property tests in tinygrad_fm.testing", ""),
+    "safetensors": ("weights on disk", ""),
+    "tqdm": ("the progress bar", ""),
+    "matplotlib": ("learning curves and confusion matrices as pictures", "plot"),
+    "graphviz-pure": ("pictures of graphs without a system Graphviz", "render"),
+    "threadpoolctl": ("number of BLAS threads, read and set", "threads"),
+}
+THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+TOLERANCE = 1e-12  # of the self-check, which is done in float64
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; the exit code is 1 where something that is needed is missing or wrong."""
+    found = examine()
+    print(json.dumps(found, indent=2) if arguments.json else _page(found))
+    return 0 if found["ok"] else 1
+
+
+def examine() -> dict[str, Any]:
+    """All findings as plain values, ready for JSON."""
+    packages = {
+        name: {"version": _version(name), "gives": gives, "extra": extra or None}
+        for name, (gives, extra) in PACKAGES.items()
+    }
+    error = gradient_error()
+    renderer = find_renderer()
+    complete = all(p["version"] or p["extra"] for p in packages.values())
+    return {
+        "ok": bool(complete and error <= TOLERANCE and sys.version_info >= (3, 11)),
+        "tinygrad_fm": {
+            "version": tinygrad_fm.__version__,
+            "path": str(Path(tinygrad_fm.__file__).parent),
+        },
+        "python": {"version": platform.python_version(), "path": sys.executable},
+        "platform": platform.platform(),
+        "cpus": _cpus(),
+        "blas": blas(),
+        "packages": packages,
+        "data": {name: _folder(name) for name in KNOWN},
+        "renderer": None if renderer is None else {"name": renderer[0], "path": renderer[1]},
+        "gradient_error": error,
+    }
+
+
+def gradient_error() -> float:
+    """How far a gradient is from the complex-step derivative, relative to its largest element."""
+
+    def f(x: Any) -> Any:
+        return np.sum(np.tanh(x @ x.T) * np.exp(x[:, :3]) / (1 + x[:, 1:] ** 2))
+
+    x = np.random.default_rng(0).standard_normal((3, 4)) / 2
+    exact = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        moved = x.astype(complex)
+        moved[index] += 1e-30j  # so small a step loses no digits: there is no difference to take
+        exact[index] = f(moved).imag / 1e-30
+    return float(np.abs(tinygrad_fm.grad(f)(x) - exact).max() / np.abs(exact).max())
+
+
+def blas() -> dict[str, Any]:
+    """Name, version and threads of the matrix library; threads are None where nothing tells."""
+    built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    facts = {"name": built.get("name"), "version": built.get("version"), "threads": None}
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        set_by = [name for name in THREADS if os.environ.get(name)]
+        return {**facts, "source": ", ".join(f"${name}" for name in set_by) or "NumPy's build"}
+    np.zeros((2, 2)) @ np.zeros((2, 2))  # the library is loaded when it is first used
+    for pool in threadpool_info():
+        if pool.get("user_api") == "blas":
+            version = pool.get("version") or facts["version"]
+            facts |= {"name": pool["internal_api"], "version": version}
+            facts["threads"] = pool["num_threads"]
+            break
+    return {**facts, "source": "threadpoolctl"}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _folder(name: str) -> str | None:
+    folder = data.find(name)
+    return None if folder is None else str(folder)
+
+
+# --------------------------------------------------------------------------------------------------
+# For people
+# --------------------------------------------------------------------------------------------------
+
+
+def _page(found: dict[str, Any]) -> str:
+    blas_facts = found["blas"]
+    threads = blas_facts["threads"]
+    right = found["gradient_error"] <= TOLERANCE
+    sections = {
+        "here": [
+            ("tinygrad_fm", found["tinygrad_fm"]["version"], found["tinygrad_fm"]["path"]),
+            ("Python", found["python"]["version"], found["python"]["path"]),
+            (
+                "BLAS",
+                f"{blas_facts['name']} {blas_facts['version']}",
+                f"{threads or 'unknown number of'} threads on {found['cpus']} CPUs",
+            ),
+            ("system", "", found["platform"]),
+        ],
+        "packages": [_package(name, p) for name, p in found["packages"].items()],
+        "data sets": [(name, where(known), "") for name, known in KNOWN.items()],
+        "pictures of graphs": [_renderer(found["renderer"])],
+        "self-check": [
+            (
+                "gradient",
+                "right" if right else "WRONG",
+                f"relative error {found['gradient_error']:.1e}, allowed {TOLERANCE:.0e}",
+            )
+        ],
+    }
+    blocks = [f"{bold(title)}\n{table(rows, '  ')}" for title, rows in sections.items()]
+    verdict = "all is well" if found["ok"] else "something that is needed is missing or wrong"
+    return "\n\n".join([*blocks, bold(verdict)])
+
+
+def _package(name: str, package: dict[str, Any]) -> tuple[str, str, str]:
+    if package["version"]:
+        return name, package["version"], package["gives"]
+    wanted = f"tinygrad_fm[{package['extra']}]" if package["extra"] else name
+    state = "not there" if package["extra"] else "MISSING"
+    return name, state, f'{package["gives"]}; get it with: pip install "{wanted}"'
+
+
+def _renderer(renderer: dict[str, str] | None) -> tuple[str, str, str]:
+    if renderer is not None:
+        return renderer["name"], "found", renderer["path"]
+    return "none", "not there", 'graphs are written as .dot; pip install "tinygrad_fm[render]"'

@@ -1,0 +1,58 @@
+"""Weights on disk, as safetensors: a format without code execution, read by every framework."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tinygrad_fm.nn import Module
+from tinygrad_fm.train.files import replacing
+
+
+def save_weights(
+    model: Module, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write the parameters of a model, by their paths in it; an existing file is replaced whole.
+
+    Args:
+        model: its `state_dict()` is written.
+        path: by custom it ends in `.safetensors`.
+        metadata: words to keep with the weights, for people and other programs.
+
+    Raises:
+        OSError: the folder is missing or may not be written.
+    """
+    from safetensors.numpy import save
+
+    content = save(model.state_dict(), dict(metadata) if metadata else None)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
+    """Copy weights from a safetensors file into a model; each is cast to its parameter's dtype.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no safetensors file, or its names or shapes are not the model's;
+            the model is unchanged then.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"no weights to load: {path} {what}")
+    try:
+        values = load(path.read_bytes())
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a safetensors file, or is damaged ({error}); save_weights writes them"
+        ) from error
+    try:
+        model.load_state_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

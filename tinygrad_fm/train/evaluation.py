@@ -1,0 +1,203 @@
+"""Evaluation: a model's outputs, loss and accuracy on examples, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.nn import Module
+from tinygrad_fm.recording import no_grad
+from tinygrad_fm.tensor import Tensor
+
+Model = Callable[[Any], Any]  # usually a Module; any function of a batch will do
+Loss = Callable[[Any, Any], Any]
+
+
+def evaluate(
+    model: Model, loss: Loss, x: Any, y: Any = None, batch_size: int = 1000
+) -> tuple[float, float | None]:
+    """The mean loss and the accuracy of a model on examples, batch by batch.
+
+    Nothing is recorded, and modules are in evaluation mode meanwhile.
+
+    Args:
+        model: called on each batch of x.
+        loss: `loss(prediction, y)` gives the mean over a batch.
+        x: examples, (N, ...), as the model takes them; or a Loader of batches, without y.
+        y: their labels or targets, (N, ...).
+        batch_size: examples at a time.
+
+    Returns:
+        the loss, weighted by the sizes of the batches, and the accuracy, 0 to 1; None where y
+        holds no classes (neither class numbers (N,) nor one-hot rows (N, C) for outputs (N, C)).
+
+    Raises:
+        ValueError: no examples, or x and y of different lengths.
+        TypeError: x is uint8, which a Loader or data.scale() makes numbers from 0 to 1.
+    """
+    batches: Iterable[Any]
+    if y is None:
+        if hasattr(x, "shape"):
+            raise ValueError("evaluate needs labels with its examples: evaluate(model, loss, x, y)")
+        batches = x
+    else:
+        batches = _batches("evaluate", x, y, batch_size)
+    meter = Meter()
+    with evaluation_mode(model), no_grad():
+        for number, batch in enumerate(batches, 1):
+            inputs, labels = checked_batch(batch, number)
+            outputs = model(as_tensor(inputs))
+            value = loss(outputs, labels)
+            meter.add(number_of(value), outputs, labels)
+    if not meter.examples:
+        raise ValueError(f"evaluate got no examples: {x!r:.80}")
+    return meter.loss, meter.accuracy
+
+
+def predict(model: Model, x: Any, batch_size: int = 1000) -> Any:
+    """The model's outputs for examples, batch by batch, in evaluation mode; an array (N, ...).
+
+    Args:
+        model: called on each batch of x.
+        x: examples, (N, ...), as the model takes them.
+        batch_size: examples at a time.
+
+    Raises:
+        ValueError: no examples. TypeError: x is uint8, as for `evaluate`.
+    """
+    with evaluation_mode(model), no_grad():
+        outputs = [
+            _array(model(as_tensor(part))) for part, _ in _batches("predict", x, x, batch_size)
+        ]
+    return np.concatenate(outputs)
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: Any) -> Iterator[None]:
+    """Modules in evaluation mode inside the block, and afterwards as each one was."""
+    modules = model.modules() if isinstance(model, Module) else []
+    before = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.training = training
+
+
+class Meter:
+    """Sums up losses and right answers over batches of different sizes."""
+
+    def __init__(self) -> None:
+        self.examples = 0
+        self._loss = 0.0
+        self._right = 0
+        self._classes: bool | None = None  # whether the labels are classes; the first batch tells
+
+    def add(self, loss: float, outputs: Any, labels: Any) -> None:
+        """One batch: its mean loss, what the model gave, (N, ...), and the labels, (N, ...)."""
+        scores, labels = _array(outputs), _array(labels)
+        if self._classes is None:
+            self._classes = _are_classes(scores, labels)
+        self.examples += len(labels)
+        self._loss += loss * len(labels)
+        if self._classes:
+            true = labels if labels.ndim == 1 else labels.argmax(axis=1)
+            self._right += int(np.count_nonzero(scores.argmax(axis=1) == true))
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of an example."""
+        return self._loss / self.examples
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of right answers; None where the labels are no classes."""
+        return self._right / self.examples if self._classes else None
+
+
+def _are_classes(scores: Any, labels: Any) -> bool:
+    if scores.ndim != 2 or scores.shape[1] < 2 or len(scores) != len(labels):
+        return False
+    if labels.ndim == 1:
+        return labels.dtype.kind in "iu"
+    one_hot = labels.shape == scores.shape and ((labels == 0) | (labels == 1)).all()
+    return bool(one_hot and (labels.sum(axis=1) == 1).all())
+
+
+def checked_batch(batch: Any, number: int) -> tuple[Any, Any]:
+    """The examples and labels of a batch.
+
+    Raises:
+        TypeError: it is no pair. ValueError: it has no examples, or not one label for each.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise TypeError(
+            f"batch {number} is {type(batch).__name__}; expected a pair (x, y): write "
+            "data.Loader(x, y, batch_size=...), or a list of pairs"
+        )
+    x, y = batch
+    if np.ndim(x) == 0 or np.ndim(y) == 0 or len(x) != len(y) or not len(y):
+        raise ValueError(
+            f"batch {number} has x of shape {np.shape(x)} and y of shape {np.shape(y)}; expected "
+            "(N, ...) and (N, ...), one label or target for each of at least one example"
+        )
+    return x, y
+
+
+def number_of(loss: Any) -> float:
+    """The loss of a batch as a Python number.
+
+    Raises:
+        ValueError: it has several elements.
+    """
+    data = _array(loss)
+    if data.size != 1:
+        raise ValueError(
+            f"the loss has shape {data.shape}; expected one number for a batch: its mean, as with "
+            'reduction="mean"'
+        )
+    return float(data.item())
+
+
+def as_tensor(x: Any) -> Tensor:
+    """A batch as a Tensor, so that all of the model's operations on it are seen."""
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def _array(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else np.asarray(value)
+
+
+def checked_arrays(what: str, x: Any, y: Any) -> tuple[Any, Any]:
+    """x and y as arrays of one length.
+
+    Raises:
+        ValueError: there are no examples, or not one label or target for each.
+    """
+    x, y = _array(x), _array(y)
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or not len(x):
+        raise ValueError(
+            f"{what}: x has shape {x.shape} and y {y.shape}; expected (N, ...) and (N, ...), with "
+            "at least one example"
+        )
+    return x, y
+
+
+def _batches(what: str, x: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
+    """Consecutive parts of x and y, without copies."""
+    x, y = checked_arrays(what, x, y)
+    if batch_size < 1:
+        raise ValueError(f"{what}: batch_size is at least 1, not {batch_size!r}")
+    if x.dtype == np.uint8:
+        raise TypeError(
+            f"{what}: x is uint8 of shape {x.shape}, bytes from 0 to 255; networks learn from "
+            "numbers near 1: write data.scale(x), and data.flatten(x) for a Linear layer, or pass "
+            "a data.Loader"
+        )
+    for start in range(0, len(x), batch_size):
+        yield x[start : start + batch_size], y[start : start + batch_size]

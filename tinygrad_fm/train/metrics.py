@@ -1,0 +1,89 @@
+"""Metrics: how well predictions agree with the labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinygrad_fm.tensor import Tensor
+
+
+def accuracy(predictions: Any, labels: Any) -> float:
+    """The share of examples whose predicted class is the true one, 0 to 1.
+
+    Args:
+        predictions: a score for each class, (N, C), of which the largest counts (logits or
+            probabilities; the first of several equal ones), or class numbers, (N,).
+        labels: class numbers, (N,), or one-hot rows, (N, C).
+
+    Raises:
+        ValueError: no examples, shapes that do not fit, or a score that is NaN.
+        TypeError: class numbers that are not integers.
+    """
+    predicted, true = _pair("accuracy", predictions, labels)
+    return float(np.mean(predicted == true))
+
+
+def confusion_matrix(
+    predictions: Any, labels: Any, classes: int | None = None
+) -> NDArray[np.int64]:
+    """Counts of examples, (C, C): rows are the true classes, columns the predicted ones.
+
+    The diagonal holds what is right; `matrix.trace() / matrix.sum()` is the accuracy.
+
+    Args:
+        predictions, labels: as for `accuracy`.
+        classes: C; by default the number of scores, or one more than the largest class number.
+
+    Raises:
+        ValueError, TypeError: as for `accuracy`; a class number that is negative, or not below C.
+    """
+    predicted, true = _pair("confusion_matrix", predictions, labels)
+    if classes is None:
+        widths = [np.shape(array)[1] for array in (predictions, labels) if np.ndim(array) == 2]
+        classes = max([*widths, int(predicted.max()) + 1, int(true.max()) + 1])
+    for what, numbers in (("label", true), ("prediction", predicted)):
+        outside = numbers[(numbers < 0) | (numbers >= classes)]
+        if outside.size:
+            raise ValueError(
+                f"confusion_matrix: {what} {outside[0]} is no class; there are {classes}, "
+                f"0 to {classes - 1}"
+            )
+    counts = np.bincount(true * classes + predicted, minlength=classes * classes)
+    return counts.astype(np.int64).reshape(classes, classes)
+
+
+def _pair(metric: str, predictions: Any, labels: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Predicted and true class numbers, each (N,)."""
+    predicted = _class_numbers(metric, "predictions", predictions)
+    true = _class_numbers(metric, "labels", labels)
+    if predicted.shape != true.shape:
+        raise ValueError(
+            f"{metric}: predictions of shape {np.shape(predictions)} for labels of shape "
+            f"{np.shape(labels)}; expected one prediction for each label"
+        )
+    if not true.size:
+        raise ValueError(f"{metric}: no examples, labels have shape {np.shape(labels)}")
+    return predicted, true
+
+
+def _class_numbers(metric: str, what: str, values: Any) -> NDArray[Any]:
+    array = values.data if isinstance(values, Tensor) else np.asarray(values)
+    if array.ndim == 2 and array.shape[1]:
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            row = int(np.argmax(np.isnan(array).any(axis=1)))
+            raise ValueError(f"{metric}: row {row} of the {what} holds nan, which is no score")
+        return np.asarray(np.argmax(array, axis=1))
+    if array.ndim != 1:
+        raise ValueError(
+            f"{metric}: {what} have shape {array.shape}; expected class numbers (N,) or a row of "
+            "scores for each example (N, C)"
+        )
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"{metric}: {what} of shape {array.shape} are class numbers and need an integer dtype, "
+            f"not {array.dtype}; write .astype(int)"
+        )
+    return np.asarray(array, np.int64)
