@@ -1,4 +1,4 @@
-"""Modules: parameters found, saved and replaced; every layer and loss has a case here."""
+"""Modules: parameters found, saved and replaced; wrong configurations; numerics at the extremes."""
 
 import numpy as np
 import pytest
@@ -8,83 +8,12 @@ from tinygrad_fm import Tensor, functional, nn
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(5, 4))
+labels = np.array([0, 3, 2, 1, 1])
 
 
 def softmax(x):
     e = np.exp(x - x.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
-
-
-# each layer on X, against the formula written out in plain NumPy
-LAYERS = {
-    "Linear": (
-        nn.Linear(4, 3, rng=0, dtype=np.float64),
-        lambda layer, x: x @ layer.weight.data + layer.bias.data,
-    ),
-    "ReLU": (nn.ReLU(), lambda _, x: np.where(x > 0, x, 0)),
-    "LeakyReLU": (nn.LeakyReLU(0.1), lambda _, x: np.where(x > 0, x, 0.1 * x)),
-    "Tanh": (nn.Tanh(), lambda _, x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)),
-    "Sigmoid": (nn.Sigmoid(), lambda _, x: 1 / (1 + np.exp(-x))),
-    "Flatten": (nn.Flatten(), lambda _, x: x.reshape(5, -1)),
-    "Sequential": (nn.Sequential(nn.Tanh(), nn.ReLU()), lambda _, x: np.maximum(np.tanh(x), 0)),
-}
-labels = np.array([0, 3, 2, 1, 1])
-LOSSES = {
-    "CrossEntropyLoss": (
-        nn.CrossEntropyLoss(),
-        labels,
-        -np.mean(np.log(softmax(X)[np.arange(5), labels])),
-        (softmax(X) - np.eye(4)[labels]) / 5,
-    ),
-    "MSELoss": (nn.MSELoss(), X * 0.5, np.mean((0.5 * X) ** 2), X * 0.5 * 2 / X.size),
-}
-
-
-def kinds(base_module):
-    found = {k: v for k, v in vars(base_module).items() if isinstance(v, type)}
-    return {k for k, v in found.items() if issubclass(v, nn.Module) and v is not nn.Module}
-
-
-def test_every_layer_and_loss_has_a_case():
-    assert kinds(nn) == set(LAYERS) | set(LOSSES)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_is_its_formula(name):
-    layer, formula = LAYERS[name]
-    np.testing.assert_allclose(layer(X).data if name == "Linear" else layer(X), formula(layer, X))
-    np.testing.assert_allclose(layer(Tensor(X)).data, formula(layer, X))
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_layers_gradient_agrees_with_differences(name):
-    layer, _ = LAYERS[name]
-    weights = rng.normal(size=layer(Tensor(X)).shape)
-    f = lambda x: np.sum(layer(x) * weights)
-    g = tg.grad(f)(X)
-    step = 1e-6
-    for i in np.ndindex(2, 4):
-        moved = np.zeros_like(X)
-        moved[i] = step
-        with tg.no_grad():
-            difference = np.sum(
-                (layer(Tensor(X + moved)) - layer(Tensor(X - moved))).data * weights
-            )
-        np.testing.assert_allclose(g[i], difference / (2 * step), rtol=1e-5, atol=1e-8)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_and_its_gradient_are_their_formulas(name):
-    loss, target, value, gradient = LOSSES[name]
-    x = Tensor(X, requires_grad=True)
-    result = loss(x, target)
-    result.backward()
-    np.testing.assert_allclose(result.data, value)
-    np.testing.assert_allclose(x.grad.data, gradient, atol=1e-15)
-    assert loss.__class__(reduction="sum")(x, target).shape == ()
-    assert loss.__class__(reduction="none")(x, target).shape in [(5,), (5, 4)]
-    with pytest.raises(ValueError, match="reduction must be one of"):
-        loss.__class__(reduction="median")(x, target)
 
 
 def test_one_hot_and_soft_labels():

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 import cases_movement  # noqa: F401  (fills the table)
+import cases_networks  # noqa: F401  (likewise)
 import numpy as np
 import pytest
 from cases import CASES, name_of

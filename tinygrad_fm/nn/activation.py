@@ -8,6 +8,14 @@ from tinygrad_fm import functional
 from tinygrad_fm.nn.module import Module
 
 
+class Identity(Module):
+    """x itself."""
+
+    def forward(self, x: Any) -> Any:
+        """x."""
+        return x
+
+
 class ReLU(Module):
     """max(x, 0), element-wise (report 000, 3.2.1); slope 0 at 0."""
 
@@ -31,6 +39,50 @@ class LeakyReLU(Module):
         return f"{self.negative_slope}"
 
 
+class ELU(Module):
+    """x where it is positive, else `alpha (exp(x) - 1)`, element-wise."""
+
+    def __init__(self, alpha: float = 1.0):
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> Any:
+        """Same shape as x."""
+        return functional.elu(x, self.alpha)
+
+    def extra_repr(self) -> str:
+        """Alpha."""
+        return f"{self.alpha}"
+
+
+class GELU(Module):
+    """x times the normal distribution function of x; exact unless approximate="tanh"."""
+
+    def __init__(self, approximate: str = "none"):
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate is 'none' or 'tanh', not {approximate!r}")
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> Any:
+        """Same shape as x."""
+        return functional.gelu(x, self.approximate)
+
+
+class SiLU(Module):
+    """x sigmoid(x), element-wise."""
+
+    def forward(self, x: Any) -> Any:
+        """Same shape as x."""
+        return functional.silu(x)
+
+
+class Softplus(Module):
+    """log(1 + exp(x)), element-wise."""
+
+    def forward(self, x: Any) -> Any:
+        """Same shape as x."""
+        return functional.softplus(x)
+
+
 class Tanh(Module):
     """np.tanh, element-wise (report 000, 3.2.3)."""
 
@@ -45,3 +97,28 @@ class Sigmoid(Module):
     def forward(self, x: Any) -> Any:
         """Same shape as x."""
         return functional.sigmoid(x)
+
+
+class Softmax(Module):
+    """exp(x) / sum(exp(x)) along `axis` (report 000, 3.3.2).
+
+    Not before CrossEntropyLoss, which takes logits.
+    """
+
+    def __init__(self, axis: int = -1):
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        """Same shape as x; sums to 1 along the axis."""
+        return functional.softmax(x, axis=self.axis)
+
+
+class LogSoftmax(Module):
+    """x - log(sum(exp(x))) along `axis`."""
+
+    def __init__(self, axis: int = -1):
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        """Same shape as x."""
+        return functional.log_softmax(x, axis=self.axis)

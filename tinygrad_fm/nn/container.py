@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,21 +10,79 @@ import numpy as np
 from tinygrad_fm.nn.module import Module
 
 
+def _checked(kind: str, layers: Iterable[Any]) -> list[Any]:
+    """The layers as a list.
+
+    Raises:
+        TypeError: one that cannot be called, or a class where an instance is meant.
+        ValueError: a layer with state of its own that stands in two places.
+    """
+    checked = list(layers)
+    for i, layer in enumerate(checked):
+        if isinstance(layer, type):
+            raise TypeError(f"layer {i} is the class {layer.__name__}; write {layer.__name__}()")
+        if not callable(layer):
+            raise TypeError(f"layer {i} is {layer!r}, which cannot be called")
+        if getattr(layer, "stateful", False) and any(layer is other for other in checked[:i]):
+            raise ValueError(
+                f"layer {i} of {kind} is a {type(layer).__name__} that stands there already; its "
+                "running statistics would mix two places: use one layer object for each"
+            )
+    return checked
+
+
+class ModuleList(Module):
+    """A list of modules; a plain list as an attribute does the same."""
+
+    def __init__(self, modules: Iterable[Any] = ()):
+        self.items = _checked("ModuleList", modules)
+
+    def append(self, module: Any) -> ModuleList:
+        """Add a module at the end; returns the list."""
+        self.items = _checked("ModuleList", [*self.items, module])
+        return self
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.items[index]
+
+
+class ModuleDict(Module):
+    """Modules by name; a plain dictionary as an attribute does the same."""
+
+    def __init__(self, modules: Mapping[str, Any] | None = None):
+        modules = dict(modules or {})
+        _checked("ModuleDict", modules.values())
+        self.items = modules
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.items)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.items[name]
+
+    def __setitem__(self, name: str, module: Any) -> None:
+        self.items[name] = _checked("ModuleDict", [module])[0]
+
+
 class Sequential(Module):
     """Modules called one after the other, each on the result of the one before.
 
     Raises:
         TypeError: a layer that cannot be called, or a class where an instance is meant.
+        ValueError: a layer with state of its own that stands in two places.
     """
 
     def __init__(self, *layers: Any):
-        for i, layer in enumerate(layers):
-            if isinstance(layer, type):
-                raise TypeError(
-                    f"layer {i} is the class {layer.__name__}; write {layer.__name__}()"
-                )
-            if not callable(layer):
-                raise TypeError(f"layer {i} is {layer!r}, which cannot be called")
+        layers = tuple(_checked("Sequential", layers))
         self._layers = list(layers)
         # attributes named by number, so that paths read model.0.weight
         vars(self).update({str(i): layer for i, layer in enumerate(layers)})

@@ -27,15 +27,32 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad, copy=True, **options)
 
 
+class Buffer(Tensor):
+    """State of a model that is saved with it but not learned, such as running statistics.
+
+    Args:
+        data: its initial values; the Buffer owns a copy.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, **options: Any):
+        super().__init__(data, copy=True, **options)
+
+
 class Scope:
     """One call of a module under way, and the call it is part of; the graph's nodes keep it."""
 
-    __slots__ = ("kind", "module", "outer")
+    __slots__ = ("__weakref__", "kind", "module", "outer")
 
     def __init__(self, outer: Scope | None, module: Module):
         self.outer = outer
         self.module = weakref.ref(module)
         self.kind = type(module).__name__
+
+    def reference(self) -> weakref.ref[Scope]:
+        """A weak reference to this call, to recognise it by."""
+        return weakref.ref(self)
 
     def title(self) -> str:
         """This call's name within the one around it, and the kind of module: `0 (Linear)`."""
@@ -69,6 +86,7 @@ class Module:
     """
 
     training: bool = True
+    stateful: bool = False  # whether a call changes it, so that it may stand in one place only
 
     def forward(self, *args: Any, **keywords: Any) -> Any:
         """Compute the result; a subclass says how."""
@@ -98,9 +116,21 @@ class Module:
             if isinstance(found, Parameter):
                 yield path, found
 
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """All buffers as (path, buffer), in the order of definition."""
+        for path, found in _walk(self, "", set()):
+            if isinstance(found, Buffer):
+                yield path, found
+
     def modules(self) -> list[Module]:
         """This module and all modules in it, each once."""
         return [module for _, module in self.named_modules()]
+
+    def freeze(self, frozen: bool = True) -> Module:
+        """Stop (or, with False, resume) learning all parameters in this module; returns it."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(not frozen)
+        return self
 
     def parameters(self) -> list[Parameter]:
         """All parameters in the order of definition, tied ones once."""
@@ -124,16 +154,19 @@ class Module:
     # ---- saving ----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """A copy of every parameter's values, by path."""
-        return {path: np.array(p.data, order="C") for path, p in self.named_parameters()}
+        """A copy of every parameter's and buffer's values, by path."""
+        return {path: np.array(t.data, order="C") for path, t in self._state().items()}
+
+    def _state(self) -> dict[str, Tensor]:
+        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
-        """Copy values into the parameters.
+        """Copy values into the parameters and buffers.
 
         Raises:
             ValueError: names are missing or unknown, or a shape differs; nothing is changed then.
         """
-        own = dict(self.named_parameters())
+        own = self._state()
         problems = [f"missing {name!r}" for name in own if name not in values]
         problems += [f"unknown {name!r}" for name in values if name not in own]
         problems += [
@@ -145,8 +178,8 @@ class Module:
             raise ValueError(
                 f"the values do not fit this {type(self).__name__}: " + "; ".join(problems)
             )
-        for name, parameter in own.items():
-            parameter.data = np.asarray(values[name])
+        for name, tensor in own.items():
+            tensor.data = np.asarray(values[name])
 
     # ---- printing --------------------------------------------------------------------------------
 
@@ -206,7 +239,7 @@ def _children(found: Any) -> Iterator[tuple[str, Any]]:
     else:
         return
     for name, value in items:
-        if isinstance(value, (Module, Parameter)):
+        if isinstance(value, (Module, Parameter, Buffer)):
             yield str(name), value
         elif isinstance(value, (dict, list, tuple)):
             yield from ((f"{name}.{inner}", v) for inner, v in _children(value))
@@ -237,7 +270,7 @@ def functional_call(
     Raises:
         ValueError: a name that is no parameter, or another shape.
     """
-    own = dict(module.named_parameters())
+    own = module._state()
     for name, value in parameters.items():
         if name not in own:
             raise ValueError(f"{name!r} is no parameter; they are {', '.join(own)}")
@@ -252,6 +285,6 @@ def functional_call(
         return module(*args, **keywords)
 
 
-def _place(parameter: Parameter, content: tuple[Any, Any]) -> None:
+def _place(parameter: Tensor, content: tuple[Any, Any]) -> None:
     """Let a parameter stand for another array and node; tied uses of it follow by themselves."""
     parameter._data, parameter._node = content

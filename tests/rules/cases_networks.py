@@ -1,0 +1,56 @@
+"""The cases of the operations of networks: activations, losses, normalisation, sliding windows."""
+
+from functools import partial
+
+import numpy as np
+from cases import apart, case, integers, positive, real, unit
+
+from tinygrad_fm import functional as fm
+from tinygrad_fm.functional.activation import _elu, _leaky_relu
+from tinygrad_fm.functional.normalization import _keep_mask
+from tinygrad_fm.rules.windows import add_windows, max_pool, pick_pooled, unpool, windows
+
+case(fm.relu, real(2, 3))
+case(_leaky_relu, real(2, 3), by=partial(fm.leaky_relu, negative_slope=0.1))
+case(_elu, real(2, 3), by=partial(fm.elu, alpha=1.5))
+case(fm.erf, real(2, 3))
+case(fm.erf, unit(3))
+case(fm.sigmoid, real(2, 3))
+case(fm.sigmoid, real(2, 3), by=fm.silu)
+case(fm.erf, real(2, 3), by=fm.gelu)
+for function in (fm.softmax, fm.log_softmax):
+    case(function, real(2, 3))
+    case(function, real(2, 3), axis=0)
+case(fm.softmax_cross_entropy, real(2, 3), positive(2, 3))
+case(fm.softmax_cross_entropy, real(2, 3), integers([1, 0, 0], [0, 0, 1]))
+case(fm.standardize, real(3, 2), by=lambda x: fm.standardize(x, (0,), 1e-2))
+case(fm.standardize, real(2, 2, 3), by=lambda x: fm.standardize(x, (0, 2), 1e-2))
+
+
+def mask(x):
+    return _keep_mask(x, 0.5, np.random.default_rng(0))
+
+
+case(_keep_mask, real(3, 4), by=mask)
+
+# image sizes, kernels, strides and dilations: overlapping, apart, and with a remainder
+GEOMETRIES = [
+    ((1, 2, 4, 4), (2, 2), (1, 1), (1, 1)),
+    ((2, 1, 5, 4), (2, 3), (2, 1), (1, 1)),
+    ((1, 1, 5, 5), (2, 2), (1, 2), (2, 1)),
+    ((1, 1, 3, 3), (1, 1), (2, 2), (1, 1)),
+]
+for shape, kernel, stride, dilation in GEOMETRIES:
+    look = partial(lambda k, s, d, x: windows(x, k, s, d), kernel, stride, dilation)
+    put = partial(lambda k, s, d, n, g: add_windows(g, k, s, d, n), kernel, stride, dilation, shape)
+    case(windows, real(*shape), by=look)
+    case(add_windows, real(*look(np.zeros(shape)).shape), by=put)
+for kernel, stride, out in (((2, 2), (2, 2), (2, 2)), ((2, 3), (1, 1), (3, 2))):
+    pool = partial(lambda k, s, o, x: max_pool(x, k, s, o), kernel, stride, out)
+    largest = pool(np.arange(16.0).reshape(1, 1, 4, 4))
+    image = np.arange(16.0).reshape(1, 1, 4, 4)
+    back = partial(lambda k, s, x, y, g: unpool(g, x, y, k, s), kernel, stride, image, largest)
+    pick = partial(lambda k, s, x, y, g: pick_pooled(g, x, y, k, s), kernel, stride, image, largest)
+    case(max_pool, apart(1, 1, 4, 4), by=pool)
+    case(unpool, real(1, 1, *out), by=back, plain=True)
+    case(pick_pooled, real(1, 1, 4, 4), by=pick, plain=True)

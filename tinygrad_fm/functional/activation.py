@@ -1,0 +1,109 @@
+"""Activations, element-wise or along one axis, each with its rule where one line is better.
+
+Kinks: relu has slope 0 at 0, and leaky_relu and elu the slope of their negative side, as in
+PyTorch. relu is a rule of its own because np.maximum(x, 0) splits the tie at 0 evenly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import primitive
+from tinygrad_fm.functional.special import erf
+
+relu = primitive(lambda x: np.maximum(x, 0), lambda g, y, _x: g * (y > 0), name="relu")
+relu.__doc__ = "max(x, 0), element-wise (report 000, 3.2.1); slope 0 at 0."
+
+_leaky_relu = primitive(
+    lambda x, slope: np.where(x > 0, x, slope * x),
+    lambda g, _y, x, _slope: np.where(x > 0, g, _slope * g),
+    name="leaky_relu",
+)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """x where it is positive, else `negative_slope * x` (report 003, eq. 1); element-wise."""
+    return _leaky_relu(x, negative_slope)
+
+
+def _sigmoid(x: Any) -> Any:
+    small = np.exp(-np.abs(x))  # never overflows, and keeps its digits on both sides
+    return np.where(x >= 0, 1, small) / (1 + small)
+
+
+sigmoid = primitive(_sigmoid, lambda g, y, _x: g * (y * (1 - y)), name="sigmoid")
+sigmoid.__doc__ = "1 / (1 + exp(-x)), element-wise (report 000, 3.2.5), without overflow."
+
+
+def tanh(x: Any) -> Any:
+    """np.tanh, element-wise (report 000, 3.2.3)."""
+    return np.tanh(x)
+
+
+def silu(x: Any) -> Any:
+    """x sigmoid(x), element-wise; also called swish (Ramachandran, Zoph, Le 2017)."""
+    return x * sigmoid(x)
+
+
+def softplus(x: Any) -> Any:
+    """log(1 + exp(x)), element-wise, without overflow."""
+    return np.logaddexp(x, 0)
+
+
+_elu = primitive(
+    lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    lambda g, _y, x, _alpha: np.where(x > 0, g, g * _alpha * np.exp(np.minimum(x, 0))),
+    name="elu",
+)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where it is positive, else alpha (exp(x) - 1) (Clevert, Unterthiner, Hochreiter 2016)."""
+    return _elu(x, alpha)
+
+
+def gelu(x: Any, approximate: str = "none") -> Any:
+    """x times the normal distribution function of x (Hendrycks, Gimpel 2016), element-wise.
+
+    Args:
+        x: array of floats.
+        approximate: "none" for the exact form by `erf`; "tanh" for the paper's approximation, which
+            is off by up to 5e-4.
+
+    Raises:
+        ValueError: another approximation.
+    """
+    if approximate == "none":
+        return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+    raise ValueError(f"approximate is 'none' or 'tanh', not {approximate!r}")
+
+
+def _softmax(x: Any, axis: int = -1) -> Any:
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def plain_log_softmax(x: Any, axis: int = -1) -> Any:
+    """log_softmax of plain arrays, for the forward passes of other operations."""
+    shifted = x - np.max(x, axis=axis, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+softmax = primitive(
+    _softmax,
+    lambda g, y, _x, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
+    name="softmax",
+)
+softmax.__doc__ = "exp(x) / sum(exp(x)) along `axis` (report 000, 3.3.2), shifted by the maximum."
+
+log_softmax = primitive(
+    plain_log_softmax,
+    lambda g, y, _x, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
+    name="log_softmax",
+)
+log_softmax.__doc__ = "x - log(sum(exp(x))) along `axis`, shifted by the maximum."

@@ -1,0 +1,217 @@
+"""Losses. N examples, C classes; `reduction` says how the losses of examples become one number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import primitive
+from tinygrad_fm.functional.activation import log_softmax, plain_log_softmax, softmax
+from tinygrad_fm.tensor import Tensor
+
+# one loss per example from logits and target probabilities; its gradient is (softmax - t), report
+# 000, 3.3.5, for targets that sum to 1
+softmax_cross_entropy = primitive(
+    lambda x, t: -np.sum(t * plain_log_softmax(x), axis=-1),
+    lambda g, _y, x, t: (
+        np.expand_dims(g, -1) * (softmax(x) * np.sum(t, axis=-1, keepdims=True) - t)
+    ),
+    lambda g, _y, x, _t: -np.expand_dims(g, -1) * log_softmax(x),
+    name="softmax_cross_entropy",
+)
+
+_REDUCTIONS: dict[str, Any] = {"mean": np.mean, "sum": np.sum, "none": lambda losses: losses}
+
+
+def _reduce(losses: Any, reduction: str, more: dict[str, float] | None = None) -> Any:
+    """One number by a named reduction; `more` are further names, each with a factor of the sum."""
+    if reduction in _REDUCTIONS:
+        return _REDUCTIONS[reduction](losses)
+    if more and reduction in more:
+        return np.sum(losses) * more[reduction]
+    known = [*_REDUCTIONS, *(more or {})]
+    raise ValueError(f"reduction must be one of {known}, not {reduction!r}")
+
+
+def _same_shape(prediction: Any, target: Any) -> None:
+    if np.shape(prediction) != np.shape(target):
+        raise ValueError(
+            f"prediction has shape {np.shape(prediction)} and target {np.shape(target)}; reshape "
+            "one to the other's shape"
+        )
+
+
+def cross_entropy(
+    logits: Any,
+    labels: Any,
+    reduction: str = "mean",
+    *,
+    weight: Any = None,
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Cross-entropy of the softmax of logits (report 000, 3.3.4 as corrected; natural logarithm).
+
+    Args:
+        logits: shape (N, C), not normalised.
+        labels: class numbers of shape (N,), or probabilities of shape (N, C).
+        reduction: "mean" over the examples (with `weight`, weighted by that of each example's
+            class), "sum", "none" for shape (N,), or "examples_and_classes" for the sum divided by
+            N times C (report 002).
+        weight: a factor for each class, shape (C,).
+        label_smoothing: the share of each target that is spread evenly over all classes, 0 to 1.
+
+    Raises:
+        ValueError: shapes that do not fit, a label that is no class, smoothing outside 0 to 1.
+        TypeError: labels that are neither integers nor probabilities.
+    """
+    if np.ndim(logits) != 2:
+        raise ValueError(f"logits have shape (N, C), not {np.shape(logits)}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing is between 0 and 1, not {label_smoothing!r}")
+    n, classes = np.shape(logits)
+    targets = _targets(logits, labels)
+    by_number = np.ndim(labels) == 1
+    total = float(n)
+    if weight is not None:
+        weight = np.asarray(weight, dtype=targets.dtype)
+        if weight.shape != (classes,):
+            raise ValueError(
+                f"weight has shape {(classes,)}, one for each class, not {weight.shape}"
+            )
+        if by_number:
+            total = np.sum(targets * weight)
+    if label_smoothing:
+        targets = targets * (1 - label_smoothing) + label_smoothing / classes
+    if weight is not None:
+        targets = targets * weight
+    losses = softmax_cross_entropy(logits, targets)
+    if reduction == "mean" and weight is not None:
+        return np.sum(losses) / total
+    return _reduce(losses, reduction, {"examples_and_classes": 1 / max(n * classes, 1)})
+
+
+def _targets(logits: Any, labels: Any) -> Any:
+    """Labels as probabilities in the dtype of the logits, shape (N, C)."""
+    labels = labels if isinstance(labels, Tensor) else np.asarray(labels)
+    n, classes = logits.shape
+    if labels.shape == (n, classes):
+        if labels.dtype.kind not in "fiub":
+            raise TypeError(f"target probabilities are numbers, not {labels.dtype}")
+        return labels if labels.dtype == logits.dtype else labels.astype(logits.dtype)
+    if labels.shape != (n,):
+        raise ValueError(
+            f"labels have shape {labels.shape}; for logits of shape {(n, classes)} they are class "
+            f"numbers of shape {(n,)} or probabilities of shape {(n, classes)}"
+        )
+    if labels.dtype.kind not in "iu":
+        raise TypeError(
+            f"labels of shape {labels.shape} are class numbers and need an integer dtype, not "
+            f"{labels.dtype}; write labels.astype(int)"
+        )
+    raw = labels.data if isinstance(labels, Tensor) else labels
+    if n and (raw.min() < 0 or raw.max() >= classes):
+        bad = raw.min() if raw.min() < 0 else raw.max()
+        raise ValueError(
+            f"label {bad} is no class: logits of shape {(n, classes)} have the classes 0 to "
+            f"{classes - 1}"
+        )
+    return (np.expand_dims(labels, 1) == np.arange(classes)).astype(logits.dtype)
+
+
+def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
+    """Squared error (prediction - target)**2.
+
+    Args:
+        prediction, target: of one shape, (N, ...).
+        reduction: "mean" over all elements, "sum", "none", or "half_per_example": the sum divided
+            by 2N (report 001, eq. 1).
+
+    Raises:
+        ValueError: the shapes differ (broadcasting here is nearly always a mistake).
+    """
+    _same_shape(prediction, target)
+    n = np.shape(prediction)[0] if np.ndim(prediction) else 1
+    return _reduce(np.square(prediction - target), reduction, {"half_per_example": 0.5 / max(n, 1)})
+
+
+def l1_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
+    """Absolute error |prediction - target|; slope 0 where they agree. Both of one shape."""
+    _same_shape(prediction, target)
+    return _reduce(np.abs(prediction - target), reduction)
+
+
+def huber_loss(prediction: Any, target: Any, delta: float = 1.0, reduction: str = "mean") -> Any:
+    """d^2 / 2 for |d| up to delta, else delta (|d| - delta / 2), with d = prediction - target.
+
+    Huber: Robust estimation of a location parameter (1964).
+
+    Raises:
+        ValueError: the shapes differ, or delta is not positive.
+    """
+    _same_shape(prediction, target)
+    if not delta > 0:
+        raise ValueError(f"delta is above 0, not {delta!r}")
+    size = np.abs(prediction - target)
+    inner = np.minimum(size, delta)  # at |d| = delta both forms have the slope delta
+    return _reduce(inner * (size - 0.5 * inner), reduction)
+
+
+def hinge_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
+    """max(0, 1 - target * prediction), for targets -1 and 1; both of one shape.
+
+    Raises:
+        ValueError: the shapes differ, or a target is neither -1 nor 1.
+    """
+    _same_shape(prediction, target)
+    raw = target.data if isinstance(target, Tensor) else np.asarray(target)
+    if not np.isin(raw, (-1, 1)).all():
+        bad = raw[~np.isin(raw, (-1, 1))].flat[0]
+        raise ValueError(f"targets of the hinge loss are -1 and 1, not {bad}; write 2 * t - 1")
+    return _reduce(np.maximum(0, 1 - target * prediction), reduction)
+
+
+def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = "mean") -> Any:
+    """-t log s(x) - (1 - t) log(1 - s(x)), s the sigmoid, in the form log(1 + e^x) - t x.
+
+    Args:
+        logits: any shape, not squashed. target: probabilities of the same shape, 0 to 1.
+
+    Raises:
+        ValueError: the shapes differ, or a target lies outside 0 to 1.
+    """
+    _same_shape(logits, target)
+    _check_probabilities("target", target)
+    return _reduce(np.logaddexp(logits, 0) - target * logits, reduction)
+
+
+def binary_cross_entropy(
+    probability: Any, target: Any, reduction: str = "mean", eps: float = 0.0
+) -> Any:
+    """-t log p - (1 - t) log(1 - p) (report 001, eq. 2); prefer the form with logits.
+
+    Args:
+        probability: any shape, 0 to 1. target: likewise.
+        eps: p is kept between eps and 1 - eps; 0 gives an infinite loss for a sure mistake.
+
+    Raises:
+        ValueError: the shapes differ, or a value lies outside 0 to 1.
+    """
+    _same_shape(probability, target)
+    _check_probabilities("target", target)
+    _check_probabilities("probability", probability)
+    p = np.clip(probability, eps, 1 - eps) if eps else probability
+    # where t is 0 or 1 the other term is no number times zero, but nothing at all
+    sure = np.where(target > 0, target * np.log(np.where(target > 0, p, 1)), 0)
+    against = np.where(target < 1, (1 - target) * np.log1p(-np.where(target < 1, p, 0)), 0)
+    return _reduce(-(sure + against), reduction)
+
+
+def _check_probabilities(name: str, values: Any) -> None:
+    raw = values.data if isinstance(values, Tensor) else np.asarray(values)
+    if raw.size and not (raw.min() >= 0 and raw.max() <= 1):
+        bad = raw[~((raw >= 0) & (raw <= 1))].flat[0]
+        raise ValueError(
+            f"a {name} lies between 0 and 1, not at {bad}"
+            + ("; for logits use binary_cross_entropy_with_logits" if name == "probability" else "")
+        )
