@@ -21,15 +21,73 @@ def adam(w, g, memory, t, lr=0.01, b1=0.9, b2=0.999, eps=1e-8):
     return w - lr * (memory["m"] / (1 - b1**t)) / (np.sqrt(memory["v"] / (1 - b2**t)) + eps)
 
 
+def velocity(w, g, memory, t, lr=0.1, momentum=0.9):
+    memory["v"] = momentum * memory.get("v", 0) - lr * g
+    return w + memory["v"]
+
+
+def averaged(w, g, memory, t, lr=0.1, momentum=0.9):
+    memory["v"] = momentum * memory.get("v", 0) + (1 - momentum) * g
+    return w - lr * memory["v"]
+
+
+def nesterov(w, g, memory, t, lr=0.1, momentum=0.9):
+    memory["v"] = momentum * memory.get("v", 0) + g
+    return w - lr * (g + momentum * memory["v"])
+
+
+def adamw(w, g, memory, t):
+    return adam(w * (1 - 0.01 * 0.1), g, memory, t)
+
+
+def rmsprop(w, g, memory, t, lr=0.01, alpha=0.99, eps=1e-8):
+    memory["c"] = alpha * memory.get("c", 0) + (1 - alpha) * g * g
+    return w - lr * g / (np.sqrt(memory["c"]) + eps)
+
+
+def adagrad(w, g, memory, t, lr=0.01, eps=1e-10):
+    memory["c"] = memory.get("c", 0) + g * g
+    return w - lr * g / (np.sqrt(memory["c"]) + eps)
+
+
+# (ours, the formula, the same in PyTorch)
 CASES = {
     "SGD": [
-        (lambda p: optim.SGD(p, lr=0.1), plain),
-        (lambda p: optim.SGD(p, lr=0.1, momentum=0.9), heavy_ball),
+        (lambda p: optim.SGD(p, lr=0.1), plain, lambda t, p: t.optim.SGD(p, 0.1)),
+        (
+            lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+            heavy_ball,
+            lambda t, p: t.optim.SGD(p, 0.1, 0.9),
+        ),
+        (lambda p: optim.SGD(p, 0.1, 0.9, form="velocity"), velocity, None),
+        (lambda p: optim.SGD(p, 0.1, 0.9, form="averaged"), averaged, None),
+        (
+            lambda p: optim.SGD(p, 0.1, 0.9, nesterov=True),
+            nesterov,
+            lambda t, p: t.optim.SGD(p, 0.1, 0.9, nesterov=True),
+        ),
     ],
-    "Adam": [(lambda p: optim.Adam(p, lr=0.01), adam)],
+    "Adam": [(lambda p: optim.Adam(p, lr=0.01), adam, lambda t, p: t.optim.Adam(p, 0.01))],
+    "AdamW": [
+        (
+            lambda p: optim.AdamW(p, lr=0.01, weight_decay=0.1),
+            adamw,
+            lambda t, p: t.optim.AdamW(p, 0.01, weight_decay=0.1),
+        )
+    ],
+    "RMSprop": [(lambda p: optim.RMSprop(p), rmsprop, lambda t, p: t.optim.RMSprop(p, 0.01))],
+    "Adagrad": [(lambda p: optim.Adagrad(p), adagrad, lambda t, p: t.optim.Adagrad(p, 0.01))],
 }
 ALL = [
-    pytest.param(*case, id=f"{name}{i}") for name, cs in CASES.items() for i, case in enumerate(cs)
+    pytest.param(*case[:2], id=f"{name}{i}")
+    for name, cs in CASES.items()
+    for i, case in enumerate(cs)
+]
+PEERS = [
+    pytest.param(case[0], case[2], id=f"{name}{i}")
+    for name, cs in CASES.items()
+    for i, case in enumerate(cs)
+    if case[2] is not None
 ]
 
 
@@ -53,6 +111,21 @@ def test_ten_steps_follow_the_formula(make, formula, shapes):
         optimizer.step()
     for p, e in zip(parameters, expected, strict=True):
         np.testing.assert_allclose(p.data, e, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("make", "peer"), PEERS)
+def test_ten_steps_follow_pytorch(make, peer):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch where it is installed")
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(4, 3)).astype(np.float32)
+    p, q = Tensor(start, requires_grad=True), torch.tensor(start, requires_grad=True)
+    ours, theirs = make([p]), peer(torch, [q])
+    for _ in range(10):
+        g = rng.normal(size=(4, 3)).astype(np.float32)
+        p.grad, q.grad = Tensor(g), torch.tensor(g)
+        ours.step()
+        theirs.step()
+    np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("make", "formula"), ALL)
@@ -155,6 +228,22 @@ def test_a_users_array_is_never_changed():
         (lambda p: optim.SGD(p[0], lr=1), TypeError, "takes a list"),
         (lambda p: optim.SGD([np.ones(2)], lr=1), TypeError, "requires_grad=True"),
         (lambda p: optim.SGD([p[0] * 2], lr=1), TypeError, "requires_grad=True"),
+        (lambda p: optim.SGD(p, 1, 0.9, form="ball"), ValueError, "form is one of"),
+        (lambda p: optim.SGD(p, 1, nesterov=True), ValueError, "nesterov needs momentum"),
+        (lambda p: optim.AdamW(p, weight_decay=-1), ValueError, "weight_decay is at least 0"),
+        (lambda p: optim.RMSprop(p, alpha=1), ValueError, "alpha .*below 1"),
+        (lambda p: optim.Adagrad(p, eps=-1), ValueError, "eps"),
+        (
+            lambda p: optim.SGD([{"parameters": p, "momentun": 1}], lr=1),
+            ValueError,
+            "no setting 'momentun'.*did you mean 'momentum'",
+        ),
+        (lambda p: optim.SGD([{"params": p}], lr=1), TypeError, "a group is"),
+        (lambda p: optim.clip_by_norm(p, 0), ValueError, "limit is above 0"),
+        (lambda p: optim.clip_by_value(p, -1), ValueError, "limit is above 0"),
+        (lambda p: optim.schedule.step(1, 0), ValueError, "every is at least 1"),
+        (lambda p: optim.schedule.cosine(1, 0), ValueError, "steps is above 0"),
+        (lambda p: optim.schedule.one_cycle(1, 10, 2), ValueError, "rise"),
     ],
 )
 def test_wrong_settings_say_so(make, error, message):
@@ -169,3 +258,50 @@ def test_a_state_of_another_optimizer_is_refused():
         optim.SGD([p], lr=1).load_state_dict(optim.Adam([p]).state_dict())
     with pytest.raises(ValueError, match="has 3 elements, not 2"):
         optim.Adam([p]).load_state_dict(optim.Adam([q]).state_dict())
+
+
+def test_groups_have_settings_of_their_own():
+    a, b = (Tensor(np.ones(2), requires_grad=True) for _ in range(2))
+    optimizer = optim.SGD([{"parameters": [a]}, {"parameters": [b, a], "lr": 10.0}], lr=1.0)
+    for _ in range(2):
+        a.grad, b.grad = Tensor(np.ones(2)), Tensor(np.ones(2))
+        optimizer.step()
+        optimizer.lr = 0.5
+    np.testing.assert_array_equal(a.data, [1 - 1 - 0.5] * 2)
+    np.testing.assert_array_equal(b.data, [1 - 10 - 0.5] * 2)
+    assert "1 more groups" in repr(optimizer)
+
+
+def test_clipping_by_value_and_norm():
+    a, b = (Tensor(np.zeros(2), requires_grad=True) for _ in range(2))
+    a.grad, b.grad = Tensor([3.0, 0.0]), Tensor([0.0, 4.0])
+    assert optim.clip_by_norm([a, b], 10) == 5
+    assert optim.clip_by_norm([a, b], 1) == 5
+    np.testing.assert_allclose([a.grad.data, b.grad.data], [[0.6, 0], [0, 0.8]])
+    optim.clip_by_value([a, b], 0.7)
+    np.testing.assert_allclose([a.grad.data, b.grad.data], [[0.6, 0], [0, 0.7]])
+    a.grad = Tensor([np.inf, 1.0])
+    assert optim.clip_by_norm([a, b], 1) == np.inf
+    np.testing.assert_array_equal(a.grad, [np.inf, 1.0])
+
+
+def test_schedules():
+    s = optim.schedule
+    assert s.constant(0.1)(99) == 0.1
+    assert [s.step(1, 2, 0.5)(i) for i in range(5)] == [1, 1, 0.5, 0.5, 0.25]
+    assert s.exponential(1, 0.9)(2) == pytest.approx(0.81)
+    assert [s.cosine(1, 4, 0.2)(i) for i in (0, 2, 4, 9)] == pytest.approx([1, 0.6, 0.2, 0.2])
+    ramp = s.warmup(4, s.exponential(1, 0.5))
+    assert [ramp(i) for i in range(6)] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.5])
+
+
+def test_one_cycle_is_pytorchs():
+    torch = pytest.importorskip("torch", reason="compares with PyTorch where it is installed")
+    peer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(peer, max_lr=0.5, total_steps=20)
+    ours = optim.schedule.one_cycle(0.5, 20)
+    for i in range(20):
+        assert ours(i) == pytest.approx(theirs.get_last_lr()[0], rel=1e-6), i
+        peer.step()
+        if i < 19:
+            theirs.step()

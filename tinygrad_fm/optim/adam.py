@@ -1,4 +1,4 @@
-"""Adam: steps scaled by running moments of the gradient."""
+"""Adam and AdamW: steps scaled by running moments of the gradient."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.optim.optimizer import Optimizer, not_negative
-from tinygrad_fm.tensor import Tensor
+from tinygrad_fm.optim.optimizer import Optimizer, Settings, not_negative
 
 
 class Adam(Optimizer):
@@ -19,7 +18,7 @@ class Adam(Optimizer):
     (2015), algorithm 1; report 000, 4.1.3.
 
     Args:
-        parameters: Tensors that require a gradient.
+        parameters: Tensors that require a gradient, or groups.
         lr: learning rate.
         betas: (b1, b2), the shares of the moments that are kept; 0 or more and below 1.
         eps: keeps the division finite.
@@ -30,33 +29,73 @@ class Adam(Optimizer):
 
     # the moments are kept as m / (1 - b1) and v / (1 - b2): two passes over memory fewer
     state = ("scaled_moment1", "scaled_moment2")
-    settings = ("lr", "betas", "eps")
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Iterable[Any],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        **more: Any,
     ):
-        b1, b2 = (not_negative("Adam", "betas", b, below=1) for b in betas)
-        self.betas = (b1, b2)
-        self.eps = not_negative("Adam", "eps", eps)
-        super().__init__(parameters, lr)
+        super().__init__(parameters, lr=lr, betas=betas, eps=eps, **more)
 
-    def update(self, w: Any, g: Any, scratch: Any, step: int, *state: Any) -> None:
+    def check(self, settings: Settings) -> None:
+        """See the class."""
+        name = type(self).__name__
+        b1, b2 = (not_negative(name, "betas", b, below=1) for b in settings.betas)
+        settings.betas = (b1, b2)
+        settings.eps = not_negative(name, "eps", settings.eps)
+
+    def update(
+        self, w: Any, g: Any, scratch: Any, step: int, settings: Settings, *state: Any
+    ) -> None:
         """One block; see Optimizer.update. The constants of all factors meet in two numbers."""
         m, v = state
-        b1, b2 = self.betas
+        b1, b2 = settings.betas
         root = math.sqrt((1 - b2) / (1 - b2**step))
-        factor = self.lr * (1 - b1) / (1 - b1**step) / root
+        factor = settings.lr * (1 - b1) / (1 - b1**step) / root
         m *= b1
         m += g
         v *= b2
         np.multiply(g, g, out=scratch)
         v += scratch
         np.sqrt(v, out=scratch)
-        scratch += self.eps / root
+        scratch += settings.eps / root
         np.divide(m, scratch, out=scratch)
         scratch *= factor
         w -= scratch
+
+
+class AdamW(Adam):
+    """Adam after w <- w - lr weight_decay w: the decay does not pass through the moments.
+
+    It applies to every parameter of its group; biases can be given a group without decay.
+    Loshchilov and Hutter: Decoupled weight decay regularization (2019).
+
+    Args:
+        parameters, lr, betas, eps: as for Adam.
+        weight_decay: 0 or more.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ):
+        super().__init__(parameters, lr, betas, eps, weight_decay=weight_decay)
+
+    def check(self, settings: Settings) -> None:
+        """See the class."""
+        super().check(settings)
+        settings.weight_decay = not_negative("AdamW", "weight_decay", settings.weight_decay)
+
+    def update(
+        self, w: Any, g: Any, scratch: Any, step: int, settings: Settings, *state: Any
+    ) -> None:
+        """One block; see Optimizer.update."""
+        w *= 1 - settings.lr * settings.weight_decay
+        super().update(w, g, scratch, step, settings, *state)

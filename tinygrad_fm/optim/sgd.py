@@ -1,4 +1,4 @@
-"""Stochastic gradient descent."""
+"""Stochastic gradient descent, with momentum in the forms that are in use."""
 
 from __future__ import annotations
 
@@ -7,38 +7,82 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.optim.optimizer import Optimizer, not_negative
-from tinygrad_fm.tensor import Tensor
+from tinygrad_fm.optim.optimizer import Optimizer, Settings, not_negative
+
+FORMS = ("heavy_ball", "velocity", "averaged")
 
 
 class SGD(Optimizer):
-    """w <- w - lr v, with v = g, or v <- momentum v + g (heavy ball; PyTorch's form).
+    """w <- w - lr g, or with momentum m in one of three forms:
 
-    With a constant learning rate this is the same as v <- momentum v - lr g, w <- w + v (report
-    000, 4.1.1 and 4.1.2).
+    - "heavy_ball": v <- m v + g,  w <- w - lr v (PyTorch's; report 002);
+    - "velocity": v <- m v - lr g,  w <- w + v (report 000, 4.1.2; the same while lr is constant);
+    - "averaged": v <- m v + (1 - m) g,  w <- w - lr v (report 004, algorithm 1; the same as the
+      first with lr (1 - m)).
+
+    With nesterov, the heavy ball looks ahead: w <- w - lr (g + m v). Sutskever, Martens, Dahl,
+    Hinton: On the importance of initialization and momentum (2013), in PyTorch's form.
 
     Args:
-        parameters: Tensors that require a gradient.
+        parameters: Tensors that require a gradient, or groups.
         lr: learning rate.
         momentum: share of the velocity that is kept, 0 or more and below 1.
+        form: of the momentum.
+        nesterov: look ahead; needs momentum, and the form "heavy_ball".
 
     Raises:
         ValueError: a setting outside its range.
     """
 
-    settings = ("lr", "momentum")
+    state = ("velocity",)
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.0):
-        self.momentum = not_negative("SGD", "momentum", momentum, below=1)
-        self.state = ("velocity",) if self.momentum else ()  # type: ignore[misc]
-        super().__init__(parameters, lr)
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float,
+        momentum: float = 0.0,
+        *,
+        form: str = "heavy_ball",
+        nesterov: bool = False,
+    ):
+        super().__init__(parameters, lr=lr, momentum=momentum, form=form, nesterov=nesterov)
 
-    def update(self, w: Any, g: Any, scratch: Any, step: int, *state: Any) -> None:
+    def check(self, settings: Settings) -> None:
+        """See the class."""
+        settings.momentum = not_negative("SGD", "momentum", settings.momentum, below=1)
+        if settings.form not in FORMS:
+            raise ValueError(f"SGD: form is one of {FORMS}, not {settings.form!r}")
+        if settings.nesterov and (not settings.momentum or settings.form != "heavy_ball"):
+            raise ValueError("SGD: nesterov needs momentum above 0 and form='heavy_ball'")
+
+    def arrays(self, settings: Settings) -> tuple[str, ...]:
+        """A velocity where there is momentum."""
+        return self.state if settings.momentum else ()
+
+    def update(
+        self, w: Any, g: Any, scratch: Any, step: int, settings: Settings, *state: Any
+    ) -> None:
         """One block; see Optimizer.update."""
-        v = g
-        if state:
-            (v,) = state
-            v *= self.momentum
+        if not state:
+            np.multiply(g, settings.lr, out=scratch)
+            w -= scratch
+            return
+        (v,) = state
+        v *= settings.momentum
+        if settings.form == "velocity":
+            np.multiply(g, settings.lr, out=scratch)
+            v -= scratch
+            w += v
+            return
+        if settings.form == "averaged":
+            np.multiply(g, 1 - settings.momentum, out=scratch)
+            v += scratch
+        else:
             v += g
-        np.multiply(v, self.lr, out=scratch)
+        if settings.nesterov:
+            np.multiply(v, settings.momentum, out=scratch)
+            scratch += g
+            scratch *= settings.lr
+        else:
+            np.multiply(v, settings.lr, out=scratch)
         w -= scratch

@@ -117,11 +117,24 @@ rewrite(np.tile, _tile)
 
 # padding
 
+
+
+def _inside(width: Sequence[tuple[int, int]], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Where an array of `shape` lies after padding."""
+    return tuple(slice(before, before + n) for (before, _), n in zip(width, shape, strict=True))
+
+
+def _pad_constant(x: Any, width: Sequence[tuple[int, int]], value: Any) -> Any:
+    """np.pad, but in the memory order of x, which np.pad does not keep."""
+    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, width, strict=True))
+    padded = np.full_like(x, value, shape=shape)
+    padded[_inside(width, x.shape)] = x
+    return padded
+
+
 pad_constant = primitive(
-    lambda x, width, value: np.pad(x, width, constant_values=value),
-    lambda g, _y, _x, _width, _value: g[
-        tuple(slice(before, before + n) for (before, _), n in zip(_width, _x.shape, strict=True))
-    ],
+    _pad_constant,
+    lambda g, _y, _x, _width, _value: g[_inside(_width, _x.shape)],
     name="pad",
 )
 _PAD_BY_INDEX = ("edge", "reflect", "symmetric", "wrap")

@@ -1,0 +1,92 @@
+"""Flat buffers: the parameters of one dtype as views of one array, with the optimizer's state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import layout_of, mark_changed
+from tinygrad_fm.tensor import Tensor
+
+# A block's weights, gradients, state and scratch fit the second-level cache together.
+BLOCK = 32_768
+# How often, in steps, state that has decayed to almost nothing is set to zero; see Flat.forget.
+FORGET = 128
+
+Array = Any
+
+
+class Flat:
+    """Parameters of one group and one dtype, their gradients and their state, as flat arrays."""
+
+    def __init__(self, parameters: list[Tensor], state: tuple[str, ...], settings: SimpleNamespace):
+        dtype = parameters[0].dtype
+        ends = np.cumsum([p.size for p in parameters]).tolist()
+        self.parameters = parameters
+        self.settings = settings
+        self.spans = list(zip([0, *ends[:-1]], ends, strict=True))
+        self.values = np.empty(ends[-1], dtype)
+        self.gradient = np.empty(ends[-1], dtype)
+        self.state = {name: np.zeros(ends[-1], dtype) for name in state}
+        self.steps = [0] * len(parameters)
+        self.scratch = np.empty(min(BLOCK, ends[-1]), dtype)
+        self.negligible = np.finfo(dtype).tiny * 2**20  # as small after FORGET steps at 0.9
+        self.views = self._views(self.values)
+        self.gradient_views = self._views(self.gradient)
+        self.adopt()
+
+    def _views(self, flat: Array) -> list[Array]:
+        """Views of `flat` in the shape and the memory order of each parameter."""
+        views = []
+        for p, (start, end) in zip(self.parameters, self.spans, strict=True):
+            layout = layout_of(p.data) or tuple(range(p.ndim))
+            view = flat[start:end].reshape([p.shape[i] for i in layout])
+            views.append(view.transpose(np.argsort(layout)) if p.ndim > 1 else view)
+        return views
+
+    def adopt(self) -> None:
+        """Make each parameter's array a view of the flat one, where it is not (any more)."""
+        for p, view in zip(self.parameters, self.views, strict=True):
+            if p._data is not view:
+                np.copyto(view, p._data)
+                p._data = view
+
+    def runs(self) -> Iterator[tuple[slice, int]]:
+        """Gather the gradients; yield the stretches to update, each with its number of the step.
+
+        A parameter without a gradient is left out: neither it nor its state changes.
+        """
+        start = end = step = 0
+        for i, (p, view) in enumerate(zip(self.parameters, self.gradient_views, strict=True)):
+            if p.grad is None:
+                continue
+            np.copyto(view, p.grad.data)
+            self.steps[i] += 1
+            first, last = self.spans[i]
+            if first != end or self.steps[i] != step:
+                if end > start:
+                    yield slice(start, end), step
+                start, step = first, self.steps[i]
+            end = last
+            if p.node is not None:
+                mark_changed(p.node)
+        if end > start:
+            yield slice(start, end), step
+
+    def forget(self) -> None:
+        """Every FORGET steps, set to zero the state that is about to become subnormal.
+
+        The state of a weight whose gradient stays zero (of a unit that died, say) decays to
+        subnormal numbers and stays there, and processors are slow on those: a step of Adam on
+        784-128-64-10 took 1.4 ms instead of 0.3 after five epochs of 6,000 images.
+        """
+        if max(self.steps) % FORGET:
+            return
+        for array in self.state.values():
+            for start in range(0, len(array), BLOCK):
+                block = array[start : start + BLOCK]
+                size = np.abs(block, out=self.scratch[: len(block)])
+                block[size < self.negligible] = 0
