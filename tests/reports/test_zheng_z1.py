@@ -34,9 +34,9 @@ def accuracy(model, x, y):
 def test_sanity_check_gives_the_digits_of_the_report(images):
     x, y, x_test, y_test = images
     np.random.seed(419)  # noqa: NPY002  (the report draws from NumPy's legacy generator)
-    draw = lambda shape, rng, dtype: np.random.randn(*shape) * 0.01  # noqa: NPY002
+    options = {"rng": nn.init.legacy(), "weight_init": nn.init.normal, "dtype": np.float64}
     sizes = [(784, 128), (128, 64), (64, 10)]
-    first, second, third = (nn.Linear(*size, weight_init=draw, dtype=np.float64) for size in sizes)
+    first, second, third = (nn.Linear(*size, **options) for size in sizes)
     model = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
     weights = [layer.weight for layer in (first, second, third)]
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE)
