@@ -221,10 +221,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 results = engine.backward([(node, seed)], wrap=make, keep=keep)
         else:
             results = engine.backward([(node, seed)], keep=keep)
-        for reached, g in results.items():
+        for reached in results:
             tensor = reached.owner() if reached.owner is not None else None
             if tensor is not None:
-                tensor._accumulate(g)
+                sole = sys.getrefcount(results[reached]) == _SOLE
+                tensor._accumulate(results[reached], sole)
 
     def _seed(self, gradient: Any, create_graph: bool) -> Any:
         if gradient is None:
@@ -242,14 +243,18 @@ class Tensor(Recorded, Operators, ArrayMethods):
             return seed if seed.dtype == self.dtype else seed.astype(self.dtype)
         return raw if raw.dtype == self.dtype else raw.astype(self.dtype)
 
-    def _accumulate(self, g: Any) -> None:
-        """Add to `.grad`, which never shares memory with a rule's result or an older gradient."""
+    def _accumulate(self, g: Any, sole: bool) -> None:
+        """Add to `.grad`, which shares memory with no rule's result and no older gradient.
+
+        `sole`: nothing but the backward pass holds `g`, so it need not be copied.
+        """
         if isinstance(g, Tensor):
             self._grad = g if self._grad is None else self._grad + g
         elif self._grad is None:
-            owned = np.empty_like(self._data)
-            np.copyto(owned, g)
-            self._grad = make(owned, None)
+            if not (sole and type(g) is np.ndarray and g.base is None and g.flags.writeable):
+                g, given = np.empty_like(self._data), g
+                np.copyto(g, given)
+            self._grad = make(g, None)
         else:
             self._grad = make(as_array(self._grad._data + g), None)
 
@@ -518,6 +523,16 @@ def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: Any, grad
     if grad is not None:
         made._grad = make(np.copy(grad, order="K"), None)
     return made
+
+
+_held = {0: object()}
+_SOLE = sys.getrefcount(_held[0])  # what it says of a value that only a dictionary holds
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of a Tensor, array, number or list; np.shape would go through the dispatch."""
+    shape = getattr(value, "shape", None)
+    return np.shape(value) if shape is None else shape
 
 
 def _index_parts(index: Any) -> tuple[Any, ...]:

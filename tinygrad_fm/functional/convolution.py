@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_fm.rules.shaping import pad_constant
 from tinygrad_fm.rules.windows import max_pool, windows
+from tinygrad_fm.tensor import shape_of
 
 Size = int | tuple[int, int]
 Padding = int | tuple[int, int] | str
@@ -38,7 +39,7 @@ def pair(name: str, value: Any, least: int) -> tuple[int, int]:
 
 
 def _images(name: str, x: Any) -> tuple[int, int, int, int]:
-    shape = np.shape(x)
+    shape = shape_of(x)
     if len(shape) != 4:
         hint = "; write x[:, None] to add the channel axis" if len(shape) == 3 else ""
         raise ValueError(f"{name} takes images of shape (N, C, H, W), not {shape}{hint}")
@@ -83,13 +84,13 @@ def conv2d(
         ValueError: shapes, sizes or groups that do not fit.
     """
     n, c, height, width = _images("conv2d", x)
-    if np.ndim(weight) != 4:
-        raise ValueError(f"a kernel has shape (O, C, KH, KW), not {np.shape(weight)}")
-    o, c_group, *kernel = np.shape(weight)
+    if len(shape_of(weight)) != 4:
+        raise ValueError(f"a kernel has shape (O, C, KH, KW), not {shape_of(weight)}")
+    o, c_group, *kernel = shape_of(weight)
     steps, gaps = pair("stride", stride, 1), pair("dilation", dilation, 1)
     if groups < 1 or c % groups or o % groups or c_group * groups != c:
         raise ValueError(
-            f"conv2d got images of {c} channels and kernels {np.shape(weight)} with groups="
+            f"conv2d got images of {c} channels and kernels {shape_of(weight)} with groups="
             f"{groups}; the kernels' second axis must be channels / groups, and both channels and "
             "kernels divisible by groups"
         )

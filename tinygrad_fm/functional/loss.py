@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_fm.engine import primitive
 from tinygrad_fm.functional.activation import log_softmax, plain_log_softmax, softmax
-from tinygrad_fm.tensor import Tensor
+from tinygrad_fm.tensor import Tensor, shape_of
 
 # one loss per example from logits and target probabilities; its gradient is (softmax - t), report
 # 000, 3.3.5, for targets that sum to 1
@@ -35,9 +35,9 @@ def _reduce(losses: Any, reduction: str, more: dict[str, float] | None = None) -
 
 
 def _same_shape(prediction: Any, target: Any) -> None:
-    if np.shape(prediction) != np.shape(target):
+    if shape_of(prediction) != shape_of(target):
         raise ValueError(
-            f"prediction has shape {np.shape(prediction)} and target {np.shape(target)}; reshape "
+            f"prediction has shape {shape_of(prediction)} and target {shape_of(target)}; reshape "
             "one to the other's shape"
         )
 
@@ -65,13 +65,13 @@ def cross_entropy(
         ValueError: shapes that do not fit, a label that is no class, smoothing outside 0 to 1.
         TypeError: labels that are neither integers nor probabilities.
     """
-    if np.ndim(logits) != 2:
-        raise ValueError(f"logits have shape (N, C), not {np.shape(logits)}")
+    if len(shape_of(logits)) != 2:
+        raise ValueError(f"logits have shape (N, C), not {shape_of(logits)}")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is between 0 and 1, not {label_smoothing!r}")
-    n, classes = np.shape(logits)
+    n, classes = shape_of(logits)
     targets = _targets(logits, labels)
-    by_number = np.ndim(labels) == 1
+    by_number = len(shape_of(labels)) == 1
     total = float(n)
     if weight is not None:
         weight = np.asarray(weight, dtype=targets.dtype)
@@ -131,7 +131,7 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
         ValueError: the shapes differ (broadcasting here is nearly always a mistake).
     """
     _same_shape(prediction, target)
-    n = np.shape(prediction)[0] if np.ndim(prediction) else 1
+    n = shape_of(prediction)[0] if shape_of(prediction) else 1
     return _reduce(np.square(prediction - target), reduction, {"half_per_example": 0.5 / max(n, 1)})
 
 

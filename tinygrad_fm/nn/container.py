@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.nn.module import Module
+from tinygrad_fm.tensor import shape_of
 
 
 def _checked(kind: str, layers: Iterable[Any]) -> list[Any]:
@@ -110,6 +111,6 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Any:
         """Shape (N, features)."""
-        if np.ndim(x) == 2:
+        if len(shape_of(x)) == 2:
             return x
-        return np.reshape(x, (np.shape(x)[0], -1))
+        return np.reshape(x, (shape_of(x)[0], -1))

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_fm.nn import init
 from tinygrad_fm.nn.module import Module, Parameter
+from tinygrad_fm.tensor import shape_of
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -49,10 +50,11 @@ class Linear(Module):
     def forward(self, x: Any) -> Any:
         """X W + b."""
         inputs, outputs = self.weight.shape
-        if np.ndim(x) == 0 or np.shape(x)[-1] != inputs:
+        shape = shape_of(x)
+        if not shape or shape[-1] != inputs:
             raise ValueError(
-                f"Linear({inputs}, {outputs}) got x of shape {np.shape(x)}; its last axis must be "
-                f"{inputs}" + ("; put nn.Flatten() before it" if np.ndim(x) > 2 else "")
+                f"Linear({inputs}, {outputs}) got x of shape {shape}; its last axis must be "
+                f"{inputs}" + ("; put nn.Flatten() before it" if len(shape) > 2 else "")
             )
         y = x @ self.weight
         return y if self.bias is None else y + self.bias

@@ -11,6 +11,7 @@ from tinygrad_fm.engine import state
 from tinygrad_fm.nn import init
 from tinygrad_fm.nn.module import Buffer, Module, Parameter
 from tinygrad_fm.recording import no_grad
+from tinygrad_fm.tensor import shape_of
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -38,7 +39,7 @@ class _BatchNorm(Module):
 
     def forward(self, x: Any) -> Any:
         """Same shape as x."""
-        shape, features = np.shape(x), self.weight.size
+        shape, features = shape_of(x), self.weight.size
         if len(shape) not in self.dimensions or shape[1] != features:
             raise ValueError(
                 f"{type(self).__name__}({features}) takes {self.dimensions[-1]} axes, the second "
@@ -135,8 +136,8 @@ class LayerNorm(Module):
     def forward(self, x: Any) -> Any:
         """Same shape as x."""
         own = self.weight.shape
-        if np.shape(x)[-len(own) :] != own:
-            raise ValueError(f"LayerNorm({own}) got x of shape {np.shape(x)}, which ends otherwise")
+        if shape_of(x)[-len(own) :] != own:
+            raise ValueError(f"LayerNorm({own}) got x of shape {shape_of(x)}, which ends otherwise")
         axes = tuple(range(-len(own), 0))
         return functional.standardize(x, axes, self.eps) * self.weight + self.bias
 

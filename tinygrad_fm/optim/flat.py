@@ -13,6 +13,8 @@ from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
 BLOCK = 32_768
+# From this size on, a gradient is read where it lies; smaller ones are gathered, to be one stretch.
+LARGE = 8_192
 # How often, in steps, state that has decayed to almost nothing is set to zero; see Flat.forget.
 FORGET = 128
 
@@ -54,27 +56,31 @@ class Flat:
                 np.copyto(view, p._data)
                 p._data = view
 
-    def runs(self) -> Iterator[tuple[slice, int]]:
-        """Gather the gradients; yield the stretches to update, each with its number of the step.
+    def runs(self) -> Iterator[tuple[slice, Array, int]]:
+        """The stretches to update, each with its gradient and the number of its step.
 
         A parameter without a gradient is left out: neither it nor its state changes.
         """
-        start = end = step = 0
+        start = end = step = 0  # the stretch of small parameters that is being gathered
         for i, (p, view) in enumerate(zip(self.parameters, self.gradient_views, strict=True)):
-            if p.grad is None:
+            if p._grad is None:
                 continue
-            np.copyto(view, p.grad.data)
+            g = p._grad._data
             self.steps[i] += 1
+            if p._node is not None:
+                mark_changed(p._node)
             first, last = self.spans[i]
+            if last - first >= LARGE and g.flags.c_contiguous and view.flags.c_contiguous:
+                yield slice(first, last), g.reshape(-1), self.steps[i]
+                continue
+            np.copyto(view, g)
             if first != end or self.steps[i] != step:
                 if end > start:
-                    yield slice(start, end), step
+                    yield slice(start, end), self.gradient[start:end], step
                 start, step = first, self.steps[i]
             end = last
-            if p.node is not None:
-                mark_changed(p.node)
         if end > start:
-            yield slice(start, end), step
+            yield slice(start, end), self.gradient[start:end], step
 
     def forget(self) -> None:
         """Every FORGET steps, set to zero the state that is about to become subnormal.

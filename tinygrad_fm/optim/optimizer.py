@@ -107,23 +107,23 @@ class Optimizer:
         """Update every parameter that has a gradient, in place."""
         for flat in self._flats:
             flat.adopt()
-            for run, step in flat.runs():
+            for run, gradient, step in flat.runs():
                 for start in range(run.start, run.stop, BLOCK):
                     block = slice(start, min(start + BLOCK, run.stop))
                     self.update(
                         flat.values[block],
-                        flat.gradient[block],
+                        gradient[start - run.start : block.stop - run.start],
                         flat.scratch[: block.stop - block.start],
                         step,
                         flat.settings,
-                        *(array[block] for array in flat.state.values()),
+                        *[array[block] for array in flat.state.values()],
                     )
             flat.forget()
 
     def update(
         self, w: Array, g: Array, scratch: Array, step: int, settings: Settings, *state: Array
     ) -> None:
-        """Update the weights `w` in place, from their gradient `g`, which may be overwritten.
+        """Update the weights `w` in place, from their gradient `g`, which is left as it is.
 
         Args:
             w, g, scratch, state: arrays of one length; scratch has no meaning before or after.
