@@ -19,47 +19,47 @@ class ArrayMethods:
     """ndarray's interface; NumPy documents what the functions of the same names take and return."""
 
     __slots__ = ()
-    _data: Any
+    _array: Any
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
-        return self._data.shape
+        return self._array.shape
 
     @property
     def dtype(self) -> Any:
         """Type of the elements."""
-        return self._data.dtype
+        return self._array.dtype
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self._data.ndim
+        return self._array.ndim
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self._data.size
+        return self._array.size
 
     @property
     def itemsize(self) -> int:
         """Bytes of one element."""
-        return self._data.itemsize
+        return self._array.itemsize
 
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self._data.nbytes
+        return self._array.nbytes
 
     @property
     def strides(self) -> tuple[int, ...]:
         """Bytes from one element to the next along each axis."""
-        return self._data.strides
+        return self._array.strides
 
     @property
     def flags(self) -> Any:
         """NumPy's flags of the array: order, ownership, writeability."""
-        return self._data.flags
+        return self._array.flags
 
     @property
     def T(self) -> Tensor:  # noqa: N802
@@ -79,7 +79,7 @@ class ArrayMethods:
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self._data.tolist()
+        return self._array.tolist()
 
     def astype(self, dtype: Any) -> Tensor:
         """Converted to another dtype; a gradient comes back in the old one."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, overload
 
+import numpy as np
+
 from tinygrad_fm.engine import Primitive
 
 
@@ -41,15 +43,17 @@ def custom_vjp(forward: Callable[..., Any] | None = None, *, backward: Callable[
     if forward is None:
         return lambda function: custom_vjp(function, backward=backward)
 
+    name = getattr(forward, "__name__", repr(forward))
+
     def every(g: Any, y: Any, *args: Any, **keywords: Any) -> tuple[Any, ...]:
         found = backward(g, y, *args, **keywords)
-        gradients = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+        gradients = tuple(found) if isinstance(found, tuple) else (found,)
+        gradients = tuple(np.asarray(h) if isinstance(h, (float, int)) else h for h in gradients)
         if len(gradients) != len(args):
             raise ValueError(
-                f"the backward of {made.name} returned {len(gradients)} gradients for {len(args)} "
+                f"the backward of {name} returned {len(gradients)} gradients for {len(args)} "
                 "arguments; return one for each, None where there is none"
             )
         return gradients
 
-    made = Primitive(forward, joint=every)
-    return made
+    return Primitive(forward, joint=every)

@@ -43,6 +43,7 @@ class Operators:
     """Arithmetic, comparison and bitwise operators; `x += y` binds x to the result's node."""
 
     __slots__ = ()
+    dtype: Any
 
     def _assign(self, value: Any) -> Any:
         raise NotImplementedError
@@ -156,7 +157,8 @@ class Operators:
         return self._assign(apply_two(RIGHT_SHIFT, self, other))
 
     def __pow__(self, other: Any) -> Tensor:
-        if isinstance(other, (int, float)) and other in SPECIAL_POWERS:
+        plain = isinstance(other, (int, float)) and (other == 2 or self.dtype.kind == "f")
+        if plain and other in SPECIAL_POWERS:
             return apply_one(SPECIAL_POWERS[other], self)
         return apply_two(POWER, self, other)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,9 +19,9 @@ from tinygrad_fm.engine import Node, Primitive, registry, rewrites, state
 class Recorded:
     """An array and its place in the graph; `Tensor` adds all that a person calls."""
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_memory", "_node", "_view", "name")
+    __slots__ = ("__weakref__", "_array", "_grad", "_memory", "_node", "_view", "name")
 
-    _data: Any
+    _array: Any
     _grad: Any
     _node: Node | None
     _memory: object | None  # shared by the values that are views of one another
@@ -35,7 +35,7 @@ class Recorded:
 
     def _describe(self) -> str:
         name = f" {self.name!r}" if self.name else ""
-        return f"the Tensor{name} of shape {self._data.shape}"
+        return f"the Tensor{name} of shape {self._array.shape}"
 
 
 def as_array(value: Any) -> Any:
@@ -48,7 +48,7 @@ def as_array(value: Any) -> Any:
 def make(data: Any, node: Node | None) -> Any:
     """A Tensor around an array and its node, without checks."""
     made = _new(Recorded.result_type)
-    made._data = data
+    made._array = data
     made._node = node
     made._grad = made._memory = made._view = made.name = None
     return made
@@ -60,7 +60,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], keywords: dict[str, Any])
     for argument in args:
         if isinstance(argument, Recorded):
             node = argument._node
-            values.append(argument._data)
+            values.append(argument._array)
             nodes.append(node)
             if node is not None:
                 recorded = True
@@ -79,12 +79,12 @@ def apply(primitive: Primitive, args: tuple[Any, ...], keywords: dict[str, Any])
 
 def apply_one(primitive: Primitive, a: Any) -> Any:
     """`apply` to one Tensor: the same without its loops, which cost more than small arithmetic."""
-    x, n = a._data, a._node
+    x, n = a._array, a._node
     result = primitive.function(x)
     if isinstance(result, np.generic):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
-    made._data = result
+    made._array = result
     made._grad = made._memory = made._view = made.name = None
     made._node = None
     mode = state.mode
@@ -98,23 +98,23 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
 def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     """`apply` to two arguments, of which at least one is a Tensor, likewise without loops."""
     if isinstance(a, Recorded):
-        x, n = a._data, a._node
+        x, n = a._array, a._node
     else:
-        x, n = a, None
+        x, n = np.asarray(a) if type(a) is list else a, None
     if isinstance(b, Recorded):
-        y, m = b._data, b._node
+        y, m = b._array, b._node
     elif getattr(b, "__array_ufunc__", b) is None:
         return NotImplemented  # b opts out of NumPy's protocol and answers for itself
     else:
-        y, m = b, None
+        y, m = np.asarray(b) if type(b) is list else b, None
     try:
         result = primitive.function(x, y)
     except ValueError as error:
-        raise _explain(primitive, (x, y), error) from error
+        raise _explain(primitive, (x, y), error) from error.__cause__
     if isinstance(result, np.generic):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
-    made._data = result
+    made._array = result
     made._grad = made._memory = made._view = made.name = None
     made._node = None
     mode = state.mode
@@ -140,10 +140,10 @@ def _compute(
     try:
         result = primitive.function(*values, **keywords)
     except (ValueError, IndexError) as error:
-        raise _explain(primitive, values, error) from error
+        raise _explain(primitive, values, error) from error.__cause__
     if primitive.multiple:
         return _several(primitive, args, values, nodes, keywords, tuple(result))
-    if isinstance(result, np.generic):
+    if isinstance(result, (np.generic, float, int)):
         result = np.asarray(result)
     node = None
     mode = state.mode
@@ -160,8 +160,8 @@ def _compute(
 def _mark_view(made: Any, source: Any) -> None:
     """Let a view and its source know of each other, through one object that both refer to."""
     if isinstance(source, Recorded):
-        base = getattr(made._data, "base", None)
-        if base is not None and (base is source._data or base is source._data.base):
+        base = getattr(made._array, "base", None)
+        if base is not None and (base is source._array or base is source._array.base):
             if source._memory is None:
                 source._memory = object()
             made._memory = source._memory
@@ -190,13 +190,26 @@ def _several(
 
 def _explain(primitive: Primitive, values: Sequence[Any], error: Exception) -> Exception:
     """The same error, naming the operation, the shapes aligned on the right, and the module."""
-    shapes = [str(np.shape(v)) for v in values if hasattr(v, "shape")]
-    width = max((len(s) for s in shapes), default=0)
-    lines = [f"{primitive.name}: {error}"]
-    lines += [f"    argument {i}: {s:>{width}}" for i, s in enumerate(shapes)]
+    shapes = [v.shape for v in values if hasattr(v, "shape")]
+    width = max((len(str(s)) for s in shapes), default=0)
+    said = str(error).removeprefix(f"{primitive.name}: ")
+    if primitive.function is np.matmul and min(map(len, shapes)) > 0:
+        a, b = shapes
+        said = (
+            f"{a} @ {b}: the last axis of the left ({a[-1]}) must equal the last but one of the "
+            f"right ({b[-2] if len(b) > 1 else b[-1]})"
+        )
+        if len(b) > 1 and b[-1] == a[-1]:
+            said += "; perhaps the right one is to be transposed: .T"
+    lines = [f"{primitive.name}: {said}"]
+    lines += [f"    argument {i}: {s!s:>{width}}" for i, s in enumerate(shapes)]
     if state.mode.scope is not None:
         lines.append(f"    in module {state.mode.scope.path()}")
-    return type(error)("\n".join(lines))
+    text = "\n".join(lines)
+    if type(error) in (ValueError, IndexError):
+        return type(error)(text)
+    error.add_note(text)  # an exception of the user's own keeps its kind and arguments
+    return error
 
 
 def recorded(values: Any) -> bool:
@@ -210,7 +223,7 @@ def recorded(values: Any) -> bool:
 
 def _plain(values: Any) -> Any:
     if isinstance(values, Recorded):
-        return values._data
+        return values._array
     if isinstance(values, (list, tuple)):
         return type(values)(_plain(v) for v in values)
     if isinstance(values, dict):
@@ -256,8 +269,14 @@ def without_rule(
             + f"; give it one with tg.defvjp({name}, ...), or write x.detach() where no gradient "
             "is needed"
         )
-    return _wrapped(function(*_plain(args), **_plain(keywords)))
+    result = function(*_plain(args), **_plain(keywords))
+    if function in _WRITES and isinstance(args[0], Recorded):
+        engine.mark_changed(engine.memory_of(args[0]._array))
+    return _wrapped(result)
 
+
+# Functions that write into their first argument.
+_WRITES = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis}
 
 _METHOD_ADVICE = {
     "reduce": "np.sum, np.prod, np.max or np.min",
@@ -280,7 +299,23 @@ def ufunc_method(
     if out is not None:
         keywords = {**keywords, "out": _plain(out)}
     result = getattr(ufunc, method)(*_plain(inputs), **_plain(keywords))
+    for written in (out, inputs[0] if method == "at" else None):
+        if isinstance(written, Recorded):
+            engine.mark_changed(engine.memory_of(written._array))
     return out if out is not None else _wrapped(result)
+
+
+def masked_into(ufunc: Any, inputs: Any, keywords: dict[str, Any], out: Any) -> Any:
+    """`ufunc(..., out=out, where=mask)`: where the mask is false, `out` keeps what it held."""
+    if state.mode.recording and (recorded(inputs) or recorded(keywords) or recorded(out)):
+        raise TypeError(
+            f"np.{ufunc.__name__} with out= and where= has no derivative rule; write "
+            f"out = np.where(mask, np.{ufunc.__name__}(...), out)"
+        )
+    ufunc(*_plain(inputs), **_plain(keywords), out=_plain(out))
+    if isinstance(out, Recorded):
+        engine.mark_changed(engine.memory_of(out._array))
+    return out
 
 
 def into(out: Any, result: Any) -> Any:
@@ -294,7 +329,7 @@ def into(out: Any, result: Any) -> Any:
             "out= is a plain array and would lose the graph of the result; pass a Tensor as out=, "
             "or leave it out"
         )
-    np.copyto(out, result._data, casting="same_kind")
+    np.copyto(out, result._array, casting="same_kind")
     return out
 
 
@@ -303,24 +338,32 @@ def into(out: Any, result: Any) -> Any:
 # --------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _recording(on: bool) -> Iterator[None]:
-    before = state.mode.recording
-    state.mode.recording = on
-    try:
-        yield
-    finally:
-        state.mode.recording = before
+class _Recording(contextlib.ContextDecorator):
+    """A context that switches recording; it can be entered again, also inside itself."""
+
+    on: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(state.mode.recording)
+        state.mode.recording = self.on
+
+    def __exit__(self, *error: object) -> None:
+        state.mode.recording = self._before.pop()
 
 
-def no_grad() -> contextlib.AbstractContextManager[None]:
+class no_grad(_Recording):  # noqa: N801  (used like a function, and so spelled)
     """`with no_grad():` computes without recording, in this thread; also `@no_grad()`."""
-    return _recording(False)
+
+    on = False
 
 
-def enable_grad() -> contextlib.AbstractContextManager[None]:
+class enable_grad(_Recording):  # noqa: N801
     """`with enable_grad():` records again inside `no_grad()`."""
-    return _recording(True)
+
+    on = True
 
 
 def is_grad_enabled() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,6 +32,7 @@ from tinygrad_fm.recording import (
     enable_grad,
     into,
     make,
+    masked_into,
     recorded,
     ufunc_method,
     without_rule,
@@ -76,21 +78,26 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 raise TypeError(
                     "Tensor(t) would lose the graph of t; write t itself, t.detach() or t.copy()"
                 )
-            data = data._data
+            data = data._array
         if isinstance(data, (list, tuple)):
             data = np.array(data, dtype=dtype)
         elif not hasattr(data, "__array_ufunc__") or isinstance(data, np.generic):
-            data = np.asarray(data, dtype=dtype)
+            owns = copy or (copy is None and requires_grad)
+            data = np.array(data, dtype=dtype) if owns else np.asarray(data, dtype=dtype)
         elif dtype is not None and data.dtype != dtype:
             data = data.astype(dtype)
         elif copy or (copy is None and requires_grad):
             data = np.copy(data, order="K")
+        if isinstance(data, np.ndarray) and type(data) is not np.ndarray:
+            if isinstance(data, np.ma.MaskedArray):
+                raise TypeError("a Tensor has no mask; write array.filled(value), or np.where")
+            data = np.asarray(data)
         if data.dtype.kind not in "fiubc":
             raise TypeError(
                 f"a Tensor holds numbers, not {data.dtype}: {str(data)[:60]!r}; lists must be "
                 "rectangular, and words must be encoded first (data.one_hot, nn.Embedding)"
             )
-        self._data = data
+        self._array = data
         self._node = None
         self._grad = None
         self._memory = None
@@ -108,14 +115,14 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: an assigned array has another shape, or values that do not fit the dtype.
         """
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, value: Any) -> None:
-        value = value._data if isinstance(value, Tensor) else as_array(value)
-        if value.shape != self._data.shape:
-            raise ValueError(f"cannot assign data of shape {value.shape} to {self._data.shape}")
-        np.copyto(self._data, value, casting="same_kind")
+        value = value._array if isinstance(value, Tensor) else as_array(value)
+        if value.shape != self._array.shape:
+            raise ValueError(f"cannot assign data of shape {value.shape} to {self._array.shape}")
+        np.copyto(self._array, value, casting="same_kind")
         self._changed()
 
     @property
@@ -164,13 +171,13 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 f"requires_grad_({requires_grad}) on the result of {self._node.name}: only leaves "  # type: ignore[union-attr]
                 "choose; write t.detach() for a Tensor without a graph"
             )
-        if requires_grad and self._data.dtype.kind != "f":
+        if requires_grad and self._array.dtype.kind != "f":
             raise TypeError(
-                f"a gradient needs a float dtype, not {self._data.dtype}; write "
+                f"a gradient needs a float dtype, not {self._array.dtype}; write "
                 "x.astype(np.float64) first, or 1.0 instead of 1"
             )
         if requires_grad:
-            self._node = engine.leaf(self._data, requires_grad=True, name=self.name)
+            self._node = engine.leaf(self._array, requires_grad=True, name=self.name)
             self._node.owner = weakref.ref(self)
         else:
             self._node = None
@@ -178,11 +185,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     def detach(self) -> Tensor:
         """The same values (shared memory) without the graph."""
-        return make(self._data, None)
+        return make(self._array, None)
 
     def item(self) -> Any:
         """The only element, as a Python number."""
-        return self._data.item()
+        return self._array.item()
 
     # ---- derivatives -----------------------------------------------------------------------------
 
@@ -221,21 +228,22 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 results = engine.backward([(node, seed)], wrap=make, keep=keep)
         else:
             results = engine.backward([(node, seed)], keep=keep)
-        for reached in results:
-            tensor = reached.owner() if reached.owner is not None else None
-            if tensor is not None:
-                sole = sys.getrefcount(results[reached]) == _SOLE
-                tensor._accumulate(results[reached], sole)
+        with _accumulating, enable_grad():  # threads may share leaves
+            for reached in results:
+                tensor = reached.owner() if reached.owner is not None else None
+                if tensor is not None:
+                    sole = sys.getrefcount(results[reached]) == _SOLE
+                    tensor._accumulate(results[reached], sole)
 
     def _seed(self, gradient: Any, create_graph: bool) -> Any:
         if gradient is None:
-            if self._data.size != 1:
+            if self._array.size != 1:
                 raise ValueError(
                     f"backward() of {self._describe()} needs gradient=..., an array of its shape; "
                     "or reduce it to a number first, as in t.sum().backward()"
                 )
-            gradient = np.ones_like(self._data)
-        raw = gradient._data if isinstance(gradient, Tensor) else as_array(gradient)
+            gradient = np.ones_like(self._array)
+        raw = gradient._array if isinstance(gradient, Tensor) else as_array(gradient)
         if raw.shape != self.shape:
             raise ValueError(f"gradient has shape {raw.shape}; {self._describe()} needs its own")
         if create_graph:
@@ -249,14 +257,14 @@ class Tensor(Recorded, Operators, ArrayMethods):
         `sole`: nothing but the backward pass holds `g`, so it need not be copied.
         """
         if isinstance(g, Tensor):
-            self._grad = g if self._grad is None else self._grad + g
+            self._grad = np.copy(g) if self._grad is None else self._grad + g
         elif self._grad is None:
             if not (sole and type(g) is np.ndarray and g.base is None and g.flags.writeable):
-                g, given = np.empty_like(self._data), g
+                g, given = np.empty_like(self._array), g
                 np.copyto(g, given)
             self._grad = make(g, None)
         else:
-            self._grad = make(as_array(self._grad._data + g), None)
+            self._grad = make(as_array(self._grad._array + g), None)
 
     def retain_grad(self) -> Tensor:
         """Collect `.grad` for this result as well, not for leaves only; returns the Tensor.
@@ -283,7 +291,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
             raise GraphError(f"register_hook() on {self._describe()}, which requires no gradient")
 
         def call(g: Any) -> Any:
-            answer: Any = hook(g if isinstance(g, Tensor) else make(as_array(g), None))
+            if not isinstance(g, Tensor):
+                g = as_array(g)[...] if isinstance(g, np.ndarray) else as_array(g)
+                if isinstance(g, np.ndarray):
+                    g.flags.writeable = False  # others may hold the same array
+            answer: Any = hook(g if isinstance(g, Tensor) else make(g, None))
             if answer is None:
                 return None
             answer = answer if isinstance(answer, Tensor) else Tensor(answer)
@@ -291,7 +303,9 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 raise ValueError(
                     f"a hook returned a gradient of shape {answer.shape} for {node_shape}"
                 )
-            return answer if isinstance(g, Tensor) else answer._data
+            if answer.dtype != node.dtype:
+                answer = answer.astype(node.dtype)
+            return answer if isinstance(g, Tensor) else answer._array
 
         node_shape = node.shape
         node.hooks = [*(node.hooks or []), call]
@@ -304,8 +318,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
     # ---- changing in place -----------------------------------------------------------------------
 
     def _changed(self) -> None:
-        if self._node is not None:
-            engine.mark_changed(self._node)
+        engine.mark_changed(engine.memory_of(self._array))
 
     def _assign(self, value: Tensor) -> Tensor:
         """Become `value`, as after `x += y`: this Tensor is bound to the new node.
@@ -324,7 +337,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 "write x = x + y"
             )
         if value._node is None and (self._node is None or not state.mode.recording):
-            np.copyto(self._data, value._data, casting="same_kind")
+            np.copyto(self._array, value._array, casting="same_kind")
             self._changed()
             return self
         self._rebind(value if value.dtype == self.dtype else value.astype(self.dtype))
@@ -337,27 +350,29 @@ class Tensor(Recorded, Operators, ArrayMethods):
             chain.append(source)
         for tensor in chain:
             tensor._check_rebind(len(chain))
-        self._data, self._node = value._data, value._node
+        if self._node is not None and self._node.owner is not None and value._node is not None:
+            value._node.owner, self._node.owner = self._node.owner, None  # retain_grad moves along
+        self._array, self._node = value._array, value._node
         for view, source in itertools.pairwise(chain):
             index = view._view[1]  # type: ignore[index]
             changed = apply(set_at, (source, view, *index), {})
-            source._data, source._node = changed._data, changed._node
+            source._array, source._node = changed._array, changed._node
         for source, view in itertools.pairwise(reversed(chain)):
-            view._data = source._data[view._view[1]]  # type: ignore[index]
+            view._array = source._array[view._view[1]]  # type: ignore[index]
 
     def _check_rebind(self, expected: int) -> None:
         """Refuse to overwrite a leaf, or memory that more than the `expected` Tensors share."""
         if self.is_leaf and self.requires_grad:
             raise GraphError(
                 f"{self._describe()} is a leaf that requires a gradient and would be overwritten; "
-                "write y = x + ... for a new Tensor, or update it under no_grad()"
+                "to train it, write `with tg.no_grad(): w -= ...`; to compute with it, y = w + ..."
             )
         # each Tensor holds one reference, and getrefcount itself another
         if self._memory is not None and sys.getrefcount(self._memory) > expected + 1:
             raise GraphError(
                 f"{self._describe()} shares memory with another Tensor (a view such as x[i], x.T "
                 "or x.reshape(...)); NumPy would change both, a graph cannot: write x = x.copy() "
-                "first"
+                "first, and x[i] = x[j].copy() to assign a part of x itself"
             )
 
     def __getitem__(self, index: Any) -> Any:
@@ -375,11 +390,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
             if len(old) == len(parts) and all(a is b for a, b in zip(old, parts, strict=True)):
                 return  # the end of x[i] += v, which has changed x already
         if not state.mode.recording or (self._node is None and not recorded):
-            plain = tuple(p._data if isinstance(p, Tensor) else p for p in parts)
-            self._data[plain] = value._data if isinstance(value, Tensor) else value
+            plain = tuple(p._array if isinstance(p, Tensor) else p for p in parts)
+            self._array[plain] = value._array if isinstance(value, Tensor) else value
             self._changed()
             return
-        if recorded and value.requires_grad and self._data.dtype.kind != "f":
+        if recorded and value.requires_grad and self._array.dtype.kind != "f":
             raise TypeError(
                 f"assigning a differentiable {value.dtype} Tensor into {self.dtype} would cut off "
                 "its decimals and its gradient; create the array with dtype=float"
@@ -401,12 +416,16 @@ class Tensor(Recorded, Operators, ArrayMethods):
             written = rewrites.get(ufunc)
             if written is not None:
                 result = written(*inputs, **keywords)
+            elif "where" in keywords and out is not None:
+                return masked_into(ufunc, inputs, keywords, out)
             else:
                 result = without_rule(ufunc, inputs, keywords, found)
-        elif len(inputs) == 2:
+        elif ufunc.nin == 2 and ufunc.nout == 1:
             result = apply_two(found, *inputs)
-        else:
+        elif ufunc.nin == 1 and ufunc.nout == 1:
             result = apply_one(found, *inputs)
+        else:
+            result = apply(found, inputs, keywords)
         return result if out is None else into(out, result)
 
     def __array_function__(
@@ -433,25 +452,25 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         self._refuse_conversion("an array", "np.asarray(t)")
-        if copy is False or (copy is None and (dtype is None or dtype == self._data.dtype)):
-            return self._data
-        return np.array(self._data, dtype=dtype)
+        if copy is False or (copy is None and (dtype is None or dtype == self._array.dtype)):
+            return self._array
+        return np.array(self._array, dtype=dtype)
 
     def __float__(self) -> float:
         self._refuse_conversion("a float", "float(t)")
-        return float(self._data)
+        return float(self._array)
 
     def __int__(self) -> int:
         self._refuse_conversion("an int", "int(t)")
-        return int(self._data)
+        return int(self._array)
 
     def __index__(self) -> int:
         self._refuse_conversion("an index", "an index")
-        return self._data.__index__()
+        return self._array.__index__()
 
     def __bool__(self) -> bool:
-        if self._data.size == 1:
-            return bool(self._data)
+        if self._array.size == 1:
+            return bool(self._array)
         raise TypeError(
             f"the truth value of {self._describe()} is ambiguous; write t.any(), t.all(), or "
             "np.where(t, a, b) in place of `if`"
@@ -460,28 +479,29 @@ class Tensor(Recorded, Operators, ArrayMethods):
     def _refuse_conversion(self, to: str, written: str) -> None:
         if self._node is not None:
             raise TypeError(
-                f"{self._describe()} cannot become {to} without losing its graph (by {written}, "
-                "math.f(t), or array[i] = t); write t.item() or t.detach() for the plain value, "
-                "and NumPy's functions (np.exp, not math.exp) to keep the derivative"
+                f"write t.item() for the number or t.detach() for the values: {self._describe()} "
+                f"is recorded, and cannot become {to} without losing its graph (by {written}, "
+                "math.exp(t), array[i] = t or a plot); to keep the derivative, use NumPy's "
+                "functions (np.exp, np.stack)"
             )
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self._data.ndim == 0:
+        if self._array.ndim == 0:
             raise TypeError("a Tensor of one number cannot be iterated over")
-        return (self[i] for i in range(len(self._data)))
+        return (self[i] for i in range(len(self._array)))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
+        return bool((self._array == (value._array if isinstance(value, Tensor) else value)).any())
 
     # ---- printing, copying -----------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        text = np.array2string(self._data, separator=", ", prefix="Tensor(")
-        if self._data.dtype not in (np.float64, np.int64, np.bool_):
-            text += f", dtype={self._data.dtype}"
+        text = np.array2string(self._array, separator=", ", prefix="Tensor(")
+        if self._array.dtype not in (np.float64, np.int64, np.bool_):
+            text += f", dtype={self._array.dtype}"
         if self._node is not None and self._node.primitive is not None:
             text += f", op={self._node.name}"
         elif self.requires_grad:
@@ -489,7 +509,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
         return f"Tensor({text})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._data.item() if self._data.size == 1 and spec else str(self), spec)
+        return format(self._array.item() if self._array.size == 1 and spec else str(self), spec)
 
     def __str__(self) -> str:
         return repr(self)
@@ -503,8 +523,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     def __reduce__(self) -> Any:
         self._refuse_copy("pickle")
-        grad = None if self._grad is None else self._grad._data
-        return _rebuild, (type(self), self._data, self.requires_grad, self.name, grad)
+        grad = None if self._grad is None else self._grad._array
+        return _rebuild, (type(self), self._array, self.requires_grad, self.name, grad)
 
     def _refuse_copy(self, how: str) -> None:
         if not self.is_leaf:
@@ -516,7 +536,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
 def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: Any, grad: Any) -> Tensor:
     made = kind.__new__(kind)
-    made._data, made.name = data, name
+    made._array, made.name = data, name
     made._node = made._grad = made._memory = made._view = None
     if requires_grad:
         made.requires_grad_()
@@ -525,6 +545,7 @@ def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: Any, grad
     return made
 
 
+_accumulating = threading.RLock()
 _held = {0: object()}
 _SOLE = sys.getrefcount(_held[0])  # what it says of a value that only a dictionary holds
 

@@ -2,7 +2,8 @@
 
 A transform answers in kind: arrays in, arrays (or floats) out; Tensors in, Tensors out. Arguments
 may be numbers, arrays, Tensors, and tuples, lists and dictionaries of them. An argument that the
-result does not depend on has the gradient zero.
+result does not depend on has the gradient zero. An answer in arrays ends there: where it is to be
+differentiated again, by Tensors that the function refers to, pass the arguments as Tensors.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tinygrad_fm import engine
 from tinygrad_fm.engine import primitive, state
 from tinygrad_fm.recording import as_array, enable_grad, make
 from tinygrad_fm.tensor import Tensor
-from tinygrad_fm.trees import leaves, map_tree, rebuild, unwrap
+from tinygrad_fm.trees import leaves, leaves_like, map_tree, rebuild, unwrap
 
 Argnum = int | tuple[int, ...]
 
@@ -58,6 +59,11 @@ def _traced(value: Any) -> Tensor:
     return Tensor(array, requires_grad=True, copy=False)
 
 
+def _own(value: Any) -> Any:
+    """An array as a copy that its caller cannot change; anything else as it is."""
+    return value if isinstance(value, (Tensor, float, int)) else np.copy(value, order="K")
+
+
 def _gradients(
     seeds: list[tuple[Any, Any]], inputs: list[Tensor], create_graph: bool, keep: bool = True
 ) -> list[Any]:
@@ -89,6 +95,10 @@ def _is_recorded(value: Any) -> bool:
     return isinstance(value, Tensor) and value.node is not None
 
 
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype.kind == "f"
+
+
 def _keeps_graph(arguments: Any) -> bool:
     """Whether the answer must be differentiable: Tensors came in, or a transform is outside."""
     return state.mode.transforms > 0 or any(isinstance(a, Tensor) for a in leaves(arguments))
@@ -102,7 +112,10 @@ def _choose(args: tuple[Any, ...], argnum: Argnum) -> tuple[tuple[int, ...], lis
                 f"argnum {number!r} names no argument: the function was called with {len(args)} "
                 "positional arguments"
             )
-    return tuple(n % len(args) for n in numbers), [args[n] for n in numbers]
+    chosen = tuple(n % len(args) for n in numbers)
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"argnum {argnum!r} names an argument twice")
+    return chosen, [args[n] for n in chosen]
 
 
 def _call(
@@ -192,13 +205,15 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
         TypeError: an argument is no float. ValueError (from pull): `g` has another shape than y.
     """
     keep = _keeps_graph(args)
+    # copies: pull may be called long after, when the caller's arrays have changed
+    own = tuple(map_tree(_own, a) for a in args)
     with _inside():
-        y, inputs = _call(f, args, {}, tuple(range(len(args))))
+        y, inputs = _call(f, own, {}, tuple(range(len(args))))
 
     def pull(g: Any) -> tuple[Any, ...]:
         record = keep or _keeps_graph(g)
         seeds = []
-        for part, given in zip(leaves(y), leaves(g), strict=True):
+        for part, given in zip(leaves(y), leaves_like(y, g, "the gradient"), strict=True):
             shape = np.shape(given)
             if shape != np.shape(part):
                 raise ValueError(f"pull takes a gradient of shape {np.shape(part)}, not {shape}")
@@ -245,24 +260,21 @@ def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...])
         raise TypeError("jvp takes tuples: jvp(f, (x, w), (dx, dw))")
     if len(args) != len(tangents):
         raise ValueError(f"jvp got {len(args)} arguments and {len(tangents)} tangents")
-    for a, t in zip(leaves(args), leaves(tangents), strict=True):
+    moved_by = leaves_like(args, tangents, "the tangents")
+    for a, t in zip(leaves(args), moved_by, strict=True):
         if np.shape(a) != np.shape(t):
             raise ValueError(f"a tangent has shape {np.shape(t)}, its argument {np.shape(a)}")
     keep = _keeps_graph((args, tangents))
     with _inside():
         y, inputs = _call(f, args, {}, tuple(range(len(args))))
-        outputs = [t for t in leaves(y) if isinstance(t, Tensor)]
+        outputs = [t for t in leaves(y) if _is_float(t)]
         # the vectors v, and the pull-back v -> J^T v, recorded
         vectors = [Tensor(np.zeros_like(t.data), requires_grad=True, copy=False) for t in outputs]
         pulled = _gradients(list(zip(outputs, vectors, strict=True)), inputs, create_graph=True)
-        directions = [
-            _as_seed(t, x.dtype, keep) for t, x in zip(leaves(tangents), inputs, strict=True)
-        ]
+        directions = [_as_seed(t, x.dtype, keep) for t, x in zip(moved_by, inputs, strict=True)]
         # transposed once more, along the tangents: J t
         moved = _gradients(list(zip(pulled, directions, strict=True)), vectors, create_graph=keep)
-    answers = [
-        moved.pop(0) if isinstance(part, Tensor) else np.zeros(np.shape(part)) for part in leaves(y)
-    ]
+    answers = [moved.pop(0) if _is_float(part) else np.zeros(np.shape(part)) for part in leaves(y)]
     if keep:
         return y, rebuild(y, [a if isinstance(a, Tensor) else make(a, None) for a in answers])
     return map_tree(unwrap, y), rebuild(y, [unwrap(a) for a in answers])
@@ -272,49 +284,57 @@ def jacobian(f: Callable[..., Any], argnum: Argnum = 0) -> Callable[..., Any]:
     """A function that returns the Jacobian of `f`: shape `y.shape + x.shape`.
 
     Args:
-        f: a function written in NumPy that returns one array.
-        argnum: by which argument; a tuple gives a tuple of Jacobians. An argument that is a
-            container gives the Jacobians in a container of the same form.
+        f: a function written in NumPy.
+        argnum: by which argument; a tuple gives a tuple of Jacobians.
 
-    The forward pass runs once, the backward pass once for each element of y.
+    An argument that is a container gives the Jacobians in a container of its form; a result that is
+    one gives a container of the result's form, with that for each part. The forward pass runs once,
+    the backward pass once for each element of the result.
     """
 
     @functools.wraps(f)
     def differentiated(*args: Any, **keywords: Any) -> Any:
         numbers, chosen = _choose(args, argnum)
         keep = _keeps_graph((args, keywords))
+        kinds = [a if isinstance(a, Tensor) else None for a in leaves(chosen)]
         with _inside():
             y, inputs = _call(f, args, keywords, numbers)
-            y = y if isinstance(y, Tensor) else Tensor(np.asarray(y, dtype=float))
-            rows: list[list[Any]] = [[] for _ in inputs]
-            for i in range(y.size):
-                seed = np.zeros(y.size, dtype=y.dtype)
-                seed[i] = 1
-                shaped = seed.reshape(y.shape)
-                grads = _gradients(
-                    [(y, make(shaped, None) if keep else shaped)], inputs, create_graph=keep
-                )
-                for row, g in zip(rows, grads, strict=True):
-                    row.append(g)
-            blocks = [
-                np.reshape(np.stack(row), y.shape + x.shape)
-                if row
-                else np.zeros(y.shape + x.shape, dtype=x.dtype)
-                for row, x in zip(rows, inputs, strict=True)
-            ]
-        kinds = leaves(chosen)
-        values = [
-            _in_kind(b, a if isinstance(a, Tensor) else None)
-            for b, a in zip(blocks, kinds, strict=True)
-        ]
-        answers = [rebuild(tree, values) for tree in chosen]
-        return tuple(answers) if isinstance(argnum, tuple) else answers[0]
+            blocks = [_rows(part, inputs, keep) for part in leaves(y)]
+        parts = []
+        for row in blocks:
+            values = [_in_kind(block, kind) for block, kind in zip(row, kinds, strict=True)]
+            answers = [rebuild(tree, values) for tree in chosen]
+            parts.append(tuple(answers) if isinstance(argnum, tuple) else answers[0])
+        return rebuild(y, parts)
 
     return differentiated
 
 
-def hessian(f: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]:
-    """A function that returns the Hessian of `f`, a function to one number: `x.shape + x.shape`."""
+def _rows(y: Any, inputs: list[Tensor], keep: bool) -> list[Any]:
+    """The Jacobian of one result by each input, made row by row."""
+    y = y if isinstance(y, Tensor) else Tensor(np.asarray(y, dtype=float))
+    rows: list[list[Any]] = [[] for _ in inputs]
+    for i in range(y.size):
+        seed = np.zeros(y.size, dtype=y.dtype)
+        seed[i] = 1
+        shaped = seed.reshape(y.shape)
+        found = _gradients([(y, make(shaped, None) if keep else shaped)], inputs, create_graph=keep)
+        for row, g in zip(rows, found, strict=True):
+            row.append(g)
+    return [
+        np.reshape(np.stack(row), y.shape + x.shape)
+        if row
+        else np.zeros(y.shape + x.shape, dtype=x.dtype)
+        for row, x in zip(rows, inputs, strict=True)
+    ]
+
+
+def hessian(f: Callable[..., Any], argnum: Argnum = 0) -> Callable[..., Any]:
+    """A function that returns the Hessian of `f`, a function to one number: `x.shape + x.shape`.
+
+    For an argument that is a container, and for several arguments, the Hessian has a container of
+    their form for each part of one: `hessian(f)(p)["w"]["b"]` has the shape `w.shape + b.shape`.
+    """
     return jacobian(grad(f, argnum), argnum)
 
 

@@ -17,6 +17,25 @@ def leaves(tree: Any) -> list[Any]:
     return [tree]
 
 
+def leaves_like(tree: Any, other: Any, what: str) -> list[Any]:
+    """The values of `other` in the order of `tree`, which has the same form.
+
+    Raises:
+        ValueError: another form.
+    """
+    if isinstance(tree, dict):
+        if not isinstance(other, dict) or tree.keys() != other.keys():
+            keys = list(other) if isinstance(other, dict) else type(other).__name__
+            raise ValueError(f"{what} has {keys} where the keys {list(tree)} are expected")
+        return [leaf for key in tree for leaf in leaves_like(tree[key], other[key], what)]
+    if isinstance(tree, (list, tuple)):
+        if not isinstance(other, (list, tuple)) or len(tree) != len(other):
+            raise ValueError(f"{what} has {other!r:.60} where {len(tree)} values are expected")
+        pairs = zip(tree, other, strict=True)
+        return [leaf for a, b in pairs for leaf in leaves_like(a, b, what)]
+    return [other]
+
+
 def rebuild(tree: Any, values: list[Any]) -> Any:
     """A tree of the same form with other values, which are taken from the front of `values`."""
     if isinstance(tree, dict):
@@ -29,7 +48,9 @@ def rebuild(tree: Any, values: list[Any]) -> Any:
 
 def map_tree(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """`function` of each value, and of the values in the same place of the other trees."""
-    columns = zip(leaves(tree), *(leaves(other) for other in others), strict=True)
+    columns = zip(
+        leaves(tree), *(leaves_like(tree, other, "a tree") for other in others), strict=True
+    )
     return rebuild(tree, [function(*row) for row in columns])
 
 

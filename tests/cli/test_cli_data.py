@@ -14,6 +14,8 @@ def test_info_lists_every_set_and_where_it_is(command):
         "fashion-mnist       60,000    10,000  not found; get it with: tinygrad-fm data fetch "
         "fashion-mnist",
         "fashion-mnist-mini  6,000     1,000   shipped with tinygrad_fm",
+        "kmnist              60,000    10,000  not found; get it with: tinygrad-fm data fetch "
+        "kmnist",
     ]
 
 
@@ -60,7 +62,7 @@ def test_fetch_says_where_it_put_the_files(command, monkeypatch, bare_machine, w
     done = command("data", "fetch", "fashion-mnist", *words)
     assert done.code == 0
     assert "fashion-mnist is in " in done.out
-    assert ("tinygrad-fm train --data-root " in done.out) is hint
+    assert ("tinygrad-fm train --data fashion-mnist --data-root " in done.out) is hint
 
 
 def test_a_failed_fetch_is_an_error_without_a_traceback(command, monkeypatch):

@@ -14,6 +14,7 @@ from tinygrad_fm.graph import find_renderer
 
 QUICK = ("train", "--epochs", "1", "--hidden", "8", "--batch-size", "500")
 FILES = {
+    "config.toml",
     "confusion.csv",
     "graph.dot",
     "history.jsonl",
@@ -50,12 +51,22 @@ class TestWithoutPictures:
         assert f"test accuracy {result['test_accuracy']:.2%}" in done.out
         assert result["settings"] == {
             "data": "fashion-mnist-mini",
+            "data_root": None,
+            "model": "mlp",
+            "hidden": [8],
+            "channels": None,
+            "activation": "relu",
+            "batch_norm": False,
+            "dropout": 0.0,
+            "optimizer": "adam",
+            "lr": 0.001,
+            "momentum": None,
+            "weight_decay": None,
+            "schedule": "constant",
             "epochs": 1,
             "batch_size": 500,
-            "lr": 0.001,
-            "hidden": [8],
-            "optimizer": "adam",
-            "momentum": None,
+            "validation": 0.0,
+            "early_stopping": None,
             "seed": 5,
         }
         assert result["parameters"] == 784 * 8 + 8 + 8 * 10 + 10

@@ -155,7 +155,7 @@ def test_unknown_names_suggest_the_nearest():
         data.find("Fashion MNIST mini")
     with pytest.raises(DataError, match="'cifar'; expected one of 'fashion-mnist', "):
         data.load("cifar")
-    assert data.names() == ("fashion-mnist", "fashion-mnist-mini")
+    assert data.names() == ("fashion-mnist", "fashion-mnist-mini", "kmnist")
 
 
 @pytest.mark.parametrize("entry", KNOWN.values(), ids=lambda entry: entry.name)
@@ -166,8 +166,13 @@ def test_every_entry_of_the_table_is_whole(entry):
     assert entry.shipped or entry.mirrors
     assert all(url.startswith("https://") and url.endswith("/") for url in entry.mirrors)
     for file in entry.files:
-        assert len(bytes.fromhex(file.payload_sha256)) == 32
-        assert entry.shipped or len(bytes.fromhex(file.gz_sha256)) == 32
+        assert file.payload_sha256 or (file.gz_sha256 and file.npz_md5)
+        for digest in (file.payload_sha256, file.gz_sha256):
+            assert len(bytes.fromhex(digest)) in (
+                (0, 32) if entry.shipped or file.npz_md5 else (32,)
+            )
+        assert len(bytes.fromhex(file.npz_md5)) == (16 if file.npz_name else 0)
+        assert entry.shipped or file.gz_sha256
         assert entry.shipped or 0 < file.gz_bytes < file.payload_bytes
 
 

@@ -325,3 +325,134 @@ def test_float32_with_a_float64_constant_has_a_float32_gradient():
 def test_relu_is_not_an_alias_of_maximum_at_zero():
     assert tg.grad(functional.relu)(0.0) == 0.0
     assert tg.grad(lambda x: np.maximum(x, 0.0))(0.0) == 0.5
+
+
+# ---- what changed in place, by whichever name --------------------------------------------------
+
+
+def changes():
+    """Programs that write, after the forward pass, into what the backward pass needs."""
+    w = leaf(1.0, 2.0, 3.0)
+    constant = Tensor(np.array([1.0, 2.0, 3.0]))
+
+    def through_a_view():
+        y = np.exp(w * 1.0)
+        part = y[1:]
+        loss = (part * 2).sum()
+        with tg.no_grad():
+            part[:] = 100.0
+        return loss
+
+    def through_a_detached_alias():
+        loss = (w * w).sum()
+        w.detach()[:] = 5.0
+        return loss
+
+    def a_constant():
+        loss = (constant * w).sum()
+        constant[0] = 7.0
+        return loss
+
+    def a_view_of_a_parameter():
+        loss = (np.ones((1, 1)) @ w.reshape(1, 3) * w.reshape(1, 3)).sum()
+        w.data = np.zeros(3)
+        return loss
+
+    def by_a_function():
+        loss = (w * w).sum()
+        with tg.no_grad():
+            np.copyto(w, np.zeros(3))
+        return loss
+
+    def by_an_optimizer():
+        optimizer = tg.optim.SGD([w], lr=0.1)
+        loss = (w.reshape(3, 1) * w).sum()
+        w.grad = Tensor(np.ones(3))
+        optimizer.step()
+        return loss
+
+    return [
+        through_a_view,
+        through_a_detached_alias,
+        a_constant,
+        a_view_of_a_parameter,
+        by_a_function,
+        by_an_optimizer,
+    ]
+
+
+@pytest.mark.parametrize("i", range(6), ids=[f.__name__ for f in changes()])
+def test_a_stale_graph_is_an_error_not_a_wrong_gradient(i):
+    loss = changes()[i]()
+    with pytest.raises(GraphError, match="changed in place"):
+        loss.backward()
+
+
+def test_changing_other_memory_is_no_change():
+    buffer = np.zeros((2, 3))
+    w = Tensor(buffer[0], requires_grad=True, copy=False)
+    other = Tensor(buffer[1])
+    loss = (w * w).sum()
+    other[:] = 5.0
+    loss.backward()
+    np.testing.assert_array_equal(w.grad, [0.0, 0.0, 0.0])
+
+
+def test_gradients_are_not_shared():
+    a, b = leaf(1.0), leaf(2.0)
+    a.register_hook(lambda g: g * 2)
+    seed = np.ones(1)
+    (a + b).backward(seed)
+    np.testing.assert_array_equal([a.grad.data, b.grad.data, seed], [[2.0], [1.0], [1.0]])
+    b.register_hook(lambda g: g.data.fill(7))
+    with pytest.raises(ValueError, match="read-only"):
+        (a + b).backward(seed)
+    a, b = leaf(1.0), leaf(2.0)
+    (a + b).backward(seed, create_graph=True)
+    assert a.grad is not b.grad
+    assert not np.shares_memory(a.grad.data, b.grad.data)
+
+
+def test_threads_that_share_leaves_lose_no_gradient():
+    w = leaf(1.0)
+
+    def work():
+        for _ in range(100):
+            (w * 1.0).sum().backward()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(w.grad, [400.0])
+
+
+def test_retain_grad_follows_an_assignment():
+    x = leaf(1.0, 2.0)
+    y = (x * 2).retain_grad()
+    y[0] = 5.0
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(y.grad, [10.0, 8.0])
+
+
+def test_a_rule_that_is_missing_is_an_error_at_the_call():
+    product = tg.primitive(lambda a, b: a * b, lambda g, y, _a, b: g * b, name="product")
+    with pytest.raises(TypeError, match="product has no derivative rule for argument 1"):
+        product(leaf(1.0), leaf(2.0))
+
+
+def test_an_own_operation_refuses_what_its_rule_would_not_see():
+    with pytest.raises(TypeError, match="by position"):
+        functional.relu(x=leaf(1.0))
+
+
+def test_second_derivatives_of_powers_at_exponent_zero():
+    mixed = tg.grad(lambda b: tg.grad(lambda a: a**b)(2.0))
+    np.testing.assert_allclose(mixed(0.0), 0.5)
+
+
+def test_joining_thousands_of_parts_is_not_quadratic():
+    parts = [leaf(float(i)) for i in range(3000)]
+    np.concatenate(parts).sum().backward()
+    assert all(p.grad is not None for p in parts)

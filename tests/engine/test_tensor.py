@@ -335,7 +335,7 @@ def test_a_tensor_is_a_key_by_identity():
 
 
 def test_complex_results_are_refused_in_differentiation():
-    with pytest.raises(TypeError, match="real numbers"):
+    with pytest.raises(TypeError, match="real floats"):
         leaf(1.0) * 1j
 
 
@@ -345,3 +345,49 @@ def test_hooks_and_views_of_numpy_scalars():
     assert isinstance(loss, Tensor)
     assert loss.shape == ()
     assert isinstance(loss.data, np.ndarray)
+
+
+def test_masked_and_matrix_arrays():
+    with pytest.raises(TypeError, match="no mask"):
+        Tensor(np.ma.array([1.0, 2.0], mask=[True, False]))
+    kind = type("Kind", (np.ndarray,), {})
+    assert type(Tensor(np.ones(2).view(kind)).data) is np.ndarray
+    with pytest.raises(TypeError, match="losing its graph"):
+        np.ma.array([1.0, 2.0]) * leaf(1.0, 2.0)
+
+
+def test_a_fraction_is_refused_rather_than_cut_off():
+    from fractions import Fraction
+
+    with pytest.raises(TypeError, match="Fraction"):
+        leaf(1.0) * Fraction(1, 2)
+
+
+def test_out_with_where_keeps_what_is_masked():
+    out = Tensor(np.full(3, 7.0))
+    mask = np.array([True, False, True])
+    np.divide(Tensor([1.0, 2.0, 3.0]), Tensor([2.0, 0.0, 4.0]), out=out, where=mask)
+    np.testing.assert_array_equal(out.data, [0.5, 7.0, 0.75])
+    with pytest.raises(TypeError, match=r"np\.where\(mask"):
+        np.divide(leaf(1.0, 2.0, 3.0), 2.0, out=out, where=mask)
+
+
+def test_no_grad_can_be_entered_again_and_decorates():
+    off = tg.no_grad()
+    with off, off:
+        assert not tg.is_grad_enabled()
+    assert tg.is_grad_enabled()
+    assert not tg.no_grad()(tg.is_grad_enabled)()
+
+
+def test_an_error_of_the_users_own_keeps_its_kind():
+    class MyError(ValueError):
+        def __init__(self, a, b):
+            super().__init__(a, b)
+
+    def fails(x):
+        raise MyError(1, 2)
+
+    with pytest.raises(MyError) as caught:
+        tg.primitive(fails, lambda g, y, x: g)(leaf(1.0))
+    assert "fails" in caught.value.__notes__[0]

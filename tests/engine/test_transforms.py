@@ -144,3 +144,36 @@ def test_gradients_of_tensors_are_part_of_their_graph():
 def test_a_transform_inside_no_grad_still_differentiates():
     with tg.no_grad():
         assert tg.grad(lambda x: x * x)(3.0) == 6.0
+
+
+def test_containers_are_matched_by_key_not_by_order():
+    f = lambda p: p["a"] * 2 + p["b"] * 3
+    assert tg.jvp(f, ({"a": 1.0, "b": 1.0},), ({"b": 1.0, "a": 0.0},))[1] == 3.0
+    with pytest.raises(ValueError, match=r"keys \['a', 'b'\] are expected"):
+        tg.jvp(f, ({"a": 1.0, "b": 1.0},), ({"a": 1.0},))
+
+
+def test_hessian_over_containers_has_a_block_for_each_pair():
+    f = lambda p: np.sum(p["w"] ** 2) * p["b"]
+    found = tg.hessian(f)({"w": np.ones(2), "b": 3.0})
+    np.testing.assert_array_equal(found["w"]["w"], 6 * np.eye(2))
+    np.testing.assert_array_equal(found["w"]["b"], [2.0, 2.0])
+    assert found["b"]["b"] == 0
+
+
+def test_jvp_of_a_result_of_integers_is_zero():
+    _, (dy, di) = tg.jvp(lambda x: (x * 2, np.argmax(x)), (np.ones(2),), (np.ones(2),))
+    np.testing.assert_array_equal(dy, [2.0, 2.0])
+    assert di == 0
+
+
+def test_pull_does_not_see_later_changes_of_the_arguments():
+    x = np.array([1.0, 2.0])
+    _, pull = tg.vjp(lambda v: v * v, x)
+    x[:] = 0
+    np.testing.assert_array_equal(pull(np.ones(2))[0], [2.0, 4.0])
+
+
+def test_an_argument_named_twice_is_refused():
+    with pytest.raises(ValueError, match="names an argument twice"):
+        tg.grad(lambda a, b: a * b, (0, -2))(2.0, 3.0)

@@ -53,10 +53,10 @@ def test_gradients_agree_with_differences_to_second_order(case):
 def test_float32_stays_float32(case):
     layer = case.make()
     for p in layer.parameters():
-        p._data = p.data.astype(np.float32)
+        p._array = p.data.astype(np.float32)
         p.requires_grad_(False).requires_grad_()
     for b in layer.named_buffers():
-        b[1]._data = b[1].data.astype(np.float32)
+        b[1]._array = b[1].data.astype(np.float32)
     x = case.x.astype(np.float32) if case.x.dtype.kind == "f" else case.x
     x = Tensor(x, requires_grad=x.dtype.kind == "f")
     y = call(layer, case, x)
@@ -74,11 +74,11 @@ def test_a_layer_agrees_with_pytorch(case):
     ours, peer = case.make(), case.peer(torch)
     with torch.no_grad():
         for p, q in zip(ours.parameters(), peer.parameters(), strict=True):
-            p._data = p.data.astype(np.float32)
+            p._array = p.data.astype(np.float32)
             p.requires_grad_(False).requires_grad_()
             q.copy_(torch.tensor(p.data.T if isinstance(ours, nn.Linear) else p.data))
     for _, b in ours.named_buffers():
-        b._data = b.data.astype(np.float32)
+        b._array = b.data.astype(np.float32)
     floats = case.x.dtype.kind == "f"
     raw = case.x.astype(np.float32) if floats else case.x
     x, z = Tensor(raw, requires_grad=floats), torch.tensor(raw, requires_grad=floats)

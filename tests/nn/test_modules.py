@@ -173,3 +173,41 @@ def test_printing_and_summary():
     assert "21 parameters" in summary
     assert "12 of them frozen" in summary
     assert len(model[:2]) == 2
+
+
+def test_functional_call_reads_all_values_before_it_changes_any():
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    model[0].weight.data, model[1].weight.data = [[2.0]], [[3.0]]
+    swapped = {"0.weight": model[1].weight, "1.weight": model[0].weight}
+    x = np.ones((1, 1), np.float32)
+    np.testing.assert_array_equal(
+        nn.functional_call(model[:1], {"0.weight": model[1].weight}, x).data, 3
+    )
+    np.testing.assert_array_equal(nn.functional_call(model, swapped, x).data, 6)
+    np.testing.assert_array_equal(model[0].weight.data, [[2.0]])
+
+
+def test_functional_call_does_not_write_into_the_callers_buffers():
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    values = model.state_dict()
+    nn.functional_call(model, values, X)
+    np.testing.assert_array_equal(values["1.running_mean"], 0)
+    np.testing.assert_array_equal(model[1].running_mean.data, 0)
+
+
+def test_a_parameter_is_not_replaced_by_a_plain_tensor():
+    layer = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"write weight\.data = "):
+        layer.weight = layer.weight * 2
+    layer.weight = nn.Parameter(np.ones((2, 2)))
+    model = nn.Sequential(layer)
+    setattr(model, "0", nn.Linear(2, 3))
+    assert model(np.ones((1, 2))).shape == (1, 3)
+
+
+def test_a_masked_logit_has_no_loss_and_no_nan():
+    logits = Tensor(np.array([[0.0, -np.inf, 1.0]]), requires_grad=True)
+    loss = functional.cross_entropy(logits, np.array([0]))
+    np.testing.assert_allclose(loss.item(), np.log(1 + np.e))
+    loss.backward()
+    assert np.isfinite(logits.grad.data).all()

@@ -305,3 +305,33 @@ def test_one_cycle_is_pytorchs():
         peer.step()
         if i < 19:
             theirs.step()
+
+
+def test_a_copied_optimizer_updates_the_copied_model():
+    import copy
+    import pickle
+
+    model = nn.Linear(2, 2, rng=0)
+    optimizer = optim.SGD(model.parameters(), lr=1.0, momentum=0.5)
+    for how in (copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))):
+        other, theirs = how((model, optimizer))
+        before, mine = other.weight.data.copy(), model.weight.data.copy()
+        other(np.ones((1, 2), np.float32)).sum().backward()
+        theirs.step()
+        np.testing.assert_array_equal(other.weight.data, before - 1)
+        np.testing.assert_array_equal(model.weight.data, mine)
+
+
+def test_state_of_half_precision_is_not_forgotten():
+    p = Tensor(np.ones(2, np.float16), requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.0, momentum=0.5)
+    for _ in range(128):
+        p.grad = Tensor(np.ones(2, np.float16))
+        optimizer.step()
+    assert optimizer.state_dict()["0"]["velocity"][0] == 2
+
+
+def test_settings_of_groups_are_not_hidden_by_attributes():
+    optimizer = optim.SGD([Tensor(np.ones(2), requires_grad=True)], lr=1.0)
+    with pytest.raises(AttributeError, match=r"groups\[0\]\.momentum"):
+        optimizer.momentum = 0.9

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import registry
+from tinygrad_fm import engine
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def case(key, *args, by=None, plain=False, **keywords):
 
 def name_of(key):
     """What a key of the registry or of the rewrites is called."""
-    return registry[key].name if key in registry else key.__name__
+    found = key if isinstance(key, engine.Primitive) else engine.registry.get(key)
+    return key.__name__ if found is None else found.name
 
 
 def _is_array(a):

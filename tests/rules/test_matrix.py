@@ -12,24 +12,27 @@ from cases import CASES, name_of
 from watch import differentiate, forward, freeze, seed_like, watched
 
 import tinygrad_fm as tg
-from tinygrad_fm.engine import layout_of, registry, rewrites, topological
+from tinygrad_fm.engine import declared, layout_of, registry, rewrites, topological
 from tinygrad_fm.testing import ProtocolArray, check_grads
 
 for module in pkgutil.walk_packages(tg.__path__, "tinygrad_fm."):
     if not module.name.endswith(("__main__", "cli")):
         with contextlib.suppress(ImportError):  # a room whose optional dependency is not installed
             importlib.import_module(module.name)
+# every primitive by its key: the function of NumPy's, or itself
+REGISTRY = {**registry, **{p: p for p in sorted(declared, key=lambda p: p.name)}}
 
 
 def is_ours(key):
     """Whether the library registered it, and not another test."""
-    rules = [r for r in (*registry[key].rules, registry[key].variadic) if r is not None]
+    made = REGISTRY[key]
+    rules = [rule for rule in (*made.rules, made.variadic, made.joint) if rule is not None]
     return all(rule.__module__.startswith("tinygrad_fm.") for rule in rules)
 
 
-OURS = [key for key in registry if is_ours(key)]
+OURS = [key for key in REGISTRY if is_ours(key)]
 ALL = [case for rows in CASES.values() for case in rows]
-CONSTANT = [c for c in ALL if c.key in registry and not registry[c.key].differentiable]
+CONSTANT = [c for c in ALL if c.key in REGISTRY and not REGISTRY[c.key].differentiable]
 DIFFERENTIABLE = [c for c in ALL if c not in CONSTANT]
 
 each_case = pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda c: c.label)
@@ -53,7 +56,7 @@ def test_the_rule_of_every_argument_is_reached():
         y, _ = forward(case)
         with watched(y, lambda p, i, g, h: reached.add((p, 0 if p.variadic else i))):
             y.backward(seed_like(y))
-    primitives = [registry[key] for key in OURS]
+    primitives = [REGISTRY[key] for key in OURS]
     wanted = {(p, i) for p in primitives for i, rule in enumerate(p.rules) if rule}
     wanted |= {(p, 0) for p in primitives if p.variadic}
     assert wanted <= reached, f"no case reaches {wanted - reached}"
@@ -194,6 +197,6 @@ def test_any_array_that_speaks_the_protocols_will_do(case):
 def test_constants_are_recorded_without_gradient(case):
     y, _ = forward(case)
     assert y.node is not None
-    assert y.node.primitive is registry[case.key] or case.key is np.empty_like
+    assert y.node.primitive is REGISTRY[case.key] or case.key is np.empty_like
     assert not y.requires_grad
     np.testing.assert_array_equal(y.data, _plain(case), strict=True)

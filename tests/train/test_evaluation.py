@@ -89,3 +89,37 @@ def test_predict_refuses(make_model):
         train.predict(make_model(), np.zeros((0, 4)))
     with pytest.raises(TypeError, match="predict: x is uint8"):
         train.predict(make_model(), np.zeros((3, 4), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("logits", lambda logits: logits),
+        ("probabilities", lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)),
+        ("classes", lambda logits: logits.argmax(axis=1)),
+    ],
+)
+def test_predict_gives_logits_probabilities_or_classes(make_model, blobs, output, expected):
+    x, _ = blobs
+    model = make_model()
+    found = train.predict(model, x, batch_size=50, output=output)
+    np.testing.assert_allclose(found, expected(model(x).data), rtol=1e-5, atol=1e-6)
+
+
+def test_predict_refuses_another_output(make_model, blobs):
+    with pytest.raises(ValueError, match="one of logits, probabilities, classes, not 'labels'"):
+        train.predict(make_model(), blobs[0], output="labels")
+    with pytest.raises(ValueError, match=r"gave shape \(120,\) for 120 examples; for classes it"):
+        train.predict(lambda x: x[:, 0], blobs[0], output="classes")
+
+
+def test_activations_are_what_each_layer_gives(make_model, blobs):
+    x = blobs[0][:7]
+    model = make_model()
+    found = train.activations(model, x)
+    assert list(found) == ["0 (Linear)", "1 (ReLU)", "2 (Linear)"]
+    np.testing.assert_array_equal(found["1 (ReLU)"], np.maximum(found["0 (Linear)"], 0))
+    np.testing.assert_array_equal(found["2 (Linear)"], train.predict(model, x))
+    assert model.training
+    with pytest.raises(TypeError, match=r"of an nn\.Sequential, not a Linear"):
+        train.activations(model[0], x)

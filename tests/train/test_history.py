@@ -119,3 +119,21 @@ def test_a_failed_save_leaves_the_old_file(history, tmp_path):
         history.save(path)
     assert path.read_text() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_losses_of_batches_are_kept_and_saved(tmp_path):
+    history = History()
+    history.append({"epoch": 1}, [3.0, 2.0])
+    history.append({"epoch": 2}, [0.1, math.inf])
+    assert history.batch_losses == [3.0, 2.0, 0.1, math.inf]
+    assert list(history.columns) == ["epoch"]
+    loaded = History.load(history.save(tmp_path / "history.jsonl"))
+    assert loaded == history
+    assert loaded.batch_losses == history.batch_losses
+    assert history != History([{"epoch": 1}, {"epoch": 2}])
+
+
+def test_it_plots_itself(history):
+    pytest.importorskip("matplotlib")
+    figure = history.plot(title="a title")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Accuracy"]

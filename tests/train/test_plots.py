@@ -81,6 +81,123 @@ def test_pyplot_stays_out(history):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 6, 5)).astype(np.uint8)
+SAID, TRUE = np.arange(12) % 3, np.arange(12) % 4
+WEIGHT = np.random.default_rng(1).standard_normal((30, 8))
+
+# every picture, and the number of its panels (axes, scales included)
+PICTURES = {
+    "learning_curves": (lambda: plots.learning_curves({"train_loss": [2.0, 1.0]}), 1),
+    "overlay": (lambda: plots.overlay({"a": {"train_loss": [2.0]}, "b": {"train_loss": [1]}}), 1),
+    "confusion_matrix": (lambda: plots.confusion_matrix(MATRIX), 2),
+    "mistakes": (lambda: plots.mistakes(IMAGES, SAID, TRUE, columns=3), 9),
+    "weights_tiles": (lambda: plots.weights_tiles(WEIGHT, (6, 5)), 2),
+    "weights_rgb": (lambda: plots.weights_rgb({"start": WEIGHT, "end": WEIGHT}, (6, 5)), 2),
+    "biases": (lambda: plots.biases({"0": [1, -1.0], "2": [0.5]}, title="Biases"), 2),
+    "activations": (lambda: plots.activations({"images": IMAGES, "1": np.ones((12, 10))}), 2),
+}
+
+
+def test_every_picture_has_a_case():
+    others = {"save", "available", "pca_rgb"}
+    functions = {n for n in plots.__all__ if callable(getattr(plots, n)) and n[0].islower()}
+    assert functions - others == set(PICTURES)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_can_be_saved_twice_alike(name, tmp_path):
+    draw, panels = PICTURES[name]
+    figure = draw()
+    assert len(figure.axes) == panels
+    first, second = (plots.save(f, tmp_path / f"{i}.svg") for i, f in enumerate((figure, draw())))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def words(figure):
+    """All texts that are drawn, with their boxes: those of ticks beyond their axis are not."""
+    ticks = {
+        label: axis.get_view_interval().min() <= tick.get_loc() <= axis.get_view_interval().max()
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+        for label in (tick.label1, tick.label2)
+    }
+    for text in figure.findobj(matplotlib.text.Text):
+        if text.get_text().strip() and text.get_visible() and ticks.get(text, True):
+            yield text.get_text(), text.get_window_extent()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_no_words_overlap_or_leave_the_picture(name):
+    figure = PICTURES[name][0]()
+    figure.draw_without_rendering()
+    width, height = figure.canvas.get_width_height()
+    shown = list(words(figure))
+    assert shown
+    for i, (text, box) in enumerate(shown):
+        assert min(box.x0, box.y0) >= -1, text
+        assert box.x1 <= width + 1, text
+        assert box.y1 <= height + 1, text
+        for other, second in shown[:i]:
+            across = min(box.x1, second.x1) - max(box.x0, second.x0)
+            up = min(box.y1, second.y1) - max(box.y0, second.y0)
+            assert min(across, up) <= 2, f"{text!r} overlaps {other!r}"
+
+
+def test_learning_curves_show_the_moving_average():
+    history = History()
+    for epoch in (1, 2):
+        history.append({"epoch": epoch, "train_loss": 1.0}, [4.0 / epoch, 2.0])
+    (axes,) = plots.learning_curves(history, window=2).axes
+    average = axes.lines[0]
+    np.testing.assert_allclose(average.get_xdata(), [0.5, 1, 1.5, 2])
+    np.testing.assert_allclose(average.get_ydata(), [4, 3, 2, 2])
+    assert average.get_label() == "mean of 2 batches"
+
+
+def test_an_overlay_has_a_line_for_each_run_that_can_be_told_apart():
+    runs = {str(i): {"train_loss": [2.0, i]} for i in range(9)}
+    figure = plots.overlay(runs, columns=("train_loss", "nothing"))
+    (axes,) = figure.axes
+    looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+    assert len(axes.lines) == len(looks) == 9
+    (legend,) = figure.legends
+    assert legend.get_texts()[2].get_text() == "2: train loss 2"
+
+
+def test_mistakes_show_what_was_said_and_what_is_true():
+    figure = plots.mistakes(IMAGES[:, None], SAID, TRUE, ["a", "b", "c", "d"], limit=2)
+    first = figure.axes[0]
+    assert first.get_title(loc="right") == "3"
+    assert [text.get_text() for text in first.texts] == ["a?", "is d"]
+    assert figure.get_suptitle() == "The first 2 of 9 mistakes"
+
+
+def test_colours_by_principal_components_are_those_of_report_001():
+    """Scores along the eigenvectors of the covariance, by a singular value decomposition here."""
+    found = plots.pca_rgb(WEIGHT / 5, (6, 5))
+    centred = WEIGHT / 5 - WEIGHT.mean(axis=0) / 5
+    _, _, rows = np.linalg.svd(centred, full_matrices=False)
+    for channel, direction in enumerate(rows[:3]):
+        direction = direction * np.sign(direction[np.abs(direction).argmax()])
+        expected = np.clip(centred @ direction, -1, 1) * 0.5 + 0.5
+        np.testing.assert_allclose(found[..., channel].ravel(), expected, atol=1e-10)
+
+
+def test_hidden_units_are_laid_out_as_a_square_without_the_rest():
+    figure = plots.activations({"a layer": np.arange(20.0).reshape(2, 10)}, columns=1)
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "3x3 units of 10"
+    shown = axes.images[0].get_array()
+    np.testing.assert_array_equal(shown[:3], np.arange(9).reshape(3, 3))
+    np.testing.assert_array_equal(shown[-3:], np.arange(10, 19).reshape(3, 3))
+
+
+def test_kernels_of_a_convolution_are_tiles():
+    figure = plots.weights_tiles(np.random.default_rng(0).standard_normal((4, 2, 3, 3)))
+    assert figure.get_suptitle() == "Weights of the first layer: 8 kernels"
+
+
 def test_without_matplotlib_the_error_says_how_to_get_it(history, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(plots.PlotError, match=r'pip install "tinygrad_fm\[plot\]"'):
@@ -94,5 +211,24 @@ def test_what_is_wrong_is_refused(tmp_path):
         plots.confusion_matrix(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="2 class names for 3 classes"):
         plots.confusion_matrix(MATRIX, ["a", "b"])
+    with pytest.raises(plots.PlotError, match="no run has any of the columns a, b"):
+        plots.overlay({"x": {"train_loss": [1.0]}}, columns=("a", "b"))
+    with pytest.raises(plots.PlotError, match="no mistake to show among 12 images"):
+        plots.mistakes(IMAGES, TRUE, TRUE)
+    with pytest.raises(ValueError, match=r"images \(12, 30\), predictions \(12,\), labels \(12,\)"):
+        plots.mistakes(IMAGES.reshape(12, -1), SAID, TRUE)
+    with pytest.raises(ValueError, match="weights for 30 pixels are not of square images; pass i"):
+        plots.weights_tiles(WEIGHT)
+    with pytest.raises(ValueError, match=r"the weights have shape \(8,\); expected \(pixels, u"):
+        plots.weights_tiles(WEIGHT[0])
+    with pytest.raises(ValueError, match=r"shape \(30, 2\); expected \(pixels, units\), at least"):
+        plots.pca_rgb(WEIGHT[:, :2])
+    with pytest.raises(ValueError, match=r"biases: a has shape \(30, 8\)"):
+        plots.biases({"a": WEIGHT})
+    with pytest.raises(ValueError, match=r"activations: a has shape \(3,\)"):
+        plots.activations({"a": np.zeros(3)})
+    for nothing in (plots.biases, plots.activations, plots.weights_rgb):
+        with pytest.raises(plots.PlotError, match="to show"):
+            nothing({})
     with pytest.raises(ValueError, match=r"\.png or \.svg, not as x\.bmp|not as 'x\.bmp'"):
         plots.save(plots.confusion_matrix(MATRIX), tmp_path / "x.bmp")

@@ -51,7 +51,7 @@ def fetch(arguments: argparse.Namespace) -> int:
         raise CommandError(error) from error
     print(f"{known.name} is in {folder}, verified")
     if data.find(known.name) != folder:
-        print(f"to use it from there: tinygrad-fm train --data-root {folder}")
+        print(f"to use it from there: tinygrad-fm train --data {known.name} --data-root {folder}")
     return 0
 
 
@@ -63,6 +63,13 @@ def where(known: KnownDataset) -> str:
     return str(folder) if folder else f"not found; get it with: tinygrad-fm data fetch {known.name}"
 
 
+def checked(dataset: data.Dataset) -> str:
+    """Whether its files were held against published checksums."""
+    if not dataset.unverified:
+        return "checksums verified"
+    return f"not verified: {', '.join(dataset.unverified)}, of which no checksum is published"
+
+
 def _counts(known: KnownDataset) -> tuple[str, str]:
     """Numbers of examples: of a label file's bytes, the first eight are its header."""
     files = (known.train_labels, known.test_labels)
@@ -71,12 +78,12 @@ def _counts(known: KnownDataset) -> tuple[str, str]:
 
 
 def _description(dataset: data.Dataset) -> str:
-    images, labels = dataset.train_images, dataset.train_labels
+    images = dataset.train_images
     size = "x".join(map(str, images.shape[1:]))
     mean, std = images.mean() / 255, images.std() / 255
     lines = [
         ("name", dataset.name),
-        ("read from", f"{dataset.source}, checksums verified"),
+        ("read from", f"{dataset.source}, {checked(dataset)}"),
         ("training", f"{len(images):,} images of {size}, {images.dtype}"),
         ("test", f"{len(dataset.test_images):,} images"),
         ("pixels", f"mean {mean:.4f}, standard deviation {std:.4f}, on the scale 0 to 1"),
@@ -86,7 +93,6 @@ def _description(dataset: data.Dataset) -> str:
     counts = [np.bincount(y, minlength=len(dataset.class_names)) for y in _labels(dataset)]
     for i, (name, train, test) in enumerate(zip(dataset.class_names, *counts, strict=True)):
         rows.append((str(i), name, f"{train:,}", f"{test:,}"))
-    assert labels.ndim == 1
     facts = "\n".join(f"{bold(f'{key:<9}')}  {text}" for key, text in lines)
     return f"{facts}\n\n{table(rows)}"
 

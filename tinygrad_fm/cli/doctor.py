@@ -30,6 +30,7 @@ PACKAGES = {
     "matplotlib": ("learning curves and confusion matrices as pictures", "plot"),
     "graphviz-pure": ("pictures of graphs without a system Graphviz", "render"),
     "threadpoolctl": ("number of BLAS threads, read and set", "threads"),
+    "pillow": ("PNG files as input", "images"),
 }
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 TOLERANCE = 1e-12  # of the self-check, which is done in float64

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import tinygrad_fm
+from tinygrad_fm.cli.settings import FLAG, OPTIONS
 from tinygrad_fm.cli.text import nearest
 
 COMMAND = "COMMAND"
@@ -56,6 +56,9 @@ def make_parser() -> Parser:
     )
     commands = parser.add_subparsers(title="commands", metavar=COMMAND, parser_class=Parser)
     _add_train(commands)
+    _add_evaluate(commands)
+    _add_predict(commands)
+    _add_plot(commands)
     _add_data(commands)
     _add_doctor(commands)
     return parser
@@ -84,35 +87,81 @@ def _add_train(commands: Any) -> None:
         "fashion-mnist-mini. Ctrl-C stops early and writes what was learned.",
     )
     train.add_argument(
-        "--data",
-        metavar="NAME",
-        help="data set (fashion-mnist where it is found, otherwise the shipped fashion-mnist-mini)",
+        "--config",
+        metavar="FILE",
+        help="a TOML file with settings, such as a run's config.toml; options win over it",
     )
-    train.add_argument("--data-root", metavar="DIR", help="look for the data set there only")
-    train.add_argument(
-        "--epochs", type=at_least(1), metavar="N", help="times through the images (20; 15)"
-    )
-    train.add_argument(
-        "--batch-size", type=at_least(1), metavar="N", help="images for each update (128; 32)"
-    )
-    train.add_argument(
-        "--lr", type=positive, metavar="X", help="learning rate (0.001 for adam, 0.02 for sgd)"
-    )
-    train.add_argument(
-        "--hidden",
-        type=widths,
-        default=(128, 64),
-        metavar="N,N",
-        help='widths of the hidden layers (128,64); "" for none',
-    )
-    train.add_argument("--optimizer", choices=("adam", "sgd"), default="adam", help="(adam)")
-    train.add_argument("--momentum", type=share, metavar="X", help="for sgd (0.9)")
-    train.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="S", help="of weights and batches (0)"
-    )
+    for option in OPTIONS:
+        if option.kind is FLAG:
+            train.add_argument(
+                option.flag, action=argparse.BooleanOptionalAction, default=None, help=option.help
+            )
+        else:
+            train.add_argument(
+                option.flag, type=option.kind.of_text, metavar=option.metavar, help=option.help
+            )
     train.add_argument(
         "--out", metavar="DIR", help="run folder, new or empty (the next free of runs/001, ...)"
     )
+
+
+def _add_evaluate(commands: Any) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from tinygrad_fm.cli.evaluate import run
+
+        return run(arguments)
+
+    evaluate = _add(commands, "evaluate", "measure the network of a run on test images", run)
+    evaluate.add_argument("folder", metavar="RUN", help="run folder, such as runs/001")
+    evaluate.add_argument(
+        "--data", metavar="NAME", help="data set with the same classes (that of the run)"
+    )
+    evaluate.add_argument("--data-root", metavar="DIR", help="look for the data set there only")
+    evaluate.add_argument("--json", action="store_true", help="the same for programs")
+
+
+def _add_predict(commands: Any) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from tinygrad_fm.cli.predict import run
+
+        return run(arguments)
+
+    predict = _add(
+        commands,
+        "predict",
+        "say what is on images, with probabilities",
+        run,
+        epilog="An image is a PNG or another picture file of the size that the network was trained "
+        "on, which needs Pillow (it comes with matplotlib), or a .npy file of one image (H, W) or "
+        "several (N, H, W): bytes from 0 to 255, or numbers from 0 to 1. Images are not resized.",
+    )
+    predict.add_argument("folder", metavar="RUN", help="run folder, such as runs/001")
+    predict.add_argument("images", metavar="IMAGE", nargs="+", help="PNG or .npy file")
+    predict.add_argument(
+        "--invert", action="store_true", help="swap light and dark before looking at them"
+    )
+    predict.add_argument("--json", action="store_true", help="all probabilities, for programs")
+
+
+def _add_plot(commands: Any) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from tinygrad_fm.cli.plot import run
+
+        return run(arguments)
+
+    plot = _add(
+        commands,
+        "plot",
+        "draw pictures of a run, or of several on top of each other",
+        run,
+        epilog="Of one run: learning curves, confusion matrix, mistakes, first-layer weights, "
+        "biases and hidden activations. Of several: their learning curves in one picture.",
+    )
+    plot.add_argument("folders", metavar="RUN", nargs="+", help="run folder, such as runs/001")
+    plot.add_argument(
+        "--out", metavar="DIR", help="folder for the pictures (that of the run; of several: .)"
+    )
+    plot.add_argument("--format", choices=("png", "svg"), default="png", help="(png)")
 
 
 def _add_data(commands: Any) -> None:
@@ -145,61 +194,3 @@ def _add_doctor(commands: Any) -> None:
         commands, "doctor", "say what is installed, what was found, and whether it works", run
     )
     doctor.add_argument("--json", action="store_true", help="the same for programs")
-
-
-# --------------------------------------------------------------------------------------------------
-# Values of options
-# --------------------------------------------------------------------------------------------------
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """A whole number, not below `least`."""
-
-    def whole_number(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number, at least {least}, not {text!r}"
-            )
-        return number
-
-    return whole_number
-
-
-def positive(text: str) -> float:
-    """A number above 0."""
-    number = _number(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
-    return number
-
-
-def share(text: str) -> float:
-    """A number from 0, and below 1."""
-    number = _number(text)
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 and below 1, not {text!r}")
-    return number
-
-
-def widths(text: str) -> tuple[int, ...]:
-    """Whole numbers above 0, with commas between them."""
-    try:
-        numbers = tuple(int(part) for part in text.split(",")) if text.strip() else ()
-    except ValueError:
-        numbers = (0,)
-    if any(number < 1 for number in numbers):
-        raise argparse.ArgumentTypeError(
-            f"expected whole numbers above 0 with commas between, as in 128,64, not {text!r}"
-        )
-    return numbers
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

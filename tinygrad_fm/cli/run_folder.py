@@ -21,7 +21,7 @@ from tinygrad_fm.train import History, save_weights
 from tinygrad_fm.train.files import replacing
 
 if TYPE_CHECKING:
-    from tinygrad_fm.cli.train import Settings
+    from tinygrad_fm.cli.settings import Settings
     from tinygrad_fm.data import Dataset
     from tinygrad_fm.nn import Module
 
@@ -59,6 +59,12 @@ class RunFolder:
 
     # ---- the files -------------------------------------------------------------------------------
 
+    def write_config(self, settings: Settings) -> None:
+        """config.toml."""
+        again = f"tinygrad-fm train --config {self.path / 'config.toml'}"
+        text = settings.to_toml(f"The settings of this run; to repeat it, bit for bit:\n{again}")
+        self._write("config.toml", "the settings, for --config", _text(text))
+
     def write_history(self, history: History) -> None:
         """history.jsonl."""
         self._write("history.jsonl", "loss and accuracy of every epoch", history.save)
@@ -92,6 +98,7 @@ class RunFolder:
                 "source": str(dataset.source),
                 "training_images": len(dataset.train_images),
                 "test_images": len(dataset.test_images),
+                "image_shape": dataset.train_images.shape[1:],
                 "class_names": dataset.class_names,
             },
             "versions": {
@@ -121,14 +128,16 @@ class RunFolder:
             figure = plots.confusion_matrix(matrix, names, title=title)
             self._write("confusion.png", "the same as a picture", lambda p: plots.save(figure, p))
 
-    def write_curves(self, history: History, title: str) -> None:
+    def write_curves(self, history: History, title: str, validation: str) -> None:
         """curves.png, where matplotlib is installed and an epoch was recorded."""
         if not plots.available():
             self._left_out.append(f"no curves.png and no confusion.png: {plots.MISSING}")
         elif not len(history):
             self._left_out.append("no curves.png: not one epoch was completed")
         else:
-            figure = plots.learning_curves(history, title=title, validation="test")
+            figure = plots.learning_curves(
+                history, title=title, validation=validation, window=window_of(history)
+            )
             self._write("curves.png", "learning curves", lambda p: plots.save(figure, p))
 
     def write_graph(self, loss: Any) -> None:
@@ -146,6 +155,11 @@ class RunFolder:
         except OSError as error:
             raise CommandError(f"cannot write {self.path / name}: {error}") from error
         self._written.append((name, what))
+
+
+def window_of(history: History) -> int:
+    """Batches for a moving average: 100, or half an epoch where that is less."""
+    return max(1, min(100, len(history.batch_losses) // (2 * max(len(history), 1))))
 
 
 def _text(text: str) -> Callable[[Path], None]:

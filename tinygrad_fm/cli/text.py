@@ -33,3 +33,8 @@ def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(indent + line.rstrip() for line in lines)
+
+
+def counted(number: int, noun: str, plural: str = "s") -> str:
+    """`1 epoch`, `1,000 epochs`."""
+    return f"{number:,} {noun}{'' if number == 1 else plural}"

@@ -19,7 +19,8 @@ class Dataset:
     """Images and labels for training and for testing, as plain arrays.
 
     Images are uint8, (N, height, width), 0 to 255; labels are int64, (N,), indices into
-    `class_names`. `source` is the folder the files were read from.
+    `class_names`. `source` is the folder the files were read from. `unverified` names the files
+    that no published checksum could be held against; it is empty where all were verified.
 
     Raises DataError where images and labels differ in number or a label has no class name.
     """
@@ -32,6 +33,7 @@ class Dataset:
     class_names: tuple[str, ...]
     licence: str
     source: Path
+    unverified: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check("train", self.train_images, self.train_labels)
@@ -56,8 +58,9 @@ class Dataset:
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.train_images.shape[1:]))
+        doubt = f", not verified: {', '.join(self.unverified)}" if self.unverified else ""
         return (
             f"<Dataset {self.name}: {len(self.train_images):,} training and "
             f"{len(self.test_images):,} test images of {shape} {self.train_images.dtype}, "
-            f"{len(self.class_names)} classes, from {self.source}>"
+            f"{len(self.class_names)} classes, from {self.source}{doubt}>"
         )

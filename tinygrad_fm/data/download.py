@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from .errors import DataError
-from .known import KnownDataset, KnownFile, look_up, read_verified
+from .known import KnownDataset, KnownFile, look_up
 from .places import destination as default_destination
 from .places import locate
+from .verify import read_checked
 
 if TYPE_CHECKING:
     from http.client import HTTPMessage
@@ -31,8 +32,8 @@ def fetch(name: str, destination: str | os.PathLike[str] | None = None) -> Path:
     that are already there and right are kept.
 
     Only https is spoken, redirects included. Each file is written under a temporary name, held to
-    its official size, its sha256 and that of its decompressed bytes, and renamed only then, so
-    that neither a failure nor Ctrl-C leaves a partial file.
+    its official size, its sha256 and that of its decompressed bytes where it is published, and
+    renamed only then, so that neither a failure nor Ctrl-C leaves a partial file.
 
     Raises DataError for an unknown name, a set that is shipped with the library, a connection that
     fails, content that is not the official one, and a folder that cannot be written.
@@ -69,13 +70,13 @@ def _already_there(folder: Path, known: KnownDataset, file: KnownFile) -> bool:
     path = locate(folder, file)
     if path is None:
         return False
+    replaced = path.suffix == ".gz"  # by the download; any other file would hide it
     try:
-        read_verified(known, file, path)
+        return read_checked(known, file, path).verified or not replaced
     except DataError:
-        if path.suffix == ".gz":
-            return False  # the download replaces it
-        raise  # a plain file would hide the download; it is not ours to delete
-    return True
+        if replaced or path.suffix == ".npz":
+            return False
+        raise  # it is not ours to delete
 
 
 def _fetch_file(
@@ -109,7 +110,7 @@ def _download(
     try:
         with temporary.open("xb") as stream:
             _receive(url, stream, file, opener)
-        read_verified(known, file, temporary)
+        read_checked(known, file, temporary)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)  # already renamed where all went well

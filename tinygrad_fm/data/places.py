@@ -83,8 +83,8 @@ def cache_folder() -> Path | None:
 
 
 def locate(folder: Path, file: KnownFile) -> Path | None:
-    """The file in that folder, plain before compressed (it reads faster), or None."""
-    for path in (folder / file.name, folder / f"{file.name}.gz"):
+    """The file in that folder, plain before compressed before npz, or None."""
+    for path in (folder / name for name in file.paths):
         try:
             if path.is_file():
                 return path
@@ -93,9 +93,9 @@ def locate(folder: Path, file: KnownFile) -> Path | None:
     return None
 
 
-def missing(folder: Path, known: KnownDataset) -> list[str]:
-    """The names of the files that the folder lacks; empty where the set is complete."""
-    return [file.name for file in known.files if locate(folder, file) is None]
+def missing(folder: Path, known: KnownDataset, parts: str = "all") -> list[str]:
+    """The names of the files that the folder lacks; empty where the parts are complete."""
+    return [file.name for file in known.files_of(parts) if locate(folder, file) is None]
 
 
 def _home() -> Path | None:

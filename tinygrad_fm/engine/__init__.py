@@ -6,13 +6,14 @@ rule spells with a leading underscore is not kept in memory: the rule receives t
 stands for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no value.
 """
 
+from tinygrad_fm.engine.changes import mark as mark_changed
+from tinygrad_fm.engine.changes import memory_of
 from tinygrad_fm.engine.node import (
     Constant,
     GraphError,
     Node,
     layout_of,
     leaf,
-    mark_changed,
     state,
 )
 from tinygrad_fm.engine.recorder import record, record_one, record_pick, record_two
@@ -20,6 +21,7 @@ from tinygrad_fm.engine.registry import (
     Primitive,
     UnknownKeywordError,
     constant,
+    declared,
     defvjp,
     pick,
     primitive,
@@ -37,10 +39,12 @@ __all__ = [
     "UnknownKeywordError",
     "backward",
     "constant",
+    "declared",
     "defvjp",
     "layout_of",
     "leaf",
     "mark_changed",
+    "memory_of",
     "pick",
     "primitive",
     "record",

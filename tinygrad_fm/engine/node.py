@@ -23,7 +23,6 @@ Origin = tuple[CodeType, int]
 # Serial numbers order the nodes of all threads in time: a node is always younger than its parents,
 # so "youngest first" is a topological order, and a change younger than a node came after it.
 _clock = itertools.count(1)
-newest_change = [0]  # the serial of the latest change in place, for a quick "nothing changed since"
 _in_library: dict[str, bool] = {}
 
 
@@ -96,7 +95,6 @@ class Node(Shaped):
     __slots__ = (
         "__weakref__",
         "args",
-        "changed",
         "hooks",
         "inputs",
         "keywords",
@@ -130,7 +128,6 @@ class Node(Shaped):
         self.dtype = dtype
         self.requires_grad = requires_grad
         self.layout: tuple[int, ...] | None = None
-        self.changed = 0
         self.hooks: list[Callable[[Any], Any]] | None = None
         self.owner: Any = None
         self.origin: Origin | None = None
@@ -168,9 +165,9 @@ def leaf(value: Any, requires_grad: bool, name: str | None = None) -> Node:
     return node
 
 
-def mark_changed(node: Node) -> None:
-    """Say that the array behind `node` was changed in place: graphs that kept it are now stale."""
-    node.changed = newest_change[0] = next(_clock)
+def now() -> int:
+    """The time, as nodes count it."""
+    return next(_clock)
 
 
 def layout_of(value: Any) -> tuple[int, ...] | None:

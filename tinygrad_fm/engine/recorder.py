@@ -29,6 +29,8 @@ def record(
             if node.requires_grad:
                 wanted |= bit
         bit <<= 1
+    if wanted & ~primitive.covers:
+        _refuse_missing(primitive, wanted)
     wanted &= primitive.reaches
     if primitive.multiple:
         shape: Any = tuple([part.shape for part in y])
@@ -36,17 +38,18 @@ def record(
     else:
         shape, dtype = y.shape, y.dtype
         if dtype.kind != "f":
-            if dtype.kind == "c":
+            if dtype.kind in "cO":
                 _refuse_complex(primitive, dtype)
             wanted = 0
     skeleton = kept = tuple(inputs)
     kept_y = None
     if wanted:
         keep_y, keep = primitive.plans.get(wanted) or primitive.plan(wanted, len(inputs))
-        if keep:
-            for i in keep:
+        for i, n in enumerate(nodes):
+            # a plain argument that nothing is differentiated by (an axis, an index) is kept always
+            if i in keep or (n is None and not primitive.reaches >> i & 1):
                 inputs[i] = values[i]
-            kept = tuple(inputs)
+        kept = tuple(inputs)
         if keep_y:
             kept_y = y
     made = Node(primitive, skeleton, kept, keywords, kept_y, shape, dtype, wanted != 0)
@@ -66,7 +69,7 @@ def record_one(primitive: Primitive, n: Node, x: Any, y: Any, scope: Any) -> Nod
         args = (x,) if keep else inputs
         made = Node(primitive, inputs, args, _NOTHING, y if keep_y else None, y.shape, dtype, True)
     else:
-        if dtype.kind == "c":
+        if dtype.kind in "cO":
             _refuse_complex(primitive, dtype)
         made = Node(primitive, inputs, inputs, _NOTHING, None, y.shape, dtype, False)
     if y.ndim > 1:
@@ -91,6 +94,8 @@ def record_two(
         j = b if type(b) in _PLAIN else _skeleton(b)
     elif m.requires_grad:
         wanted += 2
+    if wanted & ~primitive.covers:
+        _refuse_missing(primitive, wanted)
     wanted &= primitive.reaches
     inputs = args = (i, j)
     dtype = y.dtype
@@ -100,7 +105,7 @@ def record_two(
             args = (a if 0 in keep else i, b if 1 in keep else j)
         made = Node(primitive, inputs, args, _NOTHING, y if keep_y else None, y.shape, dtype, True)
     else:
-        if dtype.kind == "c":
+        if dtype.kind in "cO":
             _refuse_complex(primitive, dtype)
         made = Node(primitive, inputs, inputs, _NOTHING, None, y.shape, dtype, False)
     if y.ndim > 1:
@@ -110,10 +115,20 @@ def record_two(
     return made
 
 
+def _refuse_missing(primitive: Primitive, wanted: int) -> None:
+    missing = (wanted & ~primitive.covers).bit_length() - 1
+    raise TypeError(
+        f"{primitive.name} has no derivative rule for argument {missing}, which requires a "
+        f"gradient; its definition gives {len(primitive.rules)} rules: add one for each argument, "
+        "None where there is no derivative"
+    )
+
+
 def _refuse_complex(primitive: Primitive, dtype: Any) -> None:
     raise TypeError(
-        f"{primitive.name} gave a complex result ({dtype}) in a graph; derivatives are defined for "
-        "real numbers only: compute the real and imaginary parts on their own"
+        f"{primitive.name} gave a result of dtype {dtype} in a graph; derivatives are defined for "
+        "real floats only: compute real and imaginary parts on their own, and convert Fraction or "
+        "Decimal to float"
     )
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 Rule = Callable[..., Any]
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_holds_tensor(v) for v in value)
+    return hasattr(type(value), "_record")
 
 
 class UnknownKeywordError(TypeError):
@@ -47,6 +54,8 @@ class Primitive:
         self.positional: int | None = None  # how many arguments come before the keywords
         # as bits: which arguments a gradient can reach
         self.reaches = -1 if variadic or joint else sum(1 << i for i, r in enumerate(rules) if r)
+        # and for which of them it is known whether a gradient does
+        self.covers = (1 << len(rules)) - 1 if rules and not (variadic or joint) else -1
         self.plans: dict[int, tuple[bool, tuple[int, ...]]] = {}
         self._needs: dict[Any, tuple[bool, Callable[[int], bool]]] = {}
         for rule in (*rules, variadic, joint):
@@ -61,6 +70,11 @@ class Primitive:
             record = getattr(type(argument), "_record", None)
             if record is not None:
                 return record(self, args, keywords)
+        if any(_holds_tensor(value) for value in (*args, *keywords.values())):
+            raise TypeError(
+                f"{self.name} got a Tensor by keyword or inside a list, where its rule would not "
+                "see it; pass Tensors by position"
+            )
         return self.function(*args, **keywords)
 
     def __repr__(self) -> str:
@@ -98,9 +112,8 @@ class Primitive:
 
     def plan(self, wanted: int, count: int) -> tuple[bool, tuple[int, ...]]:
         """What the `wanted` gradients need kept: the result?, and which of `count` arguments."""
-        rules = [
-            self.variadic or self.joint or self.rules[i] for i in range(count) if wanted >> i & 1
-        ]
+        common = self.variadic or self.joint
+        rules = [common] if common else [self.rules[i] for i in range(count) if wanted >> i & 1]
         needs = [self._needs[rule] for rule in rules]
         keep = tuple(i for i in range(count) if any(needs_arg(i) for _, needs_arg in needs))
         found = any(needs_y for needs_y, _ in needs), keep
@@ -149,6 +162,7 @@ def _numpy_signature(function: Callable[..., Any]) -> tuple[tuple[str, Any], ...
 
 registry: dict[Any, Primitive] = {}
 rewrites: dict[Any, Callable[..., Any]] = {}
+declared: weakref.WeakSet[Primitive] = weakref.WeakSet()  # those that no NumPy function stands for
 
 
 def defvjp(
@@ -185,15 +199,17 @@ def primitive(
     function: Callable[..., Any],
     *rules: Rule | None,
     variadic: Callable[..., Any] | None = None,
+    joint: Rule | None = None,
     multiple: bool = False,
     name: str = "",
 ) -> Primitive:
     """Turn a function of arrays of your own into a differentiable operation, with its rules.
 
     The same as `defvjp`, for a function that NumPy does not dispatch: call what this returns.
+    `joint` is one rule `(g, y, *args)` that returns all gradients as a tuple.
     """
-    made = Primitive(function, rules, variadic=variadic, multiple=multiple, name=name)
-    registry[made] = made
+    made = Primitive(function, rules, variadic=variadic, joint=joint, multiple=multiple, name=name)
+    declared.add(made)
     return made
 
 

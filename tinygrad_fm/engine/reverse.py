@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine.node import GraphError, Node, layout_of, newest_change
+from tinygrad_fm.engine import changes
+from tinygrad_fm.engine.node import GraphError, Node, layout_of
 from tinygrad_fm.engine.registry import Primitive, pick
 
 
@@ -85,7 +86,7 @@ def backward(
                 "write backward(retain_graph=True) in the earlier one, or compute the result again"
             )
         y = node.y
-        if newest_change[0] > node.serial:
+        if changes.newest[0] > node.serial:
             _check_unchanged(node, args, y)
         if wrap is not None:
             args = tuple(
@@ -181,17 +182,14 @@ def _in_layout(h: Any, layout: tuple[int, ...] | None) -> Any:
 
 
 def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any) -> None:
-    """Refuse to use a kept array that was changed in place after the node was recorded."""
-    for argument, parent in zip(args, node.inputs, strict=True):
-        if type(parent) is Node and argument is not parent and parent.changed > node.serial:
+    """Refuse to use a kept array whose memory was written to after the node was recorded."""
+    kept = [("an argument", a) for a in args if type(a) is not Node]
+    for what, array in [*kept, ("its result", y)]:
+        if array is not None and changes.changed_since(array, node.serial):
             raise GraphError(
-                f"{node.name} needs an argument of shape {parent.shape} for its derivative, but "
-                "that array was changed in place after the forward pass (an optimizer step, "
-                "load_state_dict, an assignment to .data); compute the result again first"
+                f"{node.name} needs {what} of shape {array.shape} for its derivative, but that "
+                "array was changed in place after the forward pass (by an optimizer's step, "
+                "load_state_dict, an assignment to .data or x[i], or through a view); compute the "
+                "result again first, or change a copy"
                 + (f"; recorded at {node.line}" if node.line else "")
             )
-    if y is not None and node.changed > node.serial:
-        raise GraphError(
-            f"{node.name} needs its result of shape {node.shape} for its derivative, but that "
-            "array was changed in place after the forward pass; work on a copy"
-        )

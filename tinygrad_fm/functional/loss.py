@@ -13,7 +13,8 @@ from tinygrad_fm.tensor import Tensor, shape_of
 # one loss per example from logits and target probabilities; its gradient is (softmax - t), report
 # 000, 3.3.5, for targets that sum to 1
 softmax_cross_entropy = primitive(
-    lambda x, t: -np.sum(t * plain_log_softmax(x), axis=-1),
+    # a class that is masked by -inf counts only where it is the target
+    lambda x, t: -np.sum(t * np.where(t == 0, 0, plain_log_softmax(x)), axis=-1),
     lambda g, _y, x, t: (
         np.expand_dims(g, -1) * (softmax(x) * np.sum(t, axis=-1, keepdims=True) - t)
     ),
@@ -182,7 +183,8 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = 
     """
     _same_shape(logits, target)
     _check_probabilities("target", target)
-    return _reduce(np.logaddexp(logits, 0) - target * logits, reduction)
+    certain = np.where(target == 0, 0, logits)  # an infinite logit times a target of 0 is 0
+    return _reduce(np.logaddexp(logits, 0) - target * certain, reduction)
 
 
 def binary_cross_entropy(

@@ -35,7 +35,7 @@ def to_dot(graph: Graph) -> str:
     lines = [
         "digraph tinygrad_fm {",
         f"  graph [rankdir={graph.direction}, fontname={FONT}, nodesep=0.25, ranksep=0.35];",
-        f'  node [fontname={FONT}, fontsize=12, color="#444444", margin="0.12,0.06"];',
+        f'  node [fontname={FONT}, fontsize=12, color="#444444", margin="0.16,0.06"];',
         '  edge [color="#777777", arrowsize=0.7];',
     ]
     _write_level(graph.nodes, (), lines, "  ", graph)

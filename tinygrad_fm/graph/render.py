@@ -42,7 +42,7 @@ def render(dot_text: str, kind: str) -> bytes:
     if found is None:
         raise RenderError(_nothing_found(kind))
     name, program = found
-    command = [program, f"-T{kind}"] + (["-Gdpi=144"] if kind == "png" else [])
+    command = [program, f"-T{kind}"] + (["-Gdpi=192"] if kind == "png" else [])
     try:
         done = subprocess.run(
             command, input=dot_text.encode(), capture_output=True, timeout=SECONDS, check=False

@@ -23,7 +23,8 @@ def _checked(kind: str, layers: Iterable[Any]) -> list[Any]:
         if isinstance(layer, type):
             raise TypeError(f"layer {i} is the class {layer.__name__}; write {layer.__name__}()")
         if not callable(layer):
-            raise TypeError(f"layer {i} is {layer!r}, which cannot be called")
+            hint = "; write Sequential(*layers)" if isinstance(layer, (list, tuple)) else ""
+            raise TypeError(f"layer {i} is {layer!r:.60}, which cannot be called{hint}")
         if getattr(layer, "stateful", False) and any(layer is other for other in checked[:i]):
             raise ValueError(
                 f"layer {i} of {kind} is a {type(layer).__name__} that stands there already; its "
@@ -83,26 +84,28 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Any):
-        layers = tuple(_checked("Sequential", layers))
-        self._layers = list(layers)
         # attributes named by number, so that paths read model.0.weight
-        vars(self).update({str(i): layer for i, layer in enumerate(layers)})
+        vars(self).update({str(i): layer for i, layer in enumerate(_checked("Sequential", layers))})
+
+    def layers(self) -> list[Any]:
+        """The layers in order."""
+        return [layer for name, layer in vars(self).items() if name.isdigit()]
 
     def forward(self, x: Any) -> Any:
         """The last layer's result."""
-        for layer in self._layers:
+        for layer in self.layers():
             x = layer(x)
         return x
 
     def __len__(self) -> int:
-        return len(self._layers)
+        return len(self.layers())
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._layers)
+        return iter(self.layers())
 
     def __getitem__(self, index: int | slice) -> Any:
         """A layer, or a Sequential of several, with the same parameters."""
-        found = self._layers[index]
+        found = self.layers()[index]
         return Sequential(*found) if isinstance(index, slice) else found
 
 

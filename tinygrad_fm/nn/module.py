@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,9 +44,10 @@ class Buffer(Tensor):
 class Scope:
     """One call of a module under way, and the call it is part of; the graph's nodes keep it."""
 
-    __slots__ = ("__weakref__", "kind", "module", "outer")
+    __slots__ = ("__weakref__", "_title", "kind", "module", "outer")
 
     def __init__(self, outer: Scope | None, module: Module):
+        self._title: str | None = None
         self.outer = outer
         self.module = weakref.ref(module)
         self.kind = type(module).__name__
@@ -56,10 +58,10 @@ class Scope:
 
     def title(self) -> str:
         """This call's name within the one around it, and the kind of module: `0 (Linear)`."""
-        if self.outer is None:
-            return self.kind
-        name = _child_name(self.outer.module(), self.module())
-        return f"{name} ({self.kind})" if name else self.kind
+        if self._title is None:
+            name = self.outer and _child_name(self.outer.module(), self.module())
+            self._title = f"{name} ({self.kind})" if name else self.kind
+        return self._title
 
     def path(self) -> str:
         """The calls from the outermost to this one: `Sequential > 0 (Linear)`."""
@@ -74,6 +76,9 @@ class Scope:
 def _child_name(parent: Module | None, child: Module | None) -> str | None:
     if parent is None or child is None:
         return None
+    direct = next((name for name, found in _children(parent) if found is child), None)
+    if direct is not None:
+        return direct
     return next((name for name, found in parent.named_modules() if found is child and name), None)
 
 
@@ -91,6 +96,20 @@ class Module:
     def forward(self, *args: Any, **keywords: Any) -> Any:
         """Compute the result; a subclass says how."""
         raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        old = vars(self).get(name)
+        if (
+            isinstance(old, Parameter)
+            and isinstance(value, Tensor)
+            and not isinstance(value, Parameter)
+        ):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a Parameter, and a plain Tensor in its place "
+                f"would not be learned or saved; write {name}.data = ... for other values, "
+                f"{name} -= ... under no_grad() for an update, or nn.Parameter(...) for a new one"
+            )
+        super().__setattr__(name, value)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """`forward`, with the graph's nodes marked as made by this module."""
@@ -193,6 +212,12 @@ class Module:
             for name, child in _children(self)
             if isinstance(child, Module)
         ]
+        children += [
+            f"  ({name}): {getattr(value, '__name__', value)}"
+            for name, value in vars(self).items()
+            if name.isdigit() and not isinstance(value, Module)
+        ]
+        children.sort(key=lambda line: int(line[3:].split(")")[0]) if line[3].isdigit() else 0)
         inside = self.extra_repr()
         if not children:
             return f"{type(self).__name__}({inside})"
@@ -241,6 +266,11 @@ def _children(found: Any) -> Iterator[tuple[str, Any]]:
     for name, value in items:
         if isinstance(value, (Module, Parameter, Buffer)):
             yield str(name), value
+        elif isinstance(value, Tensor) and value.requires_grad and value.is_leaf:
+            raise TypeError(
+                f"{type(found).__name__}.{name} is a Tensor that requires a gradient; write "
+                "nn.Parameter(...) for it to be learned and saved, or begin its name with _"
+            )
         elif isinstance(value, (dict, list, tuple)):
             yield from ((f"{name}.{inner}", v) for inner, v in _children(value))
 
@@ -260,7 +290,7 @@ def functional_call(
 ) -> Any:
     """Call a module with other values for its parameters, so that transforms work on models.
 
-        loss = lambda p: nn.cross_entropy(nn.functional_call(model, p, x), labels)
+        loss = lambda p: functional.cross_entropy(nn.functional_call(model, p, x), labels)
         gradients = tg.grad(loss)(model.state_dict())
 
     Args:
@@ -276,15 +306,26 @@ def functional_call(
             raise ValueError(f"{name!r} is no parameter; they are {', '.join(own)}")
         if np.shape(value) != own[name].shape:
             raise ValueError(f"{name!r} has shape {own[name].shape}, not {np.shape(value)}")
-    with contextlib.ExitStack() as restore:
-        for name, value in parameters.items():
-            new = value if isinstance(value, Tensor) else Tensor(value)
-            old = own[name]
-            restore.callback(_place, old, (old._data, old._node))
-            _place(old, (new._data, new._node))
+    # the values first: among them may be parameters of this very module
+    new = {name: _content(own[name], value) for name, value in parameters.items()}
+    with _swapping, contextlib.ExitStack() as restore:  # one thread at a time sees the other values
+        for name, content in new.items():
+            restore.callback(_place, own[name], (own[name]._array, own[name]._node))
+            _place(own[name], content)
         return module(*args, **keywords)
+
+
+_swapping = threading.RLock()
+
+
+def _content(old: Tensor, value: Any) -> tuple[Any, Any]:
+    """The array and the node of a value; for a buffer, which the call may change, a copy."""
+    value = value if isinstance(value, Tensor) else Tensor(value)
+    if isinstance(old, Buffer):
+        return np.copy(value._array), None
+    return value._array, value._node
 
 
 def _place(parameter: Tensor, content: tuple[Any, Any]) -> None:
     """Let a parameter stand for another array and node; tied uses of it follow by themselves."""
-    parameter._data, parameter._node = content
+    parameter._array, parameter._node = content

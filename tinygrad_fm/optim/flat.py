@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import layout_of, mark_changed
+from tinygrad_fm.engine import layout_of, mark_changed, memory_of
 from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
@@ -35,12 +35,26 @@ class Flat:
         self.state = {name: np.zeros(ends[-1], dtype) for name in state}
         self.steps = [0] * len(parameters)
         self.scratch = np.empty(min(BLOCK, ends[-1]), dtype)
-        self.negligible = np.finfo(dtype).tiny * 2**20  # as small after FORGET steps at 0.9
-        self.views = self._views(self.values)
-        self.gradient_views = self._views(self.gradient)
+        # 0.9**FORGET above the subnormal numbers; float16 has no room for that
+        self.negligible = min(float(np.finfo(dtype).tiny) * 2**20, 1e-30)
+        self._make_views()
+
+    def _make_views(self) -> None:
+        self.views = self.views_of(self.values)
+        self.gradient_views = self.views_of(self.gradient)
+        self.memories = [memory_of(view) for view in self.views]
         self.adopt()
 
-    def _views(self, flat: Array) -> list[Array]:
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the views, which a copy would turn into arrays of their own."""
+        derived = ("views", "gradient_views", "memories")
+        return {name: value for name, value in vars(self).items() if name not in derived}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._make_views()
+
+    def views_of(self, flat: Array) -> list[Array]:
         """Views of `flat` in the shape and the memory order of each parameter."""
         views = []
         for p, (start, end) in zip(self.parameters, self.spans, strict=True):
@@ -52,9 +66,9 @@ class Flat:
     def adopt(self) -> None:
         """Make each parameter's array a view of the flat one, where it is not (any more)."""
         for p, view in zip(self.parameters, self.views, strict=True):
-            if p._data is not view:
-                np.copyto(view, p._data)
-                p._data = view
+            if p._array is not view:
+                np.copyto(view, p._array)
+                p._array = view
 
     def runs(self) -> Iterator[tuple[slice, Array, int]]:
         """The stretches to update, each with its gradient and the number of its step.
@@ -65,10 +79,9 @@ class Flat:
         for i, (p, view) in enumerate(zip(self.parameters, self.gradient_views, strict=True)):
             if p._grad is None:
                 continue
-            g = p._grad._data
+            g = p._grad._array
             self.steps[i] += 1
-            if p._node is not None:
-                mark_changed(p._node)
+            mark_changed(self.memories[i])
             first, last = self.spans[i]
             if last - first >= LARGE and g.flags.c_contiguous and view.flags.c_contiguous:
                 yield slice(first, last), g.reshape(-1), self.steps[i]

@@ -37,6 +37,8 @@ class Optimizer:
         kind = type(self).__name__
         if isinstance(parameters, Tensor):
             raise TypeError(f"{kind} takes a list of Tensors; write [parameter]")
+        if hasattr(parameters, "parameters"):
+            raise TypeError(f"{kind} takes a list of Tensors; write model.parameters()")
         given = list(parameters)
         if not any(isinstance(entry, dict) for entry in given):
             given = [{"parameters": given}]
@@ -73,6 +75,11 @@ class Optimizer:
                 raise TypeError(
                     f"{kind} updates Tensors created with requires_grad=True, not {p!r:.80}"
                 )
+        if unique and not any(p.requires_grad for p in unique):
+            raise ValueError(
+                f"{kind}: none of the {len(unique)} parameters requires a gradient; write "
+                "Tensor(..., requires_grad=True) or nn.Parameter(...), or model.freeze(False)"
+            )
         self.groups.append(settings)
         self.parameters += unique
         self._flats += [
@@ -98,6 +105,18 @@ class Optimizer:
         for group in self.groups:
             group.lr = rate
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (
+            name != "lr"
+            and hasattr(self, "groups")
+            and self.groups
+            and hasattr(self.groups[0], name)
+        ):
+            raise AttributeError(
+                f"{name} is a setting of the groups; write optimizer.groups[0].{name} = {value!r}"
+            )
+        super().__setattr__(name, value)
+
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for p in self.parameters:
@@ -105,6 +124,11 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient, in place."""
+        if all(p._grad is None for p in self.parameters):
+            raise ValueError(
+                f"{type(self).__name__}.step(): no parameter has a gradient; call loss.backward() "
+                "before, and give the optimizer the parameters of the model that made the loss"
+            )
         for flat in self._flats:
             flat.adopt()
             for run, gradient, step in flat.runs():
@@ -137,8 +161,9 @@ class Optimizer:
         found: dict[str, Any] = {"groups": [dict(vars(group)) for group in self.groups]}
         number = {id(p): i for i, p in enumerate(self.parameters)}
         for flat in self._flats:
-            for p, (start, end), step in zip(flat.parameters, flat.spans, flat.steps, strict=True):
-                arrays = {name: a[start:end].copy() for name, a in flat.state.items()}
+            views = {name: flat.views_of(array) for name, array in flat.state.items()}
+            for i, (p, step) in enumerate(zip(flat.parameters, flat.steps, strict=True)):
+                arrays = {name: np.array(view[i], order="C") for name, view in views.items()}
                 found[str(number[id(p)])] = {"step": step, **arrays}
         return found
 
@@ -165,11 +190,11 @@ class Optimizer:
             vars(ours).update(theirs)
         number = {id(p): i for i, p in enumerate(self.parameters)}
         for flat in self._flats:
-            for i, (p, (start, end)) in enumerate(zip(flat.parameters, flat.spans, strict=True)):
+            for i, p in enumerate(flat.parameters):
                 given = values[str(number[id(p)])]
                 flat.steps[i] = int(given["step"])
                 for name, array in flat.state.items():
-                    array[start:end] = np.ravel(given[name])
+                    flat.views_of(array)[i][...] = np.reshape(given[name], p.shape)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value}" for name, value in vars(self.groups[0]).items())

@@ -32,14 +32,14 @@ defvjp(np.sqrt, lambda g, y, _x: g / (2 * y))
 defvjp(np.cbrt, lambda g, y, _x: g / (3 * y * y))
 
 
-def _one_less(b: Any) -> Any:
-    """The exponent b - 1, where b = 0 gives 1: then b * a**(b - 1) is 0 at a = 0 too, not NaN."""
+def _one_less(a: Any, b: Any) -> Any:
+    """The exponent b - 1, but 1 where a = b = 0: then b * a**(b - 1) is 0 there, not NaN."""
     if isinstance(b, (int, float)):
         return b - 1 if b else 1
-    return np.where(b == 0, 1, b - 1)
+    return np.where((a == 0) & (b == 0), 1, b - 1)
 
 
-_power_base = lambda g, _y, a, b: g * b * a ** _one_less(b)
+_power_base = lambda g, _y, a, b: g * b * a ** _one_less(a, b)
 
 
 def _log_or_zero(a: Any) -> Any:

@@ -1,5 +1,6 @@
 """The calculus of moving elements around: each function's gradient moves them back."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,16 +55,19 @@ def _negated(shift: Any) -> Any:
 # joining and cutting
 
 
-def _part(i: int, g: Any, arrays: Sequence[Any], axis: int) -> Any:
-    """The piece of `g` that came from array i."""
-    start = sum(a.shape[axis] for a in arrays[:i])
+def _parts(g: Any, arrays: Sequence[Any], axis: int) -> tuple[Any, ...]:
+    """The pieces of `g` that came from each array."""
     along = axis % g.ndim
-    return g[(*(slice(None),) * along, slice(start, start + arrays[i].shape[along]))]
+    ends = list(itertools.accumulate(a.shape[along] for a in arrays))
+    before = (slice(None),) * along
+    return tuple(
+        g[(*before, slice(end - a.shape[along], end))] for a, end in zip(arrays, ends, strict=True)
+    )
 
 
 concatenate = primitive(
     lambda *arrays, axis=0: np.concatenate(arrays, axis=axis),
-    variadic=lambda i, g, _y, *_arrays, axis=0: _part(i, g, _arrays, axis),
+    joint=lambda g, _y, *_arrays, axis=0: _parts(g, _arrays, axis),
     name="concatenate",
 )
 
@@ -116,7 +120,6 @@ rewrite(np.repeat, _repeat)
 rewrite(np.tile, _tile)
 
 # padding
-
 
 
 def _inside(width: Sequence[tuple[int, int]], shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -94,10 +94,14 @@ max_pool: Primitive = primitive(
 unpool: Primitive = primitive(
     _unpool,
     lambda g, _y, _g, x, y, _kernel, _stride: pick_pooled(g, x, y, _kernel, _stride),
+    None,  # which pixel is the largest has no derivative
+    None,
     name="unpool",
 )
 pick_pooled: Primitive = primitive(
     _pick_pooled,
     lambda g, _y, _g, x, y, _kernel, _stride: unpool(g, x, y, _kernel, _stride),
+    None,
+    None,
     name="pick_pooled",
 )

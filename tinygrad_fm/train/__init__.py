@@ -1,23 +1,61 @@
-"""Training: the loop, what it records, how well it did, and weights on disk."""
+"""Training: the loop, its callbacks, what it records, how well it did, and weights on disk."""
 
 from tinygrad_fm.debug import NonFiniteError
 from tinygrad_fm.train.callback import Callback, TrainingState
+from tinygrad_fm.train.callbacks import (
+    CSVLog,
+    EarlyStopping,
+    MovingAverage,
+    ReduceOnDrop,
+    ScheduleLR,
+)
 from tinygrad_fm.train.checkpoint import load_weights, save_weights
-from tinygrad_fm.train.evaluation import evaluate, predict
+from tinygrad_fm.train.evaluation import activations, evaluate, predict
 from tinygrad_fm.train.history import History
-from tinygrad_fm.train.metrics import accuracy, confusion_matrix
+from tinygrad_fm.train.metrics import (
+    accuracy,
+    confusion_matrix,
+    moving_average,
+    top_k_accuracy,
+)
+from tinygrad_fm.train.report import (
+    ClassificationReport,
+    class_weights,
+    classification_report,
+    f1_score,
+    precision,
+    recall,
+    report_of,
+)
+from tinygrad_fm.train.resume import Checkpoint
 from tinygrad_fm.train.trainer import fit
 
 __all__ = [
+    "CSVLog",
     "Callback",
+    "Checkpoint",
+    "ClassificationReport",
+    "EarlyStopping",
     "History",
+    "MovingAverage",
     "NonFiniteError",
+    "ReduceOnDrop",
+    "ScheduleLR",
     "TrainingState",
     "accuracy",
+    "activations",
+    "class_weights",
+    "classification_report",
     "confusion_matrix",
     "evaluate",
+    "f1_score",
     "fit",
     "load_weights",
+    "moving_average",
+    "precision",
     "predict",
+    "recall",
+    "report_of",
     "save_weights",
+    "top_k_accuracy",
 ]

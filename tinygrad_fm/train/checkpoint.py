@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tinygrad_fm.nn import Module
 from tinygrad_fm.train.files import replacing
+
+CHECKPOINT = "tinygrad_fm.checkpoint"  # the key of a checkpoint's metadata; see resume.py
+MODEL = "model."  # how the names of a checkpoint's weights begin
 
 
 def save_weights(
@@ -34,25 +38,38 @@ def save_weights(
 def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     """Copy weights from a safetensors file into a model; each is cast to its parameter's dtype.
 
+    A checkpoint of the callback Checkpoint will do: its weights are taken.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is no safetensors file, or its names or shapes are not the model's;
             the model is unchanged then.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    values, metadata = load_file(path)
+    if CHECKPOINT in metadata:
+        values = {k.removeprefix(MODEL): v for k, v in values.items() if k.startswith(MODEL)}
+    try:
+        model.load_state_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def load_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The arrays of a safetensors file by name, and its metadata.
+
+    Raises:
+        FileNotFoundError: there is no such file. ValueError: it is no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
 
     path = Path(path)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"no weights to load: {path} {what}")
     try:
-        values = load(path.read_bytes())
+        with safe_open(path, "numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(
             f"{path} is not a safetensors file, or is damaged ({error}); save_weights writes them"
         ) from error
-    try:
-        model.load_state_dict(values)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error

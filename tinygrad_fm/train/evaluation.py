@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.nn import Module
+from tinygrad_fm import functional
+from tinygrad_fm.nn import Module, Sequential
 from tinygrad_fm.recording import no_grad
 from tinygrad_fm.tensor import Tensor
 
@@ -57,22 +58,65 @@ def evaluate(
     return meter.loss, meter.accuracy
 
 
-def predict(model: Model, x: Any, batch_size: int = 1000) -> Any:
-    """The model's outputs for examples, batch by batch, in evaluation mode; an array (N, ...).
+def predict(model: Model, x: Any, batch_size: int = 1000, *, output: str = "logits") -> Any:
+    """What the model says of examples, batch by batch, in evaluation mode.
 
     Args:
         model: called on each batch of x.
         x: examples, (N, ...), as the model takes them.
-        batch_size: examples at a time.
+        batch_size: examples at a time; nothing else is kept of a batch than its results.
+        output: "logits" for what the model gives, (N, ...); "probabilities" for their softmax,
+            (N, C); "classes" for the number of the largest, (N,), the first of equal ones.
 
     Raises:
-        ValueError: no examples. TypeError: x is uint8, as for `evaluate`.
+        ValueError: no examples, another `output`, or outputs that are no scores (N, C).
+        TypeError: x is uint8, as for `evaluate`.
     """
+    if output not in _OUTPUTS:
+        raise ValueError(f"predict: output is one of {', '.join(_OUTPUTS)}, not {output!r}")
+    results = []
     with evaluation_mode(model), no_grad():
-        outputs = [
-            _array(model(as_tensor(part))) for part, _ in _batches("predict", x, x, batch_size)
-        ]
-    return np.concatenate(outputs)
+        for part, _ in _batches("predict", x, x, batch_size):
+            scores = _array(model(as_tensor(part)))
+            if output != "logits" and scores.ndim != 2:
+                raise ValueError(
+                    f"predict: the model gave shape {scores.shape} for {len(part)} examples; for "
+                    f'{output} it gives a score for each class, (N, C), or write output="logits"'
+                )
+            results.append(_OUTPUTS[output](scores))
+    return np.concatenate(results)
+
+
+def activations(model: Module, x: Any) -> dict[str, Any]:
+    """What the layers of a Sequential give for a few examples, in evaluation mode, by their names.
+
+    Args:
+        model: an nn.Sequential.
+        x: examples, (N, ...), as the model takes them.
+
+    Returns:
+        the result of each layer, (N, ...), under "1 (ReLU)" and the like.
+
+    Raises:
+        TypeError: another model. ValueError: no examples.
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"activations are those of an nn.Sequential, not a {type(model).__name__}")
+    x, _ = checked_arrays("activations", x, x)
+    found = {}
+    with evaluation_mode(model), no_grad():
+        value: Any = as_tensor(x)
+        for i, layer in enumerate(model):
+            value = layer(value)
+            found[f"{i} ({type(layer).__name__})"] = _array(value)
+    return found
+
+
+_OUTPUTS: dict[str, Callable[[Any], Any]] = {
+    "logits": lambda scores: scores,
+    "probabilities": lambda scores: functional.softmax(scores),
+    "classes": lambda scores: scores.argmax(axis=1),
+}
 
 
 @contextlib.contextmanager

@@ -7,9 +7,12 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from tinygrad_fm.train.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Record = dict[str, Any]
 
@@ -24,6 +27,7 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "seconds": ("seconds", "{:.2f}".format),
 }
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_EXTRA = ("interrupted", "batch_losses")  # in a file's records beside the numbers
 _SHOWN = 20  # records that print at once
 
 
@@ -43,17 +47,26 @@ class History:
     Attributes:
         interrupted: Ctrl-C ended the training; the epoch under way is not recorded.
 
+    The loss of every single batch is in `batch_losses`, for moving averages and pictures.
+
     Raises:
         KeyError: a column that no record has. IndexError: a record that does not exist.
     """
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()):
         self._records: list[Record] = [dict(record) for record in records]
+        self._batch_losses: list[list[float]] = [[] for _ in self._records]
         self.interrupted = False
 
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add the record of an epoch."""
+    def append(self, record: Mapping[str, Any], batch_losses: Iterable[float] = ()) -> None:
+        """Add the record of an epoch, and the losses of its batches."""
         self._records.append(dict(record))
+        self._batch_losses.append(list(batch_losses))
+
+    @property
+    def batch_losses(self) -> list[float]:
+        """The mean loss of each batch, when it was learned from, through all recorded epochs."""
+        return [loss for epoch in self._batch_losses for loss in epoch]
 
     @property
     def columns(self) -> dict[str, list[Any]]:
@@ -84,9 +97,16 @@ class History:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, History):
             return NotImplemented
-        return self._records == other._records and self.interrupted == other.interrupted
+        mine = (self._records, self._batch_losses, self.interrupted)
+        return mine == (other._records, other._batch_losses, other.interrupted)
 
     __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def plot(self, *, window: int | None = None, title: str = "") -> Figure:
+        """Learning curves as a matplotlib Figure; see plots.learning_curves."""
+        from tinygrad_fm import plots
+
+        return plots.learning_curves(self, window=window, title=title)
 
     # ---- saving ----------------------------------------------------------------------------------
 
@@ -94,19 +114,36 @@ class History:
         """Write JSON Lines: one record a line, in UTF-8; an existing file is replaced as a whole.
 
         JSON has no numbers for NaN and infinities: they are written as the strings "NaN",
-        "Infinity" and "-Infinity". The last record of an interrupted history has "interrupted".
+        "Infinity" and "-Infinity". A line ends with its epoch's "batch_losses", and the last one of
+        an interrupted history with "interrupted".
 
         Raises:
             OSError: the folder is missing or may not be written.
             TypeError: a record holds something that JSON does not.
         """
-        records = [{k: _to_json(v) for k, v in record.items()} for record in self._records]
+        records = self.to_json()
         if self.interrupted and records:
             records[-1]["interrupted"] = True
         text = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records)
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return Path(path)
+
+    def to_json(self) -> list[Record]:
+        """The records with values that JSON has, each with its "batch_losses" if there are any."""
+        records = []
+        for record, losses in zip(self._records, self._batch_losses, strict=True):
+            values = {k: _to_json(v) for k, v in record.items()}
+            if losses:
+                values["batch_losses"] = [_to_json(loss) for loss in losses]
+            records.append(values)
+        return records
+
+    def append_json(self, values: Mapping[str, Any]) -> None:
+        """Add a record as `to_json` gives it."""
+        record = {k: _from_json(v) for k, v in values.items() if k not in _EXTRA}
+        self.append(record, [_from_json(v) for v in values.get("batch_losses", ())])
+        self.interrupted = bool(values.get("interrupted", False))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
@@ -126,8 +163,7 @@ class History:
                 raise ValueError(f"{path}, line {number}, is no JSON: {line[:60]!r}") from error
             if not isinstance(record, dict):
                 raise ValueError(f"{path}, line {number}, is no record {{...}}: {line[:60]!r}")
-            history.interrupted = bool(record.pop("interrupted", False))
-            history.append({k: _from_json(v) for k, v in record.items()})
+            history.append_json(record)
         return history
 
     # ---- printing --------------------------------------------------------------------------------

@@ -26,6 +26,57 @@ def accuracy(predictions: Any, labels: Any) -> float:
     return float(np.mean(predicted == true))
 
 
+def top_k_accuracy(scores: Any, labels: Any, k: int = 5) -> float:
+    """The share of examples whose true class is among the `k` best scores, 0 to 1.
+
+    Of equal scores those of smaller class numbers come first, so k = 1 is `accuracy`.
+
+    Args:
+        scores: for each class, (N, C), logits or probabilities.
+        labels: class numbers, (N,), or one-hot rows, (N, C).
+        k: from 1 to C.
+
+    Raises:
+        ValueError, TypeError: as for `accuracy`; a `k` outside 1 to C, a label that is no class.
+    """
+    values = scores.data if isinstance(scores, Tensor) else np.asarray(scores)
+    _, true = _pair("top_k_accuracy", values, labels)
+    if values.ndim != 2:
+        raise ValueError(f"top_k_accuracy: scores have shape (N, C), not {values.shape}")
+    classes = values.shape[1]
+    if not 1 <= k <= classes:
+        raise ValueError(f"top_k_accuracy: k is from 1 to the {classes} classes, not {k!r}")
+    _check_classes("top_k_accuracy", "label", true, classes)
+    own = np.take_along_axis(values, true[:, None], axis=1)
+    earlier = np.arange(classes) < true[:, None]
+    rank = np.sum((values > own) | ((values == own) & earlier), axis=1)
+    return float(np.mean(rank < k))
+
+
+def moving_average(values: Any, window: int) -> NDArray[np.float64]:
+    """The mean of each value and the `window - 1` before it; of those there are, at the beginning.
+
+    Args:
+        values: (N,), such as `history.batch_losses`.
+        window: at least 1.
+
+    Returns:
+        (N,), float64.
+
+    Raises:
+        ValueError: a window below 1, or values with other than one axis.
+    """
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"moving_average: values have shape (N,), not {array.shape}")
+    if window < 1:
+        raise ValueError(f"moving_average: window is at least 1, not {window!r}")
+    sums = np.concatenate([[0.0], np.cumsum(array)])
+    ends = np.arange(1, len(array) + 1)
+    begins = np.maximum(ends - window, 0)
+    return np.asarray((sums[ends] - sums[begins]) / (ends - begins))
+
+
 def confusion_matrix(
     predictions: Any, labels: Any, classes: int | None = None
 ) -> NDArray[np.int64]:
@@ -45,14 +96,17 @@ def confusion_matrix(
         widths = [np.shape(array)[1] for array in (predictions, labels) if np.ndim(array) == 2]
         classes = max([*widths, int(predicted.max()) + 1, int(true.max()) + 1])
     for what, numbers in (("label", true), ("prediction", predicted)):
-        outside = numbers[(numbers < 0) | (numbers >= classes)]
-        if outside.size:
-            raise ValueError(
-                f"confusion_matrix: {what} {outside[0]} is no class; there are {classes}, "
-                f"0 to {classes - 1}"
-            )
+        _check_classes("confusion_matrix", what, numbers, classes)
     counts = np.bincount(true * classes + predicted, minlength=classes * classes)
     return counts.astype(np.int64).reshape(classes, classes)
+
+
+def _check_classes(metric: str, what: str, numbers: NDArray[Any], classes: int) -> None:
+    outside = numbers[(numbers < 0) | (numbers >= classes)]
+    if outside.size:
+        raise ValueError(
+            f"{metric}: {what} {outside[0]} is no class; there are {classes}, 0 to {classes - 1}"
+        )
 
 
 def _pair(metric: str, predictions: Any, labels: Any) -> tuple[NDArray[Any], NDArray[Any]]:

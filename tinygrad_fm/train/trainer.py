@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
+import os
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import closing
@@ -11,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.data import Loader
+from tinygrad_fm.data import Loader, Prefetch, RandomBatches
 from tinygrad_fm.debug import NonFiniteError
 from tinygrad_fm.nn import Module
-from tinygrad_fm.train.callback import Callback, TrainingState
+from tinygrad_fm.train.callback import Calls, TrainingState
 from tinygrad_fm.train.diagnosis import check_parameters, explain
 from tinygrad_fm.train.evaluation import (
     Loss,
@@ -28,6 +30,7 @@ from tinygrad_fm.train.evaluation import (
 )
 from tinygrad_fm.train.history import History
 from tinygrad_fm.train.progress import Progress
+from tinygrad_fm.train.resume import restore
 
 
 def fit(
@@ -38,8 +41,10 @@ def fit(
     *,
     epochs: int,
     validation: Any = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Any] = (),
     progress: bool | None = None,
+    accumulate: int = 1,
+    resume_from: str | os.PathLike[str] | None = None,
 ) -> History:
     """Train a model: for each batch, one forward pass, one backward pass and one update.
 
@@ -62,35 +67,52 @@ def fit(
         epochs: how many times to go through the loader, at least 1.
         validation: examples to measure after each epoch: (x, y) as arrays, which are scaled and
             flattened as `loader` does it where that is a data.Loader, or a loader of their own.
-        callbacks: objects with `on_epoch_end(state)`, see Callback and TrainingState.
+        callbacks: objects with some of the methods of Callback, such as `on_epoch_end(state)`.
         progress: None shows a bar in a terminal and a line an epoch elsewhere; True always shows
             the bar, False shows nothing.
+        accumulate: how many batches to add up the gradients of for one update: the same update, up
+            to rounding, as of one batch with all their examples, in the memory of one. (Not where
+            examples of a batch meet, as in batch normalisation or a loss weighted by class.)
+        resume_from: a checkpoint, of the callback Checkpoint, of this training: it goes on with the
+            epoch after, and ends with the same bits as if it had never been interrupted. Pass the
+            same arguments as then; `epochs` counts those of the checkpoint too.
 
     Returns:
         a History with one record for each whole epoch.
 
     Raises:
-        ValueError: epochs below 1, a loader without batches, shapes that do not fit.
+        ValueError: epochs or accumulate below 1, a loader without batches, shapes that do not fit,
+            a checkpoint of another training.
         TypeError: an argument of another kind. What loss and model raise has a note with the
             epoch and batch.
+        FileNotFoundError: there is no such checkpoint.
         NonFiniteError: a loss or a parameter is NaN or infinite; the message names epoch, batch,
             and the operation that made it, and `history` is on the error.
     """
-    epochs = _checked_epochs(epochs)
-    callbacks = _checked_callbacks(callbacks)
+    epochs = _whole_number("epochs", epochs)
+    accumulate = _whole_number("accumulate", accumulate)
+    call = Calls(callbacks)
     _check_loader("loader", loader)
     held_out = _checked_validation(validation, loader)
     history = History()
-    state = TrainingState(model, optimizer, history, epochs)
+    state = TrainingState(
+        model, optimizer, history, epochs, loader=loader, callbacks=call.callbacks
+    )
+    if resume_from is not None:
+        restore(state, resume_from)
     shown = Progress(epochs, progress)
     try:
-        for epoch in range(1, epochs + 1):
+        call("on_train_begin", state)
+        for epoch in range(len(history) + 1, epochs + 1):
+            if state.stop:
+                break
             state.epoch = epoch
             start = time.perf_counter()
             if isinstance(model, Module):
                 model.train()
+            call("on_epoch_begin", state)
             with closing(shown.batches(loader, epoch)) as batches:
-                meter = _learn(model, loss, state, batches, shown)
+                meter, losses, lr = _learn(loss, state, batches, accumulate, shown, call)
             record = {
                 "epoch": epoch,
                 "train_loss": meter.loss,
@@ -100,39 +122,55 @@ def fit(
                 with _quiet():
                     results = evaluate(model, loss, *held_out)
                 record["validation_loss"], record["validation_accuracy"] = results
-            record["lr"] = getattr(optimizer, "lr", None)
+            record["lr"] = lr
             record["seconds"] = time.perf_counter() - start
-            history.append(record)
+            history.append(record, losses)
             shown.epoch(record)
-            for callback in callbacks:
-                callback.on_epoch_end(state)
-            if state.stop:
-                break
+            call("on_epoch_end", state)
     except KeyboardInterrupt:
         history.interrupted = True
+    call("on_train_end", state)
     return history
 
 
 def _learn(
-    model: Any, loss: Any, state: TrainingState, batches: Iterator[Any], shown: Progress
-) -> Meter:
-    """One epoch of updates; returns what was measured on the way."""
-    optimizer, meter, number = state.optimizer, Meter(), 0
+    loss: Any,
+    state: TrainingState,
+    batches: Iterator[Any],
+    accumulate: int,
+    shown: Progress,
+    call: Calls,
+) -> tuple[Meter, list[float], float | None]:
+    """One epoch of updates; returns what was measured on the way, and the last learning rate."""
+    model, optimizer, meter, number = state.model, state.optimizer, Meter(), 0
+    losses: list[float] = []
+    lr: float | None = None
     try:
         with _quiet():
-            for number, batch in enumerate(batches, 1):
-                x, y = checked_batch(batch, number)
-                prediction = model(as_tensor(x))
-                value = loss(prediction, y)
-                now = number_of(value)
-                if not math.isfinite(now):
-                    raise explain(state, loss, now, x, y, number)
-                meter.add(now, prediction, y)
-                # not before the forward pass: an explanation looks at the last update's gradients
-                optimizer.zero_grad()
-                value.backward()
-                optimizer.step()
-                shown.batch(meter.loss)
+            for group in _groups(batches, accumulate):
+                examples = sum(len(y) for _, y in group)
+                for i, (x, y) in enumerate(group, 1):
+                    number += 1
+                    prediction = model(as_tensor(x))
+                    value = loss(prediction, y)
+                    now = number_of(value)
+                    if not math.isfinite(now):
+                        raise explain(state, loss, now, x, y, number)
+                    meter.add(now, prediction, y)
+                    losses.append(now)
+                    if i == 1:
+                        # after the forward pass: an explanation looks at the last gradients
+                        optimizer.zero_grad()
+                    if len(group) > 1:
+                        value = value * (len(y) / examples)
+                    value.backward()
+                    if i == len(group):
+                        lr = getattr(optimizer, "lr", None)
+                        optimizer.step()
+                        state.step += 1
+                    state.batch, state.loss = number, now
+                    shown.batch(meter.loss)
+                    call("on_batch_end", state)
             check_parameters(state, number)
     except NonFiniteError:
         raise
@@ -144,7 +182,14 @@ def _learn(
             f"the loader gave no batches in epoch {state.epoch}; it is read anew in each epoch, "
             "and must have at least one"
         )
-    return meter
+    return meter, losses, lr
+
+
+def _groups(batches: Iterator[Any], size: int) -> Iterator[list[tuple[Any, Any]]]:
+    """The batches of each update, `size` of them or, at the end, what remains."""
+    numbered = (checked_batch(batch, number) for number, batch in enumerate(batches, 1))
+    while group := list(itertools.islice(numbered, size)):
+        yield group
 
 
 def _quiet() -> Any:
@@ -158,26 +203,14 @@ def _quiet() -> Any:
 # --------------------------------------------------------------------------------------------------
 
 
-def _checked_epochs(epochs: Any) -> int:
+def _whole_number(name: str, value: Any) -> int:
     try:
-        number = operator.index(epochs)
+        number = operator.index(value)
     except TypeError:
-        raise TypeError(f"epochs is a whole number, at least 1, not {epochs!r}") from None
+        raise TypeError(f"{name} is a whole number, at least 1, not {value!r}") from None
     if number < 1:
-        raise ValueError(f"epochs is at least 1, not {epochs!r}")
+        raise ValueError(f"{name} is at least 1, not {value!r}")
     return number
-
-
-def _checked_callbacks(callbacks: Iterable[Any]) -> list[Any]:
-    if hasattr(callbacks, "on_epoch_end"):
-        raise TypeError("callbacks is a list; write callbacks=[callback]")
-    callbacks = list(callbacks)
-    for callback in callbacks:
-        if not callable(getattr(callback, "on_epoch_end", None)) or isinstance(callback, type):
-            raise TypeError(
-                f"a callback is an object with on_epoch_end(state), not {callback!r:.80}"
-            )
-    return callbacks
 
 
 def _check_loader(what: str, loader: Any) -> None:
@@ -205,9 +238,18 @@ def _checked_validation(validation: Any, loader: Any) -> tuple[Any, ...] | None:
     if len(validation) != 2:
         raise ValueError(f"validation is a pair (x, y) or a loader, not {len(validation)} arrays")
     x, y = checked_arrays("validation", *validation)
-    if not isinstance(loader, Loader):
+    while isinstance(loader, Prefetch):
+        loader = loader.loader
+    if not isinstance(loader, (Loader, RandomBatches)):
         return x, y
-    size = min(1000, len(x))
     return (
-        Loader(x, y, batch_size=size, shuffle=False, flatten=loader.flatten, scale=loader.scale),
+        Loader(
+            x,
+            y,
+            batch_size=min(1000, len(x)),
+            shuffle=False,
+            flatten=loader.flatten,
+            scale=loader.scale,
+            dtype=loader.dtype,
+        ),
     )

@@ -1,0 +1,26 @@
+"""The benchmarks by name: to add one, write a function that returns cases, and name it here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.measure import Case
+
+# Python starts one process for each thread setting, and the parent never imports NumPy: so the
+# functions are given as "module:function" and imported where they run.
+BENCHMARKS = {
+    "mlp": "benchmarks.mlp:cases",
+    "chain": "benchmarks.chain:cases",
+    "import": "benchmarks.startup:cases",
+}
+
+# Those that no thread setting changes run under the first setting only.
+WITHOUT_THREADS = {"import"}
+
+
+def load(name: str) -> Callable[[bool], list[Case]]:
+    """The function `cases(quick)` of a benchmark; quick asks for tiny sizes."""
+    import importlib
+
+    module, function = BENCHMARKS[name].split(":")
+    return getattr(importlib.import_module(module), function)
