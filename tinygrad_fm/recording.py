@@ -56,6 +56,8 @@ def make(data: Any, node: Node | None) -> Any:
 
 def apply(primitive: Primitive, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """Compute `primitive(*args, **keywords)` and record it if an argument is recorded."""
+    if len(args) == 1 and not keywords and not primitive.multiple:
+        return apply_one(primitive, args[0])
     values, nodes, recorded = [], [], False
     for argument in args:
         if isinstance(argument, Recorded):
@@ -80,8 +82,11 @@ def apply(primitive: Primitive, args: tuple[Any, ...], keywords: dict[str, Any])
 def apply_one(primitive: Primitive, a: Any) -> Any:
     """`apply` to one Tensor: the same without its loops, which cost more than small arithmetic."""
     x, n = a._array, a._node
-    result = primitive.function(x)
-    if isinstance(result, np.generic):
+    try:
+        result = primitive.function(x)
+    except ValueError as error:
+        raise _explain(primitive, (x,), error) from error.__cause__
+    if isinstance(result, (np.generic, float, int)):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
     made._array = result
@@ -92,6 +97,8 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
         made._node = engine.record_one(primitive, n, x, result, mode.scope)
     if mode.observer is not None:
         mode.observer(primitive, (x,), _NOTHING, result)
+    if getattr(result, "base", None) is not None:
+        _mark_view(made, a)
     return made
 
 

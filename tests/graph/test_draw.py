@@ -74,10 +74,10 @@ def test_a_freed_graph_draws_the_same():
 def test_nodes_know_their_facts():
     loss, _model = mlp_loss()
     graph = tg.draw(loss)
-    matmul = next(n for n in graph.nodes if n.label == "matmul")
-    assert matmul.shape == (5, 3)
-    assert matmul.modules == ("Sequential", "0 (Linear)")
-    assert Path(matmul.line.rpartition(":")[0]) == Path(__file__)
+    product = next(n for n in graph.nodes if n.label == "linear")
+    assert product.shape == (5, 3)
+    assert product.modules == ("Sequential", "0 (Linear)")
+    assert Path(product.line.rpartition(":")[0]) == Path(__file__)
     assert [n.label for n in graph.nodes if n.kind == "parameter"] == [
         "0.weight", "0.bias", "2.weight", "2.bias",
     ]  # fmt: skip

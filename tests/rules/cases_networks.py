@@ -7,9 +7,13 @@ from cases import apart, case, integers, positive, real, unit
 
 from tinygrad_fm import functional as fm
 from tinygrad_fm.functional.activation import _elu, _leaky_relu
+from tinygrad_fm.functional.loss import cross_entropy_of_log
 from tinygrad_fm.functional.normalization import _keep_mask
 from tinygrad_fm.rules.windows import add_windows, max_pool, pick_pooled, unpool, windows
 
+case(fm.linear, real(3, 2), real(2, 4), real(4))
+case(fm.linear, real(2, 3, 2), real(2, 2), real(2))
+case(fm.linear, real(2), real(2, 3), real(3))
 case(fm.relu, real(2, 3))
 case(_leaky_relu, real(2, 3), by=partial(fm.leaky_relu, negative_slope=0.1))
 case(_elu, real(2, 3), by=partial(fm.elu, alpha=1.5))
@@ -21,8 +25,14 @@ case(fm.erf, real(2, 3), by=fm.gelu)
 for function in (fm.softmax, fm.log_softmax):
     case(function, real(2, 3))
     case(function, real(2, 3), axis=0)
-case(fm.softmax_cross_entropy, real(2, 3), positive(2, 3))
-case(fm.softmax_cross_entropy, real(2, 3), integers([1, 0, 0], [0, 0, 1]))
+case(cross_entropy_of_log, real(2, 3), positive(2, 3))
+case(cross_entropy_of_log, real(2, 3), integers([1, 0, 0], [0, 0, 1]))
+case(
+    cross_entropy_of_log,
+    real(2, 3),
+    by=lambda x: fm.cross_entropy(x, np.array([1, 0])),
+    plain=True,
+)
 case(fm.standardize, real(3, 2), by=lambda x: fm.standardize(x, (0,), 1e-2))
 case(fm.standardize, real(2, 2, 3), by=lambda x: fm.standardize(x, (0, 2), 1e-2))
 

@@ -147,6 +147,8 @@ def record_pick(whole: Node, i: int, part: Any) -> Node:
 
 def _skeleton(value: Any) -> Any:
     """What stays of an argument that is not recorded when the graph is freed."""
+    if type(value) is np.ndarray:
+        return Constant(value.shape, value.dtype)
     if isinstance(value, np.generic):
         return value
     if isinstance(value, (tuple, list)):

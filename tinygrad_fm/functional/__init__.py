@@ -18,6 +18,7 @@ from tinygrad_fm.functional.convolution import (
     conv2d,
     max_pool2d,
 )
+from tinygrad_fm.functional.linear import linear
 from tinygrad_fm.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -26,7 +27,6 @@ from tinygrad_fm.functional.loss import (
     huber_loss,
     l1_loss,
     mse_loss,
-    softmax_cross_entropy,
 )
 from tinygrad_fm.functional.normalization import dropout, standardize
 from tinygrad_fm.functional.special import erf
@@ -46,6 +46,7 @@ __all__ = [
     "huber_loss",
     "l1_loss",
     "leaky_relu",
+    "linear",
     "log_softmax",
     "max_pool2d",
     "mse_loss",
@@ -53,7 +54,6 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
-    "softmax_cross_entropy",
     "softplus",
     "standardize",
     "tanh",

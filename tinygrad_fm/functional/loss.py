@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fm.engine import primitive
-from tinygrad_fm.functional.activation import log_softmax, plain_log_softmax, softmax
+from tinygrad_fm.functional.activation import log_softmax
 from tinygrad_fm.tensor import Tensor, shape_of
 
-# one loss per example from logits and target probabilities; its gradient is (softmax - t), report
-# 000, 3.3.5, for targets that sum to 1
-softmax_cross_entropy = primitive(
-    # a class that is masked by -inf counts only where it is the target
-    lambda x, t: -np.sum(t * np.where(t == 0, 0, plain_log_softmax(x)), axis=-1),
-    lambda g, _y, x, t: (
-        np.expand_dims(g, -1) * (softmax(x) * np.sum(t, axis=-1, keepdims=True) - t)
-    ),
-    lambda g, _y, x, _t: -np.expand_dims(g, -1) * log_softmax(x),
-    name="softmax_cross_entropy",
+
+def _cross_entropy(log_p: Any, t: Any) -> Any:
+    if log_p.size and np.min(log_p) == -math.inf:
+        # a class that is masked by -inf counts only where it is the target
+        log_p = np.where(t == 0, 0, log_p)
+    return -np.sum(t * log_p, axis=-1)
+
+
+# one loss per example from log-probabilities and target probabilities. With log_softmax before it,
+# the gradient of the logits is (softmax - t), report 000, 3.3.5, for targets that sum to 1.
+cross_entropy_of_log = primitive(
+    _cross_entropy,
+    lambda g, _y, _x, t: -g[..., None] * t,
+    lambda g, _y, x, _t: -g[..., None] * x,
+    name="cross_entropy",
 )
 
 _REDUCTIONS: dict[str, Any] = {"mean": np.mean, "sum": np.sum, "none": lambda losses: losses}
@@ -86,7 +92,7 @@ def cross_entropy(
         targets = targets * (1 - label_smoothing) + label_smoothing / classes
     if weight is not None:
         targets = targets * weight
-    losses = softmax_cross_entropy(logits, targets)
+    losses = cross_entropy_of_log(log_softmax(logits), targets)
     if reduction == "mean" and weight is not None:
         return np.sum(losses) / total
     return _reduce(losses, reduction, {"examples_and_classes": 1 / max(n * classes, 1)})
@@ -111,13 +117,14 @@ def _targets(logits: Any, labels: Any) -> Any:
             f"{labels.dtype}; write labels.astype(int)"
         )
     raw = labels.data if isinstance(labels, Tensor) else labels
-    if n and (raw.min() < 0 or raw.max() >= classes):
+    # seen without its sign, a negative number is a very large one
+    if n and np.max(raw.view(f"u{raw.itemsize}")) >= classes:
         bad = raw.min() if raw.min() < 0 else raw.max()
         raise ValueError(
             f"label {bad} is no class: logits of shape {(n, classes)} have the classes 0 to "
             f"{classes - 1}"
         )
-    return (np.expand_dims(labels, 1) == np.arange(classes)).astype(logits.dtype)
+    return (labels[:, None] == np.arange(classes)).astype(logits.dtype)
 
 
 def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:

@@ -87,9 +87,17 @@ class Sequential(Module):
         # attributes named by number, so that paths read model.0.weight
         vars(self).update({str(i): layer for i, layer in enumerate(_checked("Sequential", layers))})
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        vars(self).pop("_layers", None)
+
     def layers(self) -> list[Any]:
         """The layers in order."""
-        return [layer for name, layer in vars(self).items() if name.isdigit()]
+        own = vars(self)
+        found: list[Any] | None = own.get("_layers")
+        if found is None:
+            found = own["_layers"] = [layer for name, layer in own.items() if name.isdigit()]
+        return found
 
     def forward(self, x: Any) -> Any:
         """The last layer's result."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fm import functional
 from tinygrad_fm.nn import init
 from tinygrad_fm.nn.module import Module, Parameter
 from tinygrad_fm.tensor import shape_of
@@ -56,8 +57,9 @@ class Linear(Module):
                 f"Linear({inputs}, {outputs}) got x of shape {shape}; its last axis must be "
                 f"{inputs}" + ("; put nn.Flatten() before it" if len(shape) > 2 else "")
             )
-        y = x @ self.weight
-        return y if self.bias is None else y + self.bias
+        if self.bias is None:
+            return x @ self.weight
+        return functional.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Inputs, outputs, and a missing bias."""

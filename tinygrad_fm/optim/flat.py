@@ -13,8 +13,6 @@ from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
 BLOCK = 32_768
-# From this size on, a gradient is read where it lies; smaller ones are gathered, to be one stretch.
-LARGE = 8_192
 # How often, in steps, state that has decayed to almost nothing is set to zero; see Flat.forget.
 FORGET = 128
 
@@ -34,7 +32,7 @@ class Flat:
         self.gradient = np.empty(ends[-1], dtype)
         self.state = {name: np.zeros(ends[-1], dtype) for name in state}
         self.steps = [0] * len(parameters)
-        self.scratch = np.empty(min(BLOCK, ends[-1]), dtype)
+        self.scratch = np.empty(min(2 * BLOCK, ends[-1]), dtype)
         # 0.9**FORGET above the subnormal numbers; float16 has no room for that
         self.negligible = min(float(np.finfo(dtype).tiny) * 2**20, 1e-30)
         self._make_views()
@@ -73,6 +71,7 @@ class Flat:
     def runs(self) -> Iterator[tuple[slice, Array, int]]:
         """The stretches to update, each with its gradient and the number of its step.
 
+        A gradient as large as a block is read where it lies; smaller ones are gathered.
         A parameter without a gradient is left out: neither it nor its state changes.
         """
         start = end = step = 0  # the stretch of small parameters that is being gathered
@@ -83,7 +82,7 @@ class Flat:
             self.steps[i] += 1
             mark_changed(self.memories[i])
             first, last = self.spans[i]
-            if last - first >= LARGE and g.flags.c_contiguous and view.flags.c_contiguous:
+            if last - first >= BLOCK and g.flags.c_contiguous and view.flags.c_contiguous:
                 yield slice(first, last), g.reshape(-1), self.steps[i]
                 continue
             np.copyto(view, g)
@@ -94,6 +93,16 @@ class Flat:
             end = last
         if end > start:
             yield slice(start, end), self.gradient[start:end], step
+
+    def blocks(self) -> Iterator[tuple[slice, Array, int]]:
+        """The stretches of `runs`, cut into blocks of about one size."""
+        for run, gradient, step in self.runs():
+            length = run.stop - run.start
+            count = max(1, round(length / BLOCK))
+            size = -(-length // count)
+            for start in range(0, length, size):
+                stop = min(start + size, length)
+                yield slice(run.start + start, run.start + stop), gradient[start:stop], step
 
     def forget(self) -> None:
         """Every FORGET steps, set to zero the state that is about to become subnormal.

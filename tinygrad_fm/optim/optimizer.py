@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fm.optim.flat import BLOCK, Array, Flat
+from tinygrad_fm.optim.flat import Array, Flat
 from tinygrad_fm.tensor import Tensor
 
 Settings = SimpleNamespace
@@ -131,17 +131,15 @@ class Optimizer:
             )
         for flat in self._flats:
             flat.adopt()
-            for run, gradient, step in flat.runs():
-                for start in range(run.start, run.stop, BLOCK):
-                    block = slice(start, min(start + BLOCK, run.stop))
-                    self.update(
-                        flat.values[block],
-                        gradient[start - run.start : block.stop - run.start],
-                        flat.scratch[: block.stop - block.start],
-                        step,
-                        flat.settings,
-                        *[array[block] for array in flat.state.values()],
-                    )
+            for block, gradient, step in flat.blocks():
+                self.update(
+                    flat.values[block],
+                    gradient,
+                    flat.scratch[: len(gradient)],
+                    step,
+                    flat.settings,
+                    *[array[block] for array in flat.state.values()],
+                )
             flat.forget()
 
     def update(
