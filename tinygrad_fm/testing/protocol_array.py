@@ -62,6 +62,11 @@ class ProtocolArray(NDArrayOperatorsMixin):
         """Converted to another dtype."""
         return ProtocolArray(self._array.astype(dtype))
 
+    @property
+    def T(self) -> ProtocolArray:  # noqa: N802
+        """The transpose, as the array API standard names it."""
+        return ProtocolArray(self._array.T)
+
     def reshape(self, *shape: Any) -> ProtocolArray:
         """The same elements in another shape."""
         return ProtocolArray(self._array.reshape(*shape))
