@@ -285,6 +285,16 @@ def test_clipping_by_value_and_norm():
     np.testing.assert_array_equal(a.grad, [np.inf, 1.0])
 
 
+def test_every_schedule_has_a_case():
+    made = {
+        n
+        for n, f in vars(optim.schedule).items()
+        if getattr(f, "__module__", "").endswith("schedule")
+    }
+    public = {name for name in made if not name.startswith("_")}
+    assert public == {"constant", "step", "exponential", "cosine", "warmup", "one_cycle"}
+
+
 def test_schedules():
     s = optim.schedule
     assert s.constant(0.1)(99) == 0.1

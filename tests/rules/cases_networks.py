@@ -7,7 +7,7 @@ from cases import apart, case, integers, positive, real, unit
 
 from tinygrad_fm import functional as fm
 from tinygrad_fm.functional.activation import _elu, _leaky_relu
-from tinygrad_fm.functional.loss import cross_entropy_of_log
+from tinygrad_fm.functional.loss import cross_entropy_each, cross_entropy_total
 from tinygrad_fm.functional.normalization import _keep_mask
 from tinygrad_fm.rules.windows import add_windows, max_pool, pick_pooled, unpool, windows
 
@@ -25,13 +25,12 @@ case(fm.erf, real(2, 3), by=fm.gelu)
 for function in (fm.softmax, fm.log_softmax):
     case(function, real(2, 3))
     case(function, real(2, 3), axis=0)
-case(cross_entropy_of_log, real(2, 3), positive(2, 3))
-case(cross_entropy_of_log, real(2, 3), integers([1, 0, 0], [0, 0, 1]))
+case(cross_entropy_each, real(2, 3), positive(2, 3))
+case(cross_entropy_each, real(2, 3), integers([1, 0, 0], [0, 0, 1]))
+total = partial(lambda factor, x, t: cross_entropy_total(x, t, factor), 0.5)
+case(cross_entropy_total, real(2, 3), positive(2, 3), by=total)
 case(
-    cross_entropy_of_log,
-    real(2, 3),
-    by=lambda x: fm.cross_entropy(x, np.array([1, 0])),
-    plain=True,
+    cross_entropy_total, real(2, 3), by=lambda x: fm.cross_entropy(x, np.array([1, 0])), plain=True
 )
 case(fm.standardize, real(3, 2), by=lambda x: fm.standardize(x, (0,), 1e-2))
 case(fm.standardize, real(2, 2, 3), by=lambda x: fm.standardize(x, (0, 2), 1e-2))

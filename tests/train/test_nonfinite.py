@@ -40,7 +40,7 @@ def test_an_operation_is_named_with_its_module_and_line(batches):
     assert (error.epoch, error.batch, error.operation) == (1, 1, "log")
     message = str(error)
     assert "the loss is nan in epoch 1, batch 1" in message
-    assert "first made by log, operation 4: nan at [0, " in message
+    assert "first made by log, operation 3: nan at [0, " in message
     assert "argument 0: float32 (20, 8), -1" in message
     assert "in module Deep" in message
     assert "(Log)" in message

@@ -55,8 +55,8 @@ def record(
     made = Node(primitive, skeleton, kept, keywords, kept_y, shape, dtype, wanted != 0)
     if not primitive.multiple and y.ndim > 1:
         made.layout = layout_of(y)
-    made.scope = state.mode.scope
-    made.origin = find_origin(3)
+    scope = made.scope = state.mode.scope
+    made.origin = (scope and scope.origin) or find_origin(3)
     return made
 
 
@@ -75,7 +75,7 @@ def record_one(primitive: Primitive, n: Node, x: Any, y: Any, scope: Any) -> Nod
     if y.ndim > 1:
         made.layout = layout_of(y)
     made.scope = scope
-    made.origin = find_origin(3)
+    made.origin = (scope and scope.origin) or find_origin(3)
     return made
 
 
@@ -111,7 +111,7 @@ def record_two(
     if y.ndim > 1:
         made.layout = layout_of(y)
     made.scope = scope
-    made.origin = find_origin(3)
+    made.origin = (scope and scope.origin) or find_origin(3)
     return made
 
 

@@ -12,19 +12,36 @@ from tinygrad_fm.functional.activation import log_softmax
 from tinygrad_fm.tensor import Tensor, shape_of
 
 
-def _cross_entropy(log_p: Any, t: Any) -> Any:
+def _masked(log_p: Any, t: Any) -> Any:
+    """log_p, but 0 for classes that are masked by -inf and are not the target."""
+    return np.where(t == 0, 0, log_p)
+
+
+def _cross_entropy_each(log_p: Any, t: Any) -> Any:
     if log_p.size and np.min(log_p) == -math.inf:
-        # a class that is masked by -inf counts only where it is the target
-        log_p = np.where(t == 0, 0, log_p)
+        log_p = _masked(log_p, t)
     return -np.sum(t * log_p, axis=-1)
 
 
-# one loss per example from log-probabilities and target probabilities. With log_softmax before it,
-# the gradient of the logits is (softmax - t), report 000, 3.3.5, for targets that sum to 1.
-cross_entropy_of_log = primitive(
-    _cross_entropy,
+def _cross_entropy_total(log_p: Any, t: Any, factor: float) -> Any:
+    if log_p.size and np.min(log_p) == -math.inf:
+        log_p = _masked(log_p, t)
+    return np.vdot(t, log_p) * -factor
+
+
+# From log-probabilities and target probabilities: one loss per example, or all of them added up
+# and multiplied by a factor, in one operation. With log_softmax before it, the gradient of the
+# logits is (softmax - t) times the factor, report 000, 3.3.5, for targets that sum to 1.
+cross_entropy_each = primitive(
+    _cross_entropy_each,
     lambda g, _y, _x, t: -g[..., None] * t,
     lambda g, _y, x, _t: -g[..., None] * x,
+    name="cross_entropy",
+)
+cross_entropy_total = primitive(
+    _cross_entropy_total,
+    lambda g, _y, _x, t, _factor: t * (g * -_factor),
+    lambda g, _y, x, _t, _factor: x * (g * -_factor),
     name="cross_entropy",
 )
 
@@ -79,7 +96,7 @@ def cross_entropy(
     n, classes = shape_of(logits)
     targets = _targets(logits, labels)
     by_number = len(shape_of(labels)) == 1
-    total = float(n)
+    total = max(float(n), 1.0)
     if weight is not None:
         weight = np.asarray(weight, dtype=targets.dtype)
         if weight.shape != (classes,):
@@ -87,15 +104,23 @@ def cross_entropy(
                 f"weight has shape {(classes,)}, one for each class, not {weight.shape}"
             )
         if by_number:
-            total = np.sum(targets * weight)
+            total = _number(np.sum(targets * weight))
     if label_smoothing:
         targets = targets * (1 - label_smoothing) + label_smoothing / classes
     if weight is not None:
         targets = targets * weight
-    losses = cross_entropy_of_log(log_softmax(logits), targets)
-    if reduction == "mean" and weight is not None:
-        return np.sum(losses) / total
-    return _reduce(losses, reduction, {"examples_and_classes": 1 / max(n * classes, 1)})
+    log_p = log_softmax(logits)
+    if reduction == "none":
+        return cross_entropy_each(log_p, targets)
+    factors = {"mean": 1 / total, "sum": 1.0, "examples_and_classes": 1 / max(n * classes, 1)}
+    if reduction not in factors:
+        known = [*_REDUCTIONS, "examples_and_classes"]
+        raise ValueError(f"reduction must be one of {known}, not {reduction!r}")
+    return cross_entropy_total(log_p, targets, factors[reduction])
+
+
+def _number(value: Any) -> float:
+    return float(value.item())
 
 
 def _targets(logits: Any, labels: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import state
+from tinygrad_fm.engine import find_origin, state
 from tinygrad_fm.tensor import Tensor
 
 
@@ -44,10 +44,15 @@ class Buffer(Tensor):
 class Scope:
     """One call of a module under way, and the call it is part of; the graph's nodes keep it."""
 
-    __slots__ = ("__weakref__", "_title", "kind", "module", "outer")
+    __slots__ = ("__weakref__", "_title", "kind", "module", "origin", "outer")
 
     def __init__(self, outer: Scope | None, module: Module):
         self._title: str | None = None
+        # The user's line: for layers of the library the one that called the outermost of them,
+        # found once; for a module of the user's own None, and each operation finds its own.
+        self.origin: Any = None
+        if type(module).__module__.startswith("tinygrad_fm."):
+            self.origin = (outer and outer.origin) or find_origin(3)
         self.outer = outer
         self.module = weakref.ref(module)
         self.kind = type(module).__name__
