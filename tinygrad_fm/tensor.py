@@ -242,7 +242,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
                     f"backward() of {self._describe()} needs gradient=..., an array of its shape; "
                     "or reduce it to a number first, as in t.sum().backward()"
                 )
-            gradient = np.ones_like(self._array)
+            ones = np.ones_like(self._array)
+            return make(ones, None) if create_graph else ones
         raw = gradient._array if isinstance(gradient, Tensor) else as_array(gradient)
         if raw.shape != self.shape:
             raise ValueError(f"gradient has shape {raw.shape}; {self._describe()} needs its own")

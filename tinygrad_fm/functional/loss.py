@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -141,15 +142,22 @@ def _targets(logits: Any, labels: Any) -> Any:
             f"labels of shape {labels.shape} are class numbers and need an integer dtype, not "
             f"{labels.dtype}; write labels.astype(int)"
         )
-    raw = labels.data if isinstance(labels, Tensor) else labels
-    # seen without its sign, a negative number is a very large one
-    if n and np.max(raw.view(f"u{raw.itemsize}")) >= classes:
+    targets = labels[:, None] == _class_numbers(classes)
+    if np.count_nonzero(targets.data if isinstance(targets, Tensor) else targets) != n:
+        raw = labels.data if isinstance(labels, Tensor) else labels
         bad = raw.min() if raw.min() < 0 else raw.max()
         raise ValueError(
             f"label {bad} is no class: logits of shape {(n, classes)} have the classes 0 to "
             f"{classes - 1}"
         )
-    return (labels[:, None] == np.arange(classes)).astype(logits.dtype)
+    return targets.astype(logits.dtype)
+
+
+@functools.cache
+def _class_numbers(classes: int) -> Any:
+    numbers = np.arange(classes)
+    numbers.flags.writeable = False
+    return numbers
 
 
 def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
