@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ def main() -> int:
     if options.list:
         print("\n".join(registry.BENCHMARKS))
         return 0
-    results: dict[str, Any] = {"machine": machine.facts(), "repeats": options.repeats, "runs": []}
+    results: dict[str, Any] = {
+        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": options.quick,
+        "repeats": options.repeats,
+        "machine": machine.facts(),
+        "runs": [],
+    }
     print(table.header(results))
     for i, setting in enumerate(options.threads):
         names = [n for n in options.only if i == 0 or n not in registry.WITHOUT_THREADS]

@@ -62,6 +62,7 @@ def pin_threads(count: int) -> dict[str, Any]:
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     found: dict[str, Any] = {
         "threads": count,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "variables": {name: os.environ.get(name) for name in THREAD_VARIABLES},
         "blas": f"{blas['name']} {blas['version']}",
         "blas_threads": None,  # only threadpoolctl can tell

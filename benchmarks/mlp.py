@@ -47,7 +47,7 @@ def problem(sizes: tuple[int, ...], batch: int) -> Problem:
 
 
 def with_tinygrad_fm(p: Problem) -> Step:
-    from tinygrad_fm import Tensor, nn, optim
+    from tinygrad_fm import nn, optim
 
     layers: list[Any] = []
     for w, b in zip(p.weights, p.biases, strict=True):
@@ -57,7 +57,7 @@ def with_tinygrad_fm(p: Problem) -> Step:
     model = nn.Sequential(*layers[:-1])
     loss_of = nn.CrossEntropyLoss()
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
-    images, labels = Tensor(p.images), Tensor(p.labels)
+    images, labels = p.images, p.labels
 
     def step() -> tuple[float]:
         optimizer.zero_grad()

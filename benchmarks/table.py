@@ -27,7 +27,9 @@ def run(found: dict[str, Any]) -> str:
     blas = found["blas_threads"]
     says = f"says {blas[0]}" if blas else "cannot be asked without threadpoolctl"
     count = found["threads"]
-    lines = [f"\n==== {count} thread{'s' * (count > 1)} ({found['setting']}) ===="]
+    lines = [f"\n==== {count} thread{'s' * (count > 1)} (--threads {found['setting']}) ===="]
+    if found["load"] is not None:
+        lines.append(f"processes that ran or waited in the minute before: {found['load']:.1f}")
     lines.append(
         f"set by {', '.join(found['variables'])}; BLAS {found['blas']} {says}"
         + (f", PyTorch says {found['torch_threads']}" if found["torch_threads"] else "")
