@@ -86,7 +86,7 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
         result = primitive.function(x)
     except ValueError as error:
         raise _explain(primitive, (x,), error) from error.__cause__
-    if isinstance(result, (np.generic, float, int)):
+    if type(result) is not np.ndarray and isinstance(result, (np.generic, float, int)):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
     made._array = result
@@ -110,6 +110,8 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
         x, n = np.asarray(a) if type(a) is list else a, None
     if isinstance(b, Recorded):
         y, m = b._array, b._node
+    elif type(b) in _ORDINARY:
+        y, m = b, None
     elif getattr(b, "__array_ufunc__", b) is None:
         return NotImplemented  # b opts out of NumPy's protocol and answers for itself
     else:
@@ -118,7 +120,7 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
         result = primitive.function(x, y)
     except ValueError as error:
         raise _explain(primitive, (x, y), error) from error.__cause__
-    if isinstance(result, np.generic):
+    if type(result) is not np.ndarray and isinstance(result, np.generic):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
     made._array = result
@@ -133,6 +135,7 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
 
 
 _new = object.__new__
+_ORDINARY = frozenset({float, int, np.ndarray})  # none of these opts out of NumPy's protocol
 _NOTHING: dict[str, Any] = {}
 
 

@@ -22,8 +22,9 @@ Origin = tuple[CodeType, int]
 
 # Serial numbers order the nodes of all threads in time: a node is always younger than its parents,
 # so "youngest first" is a topological order, and a change younger than a node came after it.
-_clock = itertools.count(1)
+clock = itertools.count(1)
 _in_library: dict[str, bool] = {}
+_frame_above = sys._getframe
 
 
 class Mode:
@@ -132,7 +133,7 @@ class Node(Shaped):
         self.owner: Any = None
         self.origin: Origin | None = None
         self.scope: Any = None
-        self.serial = next(_clock)
+        self.serial = next(clock)
 
     @property
     def name(self) -> str:
@@ -167,7 +168,7 @@ def leaf(value: Any, requires_grad: bool, name: str | None = None) -> Node:
 
 def now() -> int:
     """The time, as nodes count it."""
-    return next(_clock)
+    return next(clock)
 
 
 def layout_of(value: Any) -> tuple[int, ...] | None:
@@ -187,13 +188,12 @@ def layout_of(value: Any) -> tuple[int, ...] | None:
 
 def find_origin(depth: int) -> Origin | None:
     """The code object and offset of the innermost frame outside this library."""
-    frame: Any = sys._getframe(depth)
+    frame: Any = _frame_above(depth)
     while frame is not None:
         code = frame.f_code
-        filename = code.co_filename
-        inside = _in_library.get(filename)
+        inside = _in_library.get(code.co_filename)
         if inside is None:
-            inside = _in_library[filename] = filename.startswith(PACKAGE)
+            inside = _in_library[code.co_filename] = code.co_filename.startswith(PACKAGE)
         if not inside:
             return code, frame.f_lasti
         frame = frame.f_back

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine.node import Constant, Node, find_origin, layout_of, state
+from tinygrad_fm.engine.node import Constant, Node, clock, find_origin, layout_of, state
 from tinygrad_fm.engine.registry import Primitive, pick
 
 
@@ -56,26 +56,22 @@ def record(
     if not primitive.multiple and y.ndim > 1:
         made.layout = layout_of(y)
     scope = made.scope = state.mode.scope
-    made.origin = (scope and scope.origin) or find_origin(3)
+    made.origin = (scope and scope.origin) or find_origin(4)
     return made
 
 
 def record_one(primitive: Primitive, n: Node, x: Any, y: Any, scope: Any) -> Node:
     """`record` for a function of one argument and no keywords: the same without loops."""
-    inputs: tuple[Any, ...] = (n,)
-    dtype = y.dtype
-    if n.requires_grad and primitive.reaches and dtype.kind == "f":
+    made = _blank(primitive, (n,), y, scope)
+    if n.requires_grad and primitive.reaches and made.dtype.kind == "f":
+        made.requires_grad = True
         keep_y, keep = primitive.plans.get(1) or primitive.plan(1, 1)
-        args = (x,) if keep else inputs
-        made = Node(primitive, inputs, args, _NOTHING, y if keep_y else None, y.shape, dtype, True)
-    else:
-        if dtype.kind in "cO":
-            _refuse_complex(primitive, dtype)
-        made = Node(primitive, inputs, inputs, _NOTHING, None, y.shape, dtype, False)
-    if y.ndim > 1:
-        made.layout = layout_of(y)
-    made.scope = scope
-    made.origin = (scope and scope.origin) or find_origin(3)
+        if keep_y:
+            made.y = y
+        if keep:
+            made.args = (x,)
+    elif made.dtype.kind in "cO":
+        _refuse_complex(primitive, made.dtype)
     return made
 
 
@@ -97,21 +93,33 @@ def record_two(
     if wanted & ~primitive.covers:
         _refuse_missing(primitive, wanted)
     wanted &= primitive.reaches
-    inputs = args = (i, j)
-    dtype = y.dtype
-    if wanted and dtype.kind == "f":
+    made = _blank(primitive, (i, j), y, scope)
+    if wanted and made.dtype.kind == "f":
+        made.requires_grad = True
         keep_y, keep = primitive.plans.get(wanted) or primitive.plan(wanted, 2)
+        if keep_y:
+            made.y = y
         if keep:
-            args = (a if 0 in keep else i, b if 1 in keep else j)
-        made = Node(primitive, inputs, args, _NOTHING, y if keep_y else None, y.shape, dtype, True)
-    else:
-        if dtype.kind in "cO":
-            _refuse_complex(primitive, dtype)
-        made = Node(primitive, inputs, inputs, _NOTHING, None, y.shape, dtype, False)
-    if y.ndim > 1:
-        made.layout = layout_of(y)
+            made.args = (a if 0 in keep else i, b if 1 in keep else j)
+    elif made.dtype.kind in "cO":
+        _refuse_complex(primitive, made.dtype)
+    return made
+
+
+def _blank(primitive: Primitive, inputs: tuple[Any, ...], y: Any, scope: Any) -> Node:
+    """The node of `y`, as yet without gradient; slot by slot, for a constructor costs a call."""
+    made: Node = _new(Node)
+    made.primitive = primitive
+    made.inputs = made.args = inputs
+    made.keywords = _NOTHING
+    made.shape = y.shape
+    made.dtype = y.dtype
+    made.requires_grad = False
+    made.y = made.hooks = made.owner = None
+    made.layout = layout_of(y) if y.ndim > 1 else None
     made.scope = scope
-    made.origin = (scope and scope.origin) or find_origin(3)
+    made.serial = next(clock)
+    made.origin = (scope and scope.origin) or find_origin(5)
     return made
 
 
@@ -132,6 +140,7 @@ def _refuse_complex(primitive: Primitive, dtype: Any) -> None:
     )
 
 
+_new: Any = object.__new__
 _NOTHING: dict[str, Any] = {}
 _PLAIN = frozenset({int, float, bool, str, slice, type(None), type(Ellipsis)})
 

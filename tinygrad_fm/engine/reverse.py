@@ -116,12 +116,12 @@ def backward(
                 rule = rules[i] if i < len(rules) else None
                 if rule is None:
                     continue
-                h = rule(g, y, *args, **keywords)
+                h = rule(g, y, *args, **keywords) if keywords else rule(g, y, *args)
             if h.shape != parent.shape:
                 if not primitive.elementwise:
                     raise ValueError(_wrong_shape(primitive, h.shape, parent.shape))
                 h = sum_to(h, parent.shape)
-            if h.dtype != parent.dtype:
+            if h.dtype is not parent.dtype and h.dtype != parent.dtype:
                 h = h.astype(parent.dtype)
             if len(parent.shape) > 1 and wrap is None and layout_of(h) != parent.layout:
                 h = _in_layout(h, parent.layout)
