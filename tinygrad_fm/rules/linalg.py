@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import defvjp, primitive, rewrite, sum_to
-from tinygrad_fm.rules.reductions import _identity, normalize
+from tinygrad_fm.rules.reductions import identity
 
 
 def _turned(matrix: Any) -> Any:
@@ -98,7 +98,7 @@ def _einsum_rule(i: int, g: Any, _y: Any, *operands: Any, subscripts: str = "") 
     for letter, length in zip(mine, shape, strict=True):
         if letter in wanted:  # a repeated letter took the diagonal
             twin = next(unused)
-            factors.append(_identity(g, length))
+            factors.append(identity(g, length))
             names.append(letter + twin)
             wanted += twin
         else:
@@ -128,7 +128,7 @@ def _einsum_forward(*operands: Any, subscripts: str) -> Any:
 einsum = primitive(_einsum_forward, variadic=_einsum_rule, name="einsum")
 
 
-def explicit_subscripts(subscripts: str, ndims: list[int]) -> str:
+def _explicit_subscripts(subscripts: str, ndims: list[int]) -> str:
     """Write an einsum's subscripts with a letter for each axis, and with its output.
 
     Raises:
@@ -168,9 +168,7 @@ def _einsum(*args: Any, optimize: Any = False) -> Any:
     else:
         subscripts, operands = args[0], args[1:]
     ndims = [np.ndim(operand) for operand in operands]
-    return einsum(*operands, subscripts=explicit_subscripts(subscripts, ndims))
+    return einsum(*operands, subscripts=_explicit_subscripts(subscripts, ndims))
 
 
 rewrite(np.einsum, _einsum)
-
-__all__ = ["einsum", "explicit_subscripts", "normalize"]

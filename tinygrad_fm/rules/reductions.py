@@ -80,7 +80,7 @@ rewrite(np.amax, lambda a, axis=None, keepdims=False: np.max(a, axis=axis, keepd
 rewrite(np.amin, lambda a, axis=None, keepdims=False: np.min(a, axis=axis, keepdims=keepdims))
 
 
-def _identity(like: Any, n: int) -> Any:
+def identity(like: Any, n: int) -> Any:
     """The n x n identity as booleans, made on the same device as `like`."""
     count = np.cumsum(np.ones_like(like, shape=(n,), dtype=np.int64))
     return np.expand_dims(count, 1) == count
@@ -97,7 +97,7 @@ def _product_of_others(x: Any) -> Any:
 
 def _product_of_others_rule(g: Any, _y: Any, x: Any) -> Any:
     """Row i of the square is x with x_i left out (set to 1): d y_i / d x_j = others of that row."""
-    mine = _identity(g, x.shape[-1])
+    mine = identity(g, x.shape[-1])
     square = np.where(mine, 1, np.expand_dims(x, -2))
     return np.sum(np.where(mine, 0, product_of_others(square)) * np.expand_dims(g, -1), axis=-2)
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from tinygrad_fm.engine import defvjp, primitive, rewrite, sum_to
 from tinygrad_fm.rules.indexing import getitem
-from tinygrad_fm.rules.reductions import normalize
 
 reshape = defvjp(
     np.reshape,
@@ -89,7 +88,7 @@ def _stack(arrays: Sequence[Any], axis: int = 0) -> Any:
 rewrite(np.concatenate, _concatenate)
 rewrite(np.stack, _stack)
 
-split = defvjp(
+defvjp(
     np.split,
     lambda g, _y, _x, _sections, axis=0: np.concatenate(g, axis=axis),
     multiple=True,
@@ -168,5 +167,3 @@ def _pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> 
 
 
 rewrite(np.pad, _pad)
-
-__all__ = ["concatenate", "normalize", "pad_constant", "split"]
