@@ -45,7 +45,7 @@ def custom_vjp(forward: Callable[..., Any] | None = None, *, backward: Callable[
 
     name = getattr(forward, "__name__", repr(forward))
 
-    def every(g: Any, y: Any, *args: Any, **keywords: Any) -> tuple[Any, ...]:
+    def joint(g: Any, y: Any, *args: Any, **keywords: Any) -> tuple[Any, ...]:
         found = backward(g, y, *args, **keywords)
         gradients = tuple(found) if isinstance(found, tuple) else (found,)
         gradients = tuple(np.asarray(h) if isinstance(h, (float, int)) else h for h in gradients)
@@ -56,4 +56,4 @@ def custom_vjp(forward: Callable[..., Any] | None = None, *, backward: Callable[
             )
         return gradients
 
-    return Primitive(forward, joint=every)
+    return Primitive(forward, joint=joint)

@@ -1,4 +1,16 @@
-"""The backward pass: gradients carried from the roots of a graph to its leaves."""
+"""The backward pass: gradients carried from the roots of a graph to its leaves.
+
+At heart it is this, where what is not yet there counts as 0:
+
+    gradients = dict(seeds)  # the roots, each with its gradient
+    for node in topological(gradients):  # children before parents: all contributions have arrived
+        g = gradients[node]
+        for parent, rule in zip(node.inputs, node.primitive.rules):  # a leaf has neither
+            gradients[parent] += rule(g, node.y, *node.args)
+
+The rest of `backward` gives each contribution its parent's shape, dtype and memory order, adds up
+without copies, leaves out what no target needs, calls hooks, frees nodes, and refuses stale graphs.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +66,8 @@ def backward(
     for root, seed in seeds:
         gradients[root] = gradients[root] + seed if root in gradients else seed
     order = topological(gradients)
-    useful = None if targets is None else _leading_to(set(targets), order)
     wanted = None if targets is None else set(targets)
+    useful = None if wanted is None else _leading_to(wanted, order)
     ours: set[Node] = set()  # whose gradient is an array made here, safe to add to in place
     results: dict[Node, Any] = {}
 
@@ -100,38 +112,39 @@ def backward(
             y = node
         keywords = node.keywords
         rules = primitive.rules
-        every = primitive.joint(g, y, *args, **keywords) if primitive.joint is not None else None
+        joint = primitive.joint
+        joint_gradients = None if joint is None else joint(g, y, *args, **keywords)
         for i, parent in enumerate(node.inputs):
             if type(parent) is not Node or not parent.requires_grad:
                 continue
             if useful is not None and parent not in useful:
                 continue
-            if every is not None:
-                h = every[i]
-                if h is None:
+            if joint_gradients is not None:
+                contribution = joint_gradients[i]
+                if contribution is None:
                     continue
             elif primitive.variadic is not None:
-                h = primitive.variadic(i, g, y, *args, **keywords)
+                contribution = primitive.variadic(i, g, y, *args, **keywords)
             else:
                 rule = rules[i] if i < len(rules) else None
                 if rule is None:
                     continue
-                h = rule(g, y, *args, **keywords) if keywords else rule(g, y, *args)
-            if h.shape != parent.shape:
+                contribution = rule(g, y, *args, **keywords) if keywords else rule(g, y, *args)
+            if contribution.shape != parent.shape:
                 if not primitive.elementwise:
-                    raise ValueError(_wrong_shape(primitive, h.shape, parent.shape))
-                h = sum_to(h, parent.shape)
-            if h.dtype is not parent.dtype and h.dtype != parent.dtype:
-                h = h.astype(parent.dtype)
-            if len(parent.shape) > 1 and wrap is None and layout_of(h) != parent.layout:
-                h = _in_layout(h, parent.layout)
+                    raise ValueError(_wrong_shape(primitive, contribution.shape, parent.shape))
+                contribution = sum_to(contribution, parent.shape)
+            if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
+                contribution = contribution.astype(parent.dtype)
+            if len(parent.shape) > 1 and wrap is None and layout_of(contribution) != parent.layout:
+                contribution = _in_layout(contribution, parent.layout)
             total = gradients.get(parent)
             if total is None:
-                gradients[parent] = h
+                gradients[parent] = contribution
             elif parent in ours:
-                np.add(total, h, out=total)
+                np.add(total, contribution, out=total)
             else:
-                gradients[parent] = total = total + h
+                gradients[parent] = total = total + contribution
                 if wrap is None and isinstance(total, np.ndarray):
                     ours.add(parent)
         if not keep:
@@ -157,17 +170,19 @@ def _fill_missing(found: dict[int, Any], node: Node) -> tuple[Any, ...]:
     )
 
 
-def sum_to(h: Any, shape: tuple[int, ...]) -> Any:
-    """Undo broadcasting: sum `h` over the axes along which an array of `shape` was repeated."""
-    if h.shape == shape:
-        return h
-    extra = h.ndim - len(shape)
-    if extra > 0 and h.shape[extra:] == shape:
+def sum_to(value: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting: sum `value` over the axes along which an array of `shape` was repeated."""
+    if value.shape == shape:
+        return value
+    extra = value.ndim - len(shape)
+    if extra > 0 and value.shape[extra:] == shape:
         axes = tuple(range(extra))
         # a third of np.sum's time where nothing is recorded: the bias of every layer comes here
-        return np.add.reduce(h, axis=axes) if type(h) is np.ndarray else np.sum(h, axis=axes)
-    axes = tuple(i for i in range(h.ndim) if i < extra or shape[i - extra] != h.shape[i])
-    return np.reshape(np.sum(h, axis=axes, keepdims=True), shape)
+        if type(value) is np.ndarray:
+            return np.add.reduce(value, axis=axes)
+        return np.sum(value, axis=axes)
+    axes = tuple(i for i in range(value.ndim) if i < extra or shape[i - extra] != value.shape[i])
+    return np.reshape(np.sum(value, axis=axes, keepdims=True), shape)
 
 
 def _wrong_shape(primitive: Primitive, found: tuple[int, ...], shape: tuple[int, ...]) -> str:
@@ -177,12 +192,12 @@ def _wrong_shape(primitive: Primitive, found: tuple[int, ...], shape: tuple[int,
     )
 
 
-def _in_layout(h: Any, layout: tuple[int, ...] | None) -> Any:
-    """A copy of `h` whose axes lie in memory as `layout` says (None: C order)."""
+def _in_layout(value: Any, layout: tuple[int, ...] | None) -> Any:
+    """A copy of `value` whose axes lie in memory as `layout` says (None: C order)."""
     if layout is None:
-        return np.copy(h, order="C")
+        return np.copy(value, order="C")
     back = tuple(sorted(range(len(layout)), key=layout.__getitem__))
-    return np.transpose(np.copy(np.transpose(h, layout), order="C"), back)
+    return np.transpose(np.copy(np.transpose(value, layout), order="C"), back)
 
 
 def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any) -> None:
