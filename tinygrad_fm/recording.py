@@ -15,6 +15,10 @@ import numpy as np
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node, Primitive, registry, rewrites, state
 
+_new = object.__new__
+_ORDINARY = frozenset({float, int, np.ndarray})  # none of these opts out of NumPy's protocol
+_NOTHING: dict[str, Any] = {}
+
 
 class Recorded:
     """An array and its place in the graph; `Tensor` adds all that a person calls."""
@@ -132,11 +136,6 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     if mode.observer is not None:
         mode.observer(primitive, (x, y), _NOTHING, result)
     return made
-
-
-_new = object.__new__
-_ORDINARY = frozenset({float, int, np.ndarray})  # none of these opts out of NumPy's protocol
-_NOTHING: dict[str, Any] = {}
 
 
 def _compute(

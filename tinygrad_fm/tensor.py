@@ -387,17 +387,17 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         parts = _index_parts(index)
-        recorded = isinstance(value, Tensor) and value._node is not None
-        if recorded and value._view is not None and value._view[0]() is self:
+        in_graph = isinstance(value, Tensor) and value._node is not None
+        if in_graph and value._view is not None and value._view[0]() is self:
             old = value._view[1]
             if len(old) == len(parts) and all(a is b for a, b in zip(old, parts, strict=True)):
                 return  # the end of x[i] += v, which has changed x already
-        if not state.mode.recording or (self._node is None and not recorded):
+        if not state.mode.recording or (self._node is None and not in_graph):
             plain = tuple(p._array if isinstance(p, Tensor) else p for p in parts)
             self._array[plain] = value._array if isinstance(value, Tensor) else value
             self._changed()
             return
-        if recorded and value.requires_grad and self._array.dtype.kind != "f":
+        if in_graph and value.requires_grad and self._array.dtype.kind != "f":
             raise TypeError(
                 f"assigning a differentiable {value.dtype} Tensor into {self.dtype} would cut off "
                 "its decimals and its gradient; create the array with dtype=float"

@@ -125,8 +125,6 @@ def _call(
     given = list(args)
     inputs: list[Tensor] = []
     for number in numbers:
-        if number < 0:
-            continue
         given[number] = map_tree(_traced, args[number])
         inputs += leaves(given[number])
     return f(*given, **keywords), inputs

@@ -10,6 +10,11 @@ import numpy as np
 from tinygrad_fm.engine.node import Constant, Node, clock, find_origin, layout_of, state
 from tinygrad_fm.engine.registry import Primitive, pick
 
+_new: Any = object.__new__
+_NOTHING: dict[str, Any] = {}
+# what stays in the graph as it is
+_PLAIN = frozenset({int, float, bool, str, slice, type(None), type(Ellipsis)})
+
 
 def record(
     primitive: Primitive,
@@ -140,11 +145,6 @@ def _refuse_complex(primitive: Primitive, dtype: Any) -> None:
     )
 
 
-_new: Any = object.__new__
-_NOTHING: dict[str, Any] = {}
-_PLAIN = frozenset({int, float, bool, str, slice, type(None), type(Ellipsis)})
-
-
 def record_pick(whole: Node, i: int, part: Any) -> Node:
     """The node of result `i` of an operation with several results."""
     grad = whole.requires_grad and part.dtype.kind == "f"
@@ -156,7 +156,7 @@ def record_pick(whole: Node, i: int, part: Any) -> Node:
 
 def _skeleton(value: Any) -> Any:
     """What stays of an argument that is not recorded when the graph is freed."""
-    if type(value) is np.ndarray:
+    if type(value) is np.ndarray:  # by far the most frequent, so asked first
         return Constant(value.shape, value.dtype)
     if isinstance(value, np.generic):
         return value
