@@ -230,6 +230,7 @@ def test_a_users_array_is_never_changed():
         (lambda p: optim.SGD([p[0] * 2], lr=1), TypeError, "requires_grad=True"),
         (lambda p: optim.SGD(p, 1, 0.9, form="ball"), ValueError, "form is one of"),
         (lambda p: optim.SGD(p, 1, nesterov=True), ValueError, "nesterov needs momentum"),
+        (lambda p: optim.Adam(p, weight_decay=0.1), TypeError, "weight_decay"),
         (lambda p: optim.AdamW(p, weight_decay=-1), ValueError, "weight_decay is at least 0"),
         (lambda p: optim.RMSprop(p, alpha=1), ValueError, "alpha .*below 1"),
         (lambda p: optim.Adagrad(p, eps=-1), ValueError, "eps"),

@@ -36,9 +36,8 @@ class Adam(Optimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        **more: Any,
     ):
-        super().__init__(parameters, lr=lr, betas=betas, eps=eps, **more)
+        super().__init__(parameters, lr=lr, betas=betas, eps=eps)
 
     def check(self, settings: Settings) -> None:
         """See the class."""
@@ -76,6 +75,9 @@ class AdamW(Adam):
     Args:
         parameters, lr, betas, eps: as for Adam.
         weight_decay: 0 or more.
+
+    Raises:
+        ValueError: a setting outside its range.
     """
 
     def __init__(
@@ -86,7 +88,9 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
     ):
-        super().__init__(parameters, lr, betas, eps, weight_decay=weight_decay)
+        Optimizer.__init__(  # Adam's own would not know the decay
+            self, parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay
+        )
 
     def check(self, settings: Settings) -> None:
         """See the class."""

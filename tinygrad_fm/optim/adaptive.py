@@ -20,6 +20,9 @@ class RMSprop(Optimizer):
         lr: learning rate.
         alpha: share of c that is kept, 0 or more and below 1.
         eps: keeps the division finite.
+
+    Raises:
+        ValueError: a setting outside its range.
     """
 
     state = ("mean_square",)
@@ -55,6 +58,9 @@ class Adagrad(Optimizer):
         parameters: Tensors that require a gradient, or groups.
         lr: learning rate.
         eps: keeps the division finite.
+
+    Raises:
+        ValueError: a setting outside its range.
     """
 
     state = ("sum_of_squares",)

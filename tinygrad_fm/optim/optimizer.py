@@ -96,7 +96,11 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """Learning rate of the first group; assigning sets that of all groups."""
+        """Learning rate of the first group; assigning sets that of all groups.
+
+        Raises:
+            ValueError: a rate below 0, or not finite.
+        """
         return float(self.groups[0].lr)
 
     @lr.setter
@@ -123,7 +127,11 @@ class Optimizer:
             p.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient, in place."""
+        """Update every parameter that has a gradient, in place.
+
+        Raises:
+            ValueError: none has one.
+        """
         if all(p._grad is None for p in self.parameters):
             raise ValueError(
                 f"{type(self).__name__}.step(): no parameter has a gradient; call loss.backward() "

@@ -30,7 +30,11 @@ def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
 
 
 def exponential(lr: float, factor: float) -> Schedule:
-    """lr times factor^step (report 000: factor 0.9 at the end of each epoch)."""
+    """lr times factor^step (report 000: factor 0.9 at the end of each epoch).
+
+    Raises:
+        ValueError: a factor that is not above 0.
+    """
     _positive("factor", factor)
     return lambda step: lr * factor**step
 
@@ -39,6 +43,9 @@ def cosine(lr: float, steps: float, end: float = 0.0) -> Schedule:
     """From lr down to `end` over `steps`, along half a cosine; `end` afterwards.
 
     Loshchilov and Hutter: SGDR (2017), eq. 5, without restarts.
+
+    Raises:
+        ValueError: `steps` not above 0.
     """
     _positive("steps", steps)
 
@@ -50,7 +57,11 @@ def cosine(lr: float, steps: float, end: float = 0.0) -> Schedule:
 
 
 def warmup(steps: int, then: Schedule) -> Schedule:
-    """In a straight line from near 0 to the start of another schedule, and then that schedule."""
+    """In a straight line from near 0 to the start of another schedule, and then that schedule.
+
+    Raises:
+        ValueError: `steps` not above 0.
+    """
     _positive("steps", steps)
     return lambda step: then(0) * (step + 1) / steps if step < steps else then(step - steps)
 
@@ -64,7 +75,7 @@ def one_cycle(
     10,000 unless given.
 
     Raises:
-        ValueError: steps below 1, or rise outside 0 to 1.
+        ValueError: `steps` not above 0, or `rise` outside 0 to 1.
     """
     _positive("steps", steps)
     if not 0 <= rise <= 1:
