@@ -559,6 +559,11 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return np.shape(value) if shape is None else shape
 
 
+def array_of(value: Any) -> Any:
+    """The array of a Tensor as it is; anything else as ndarray."""
+    return value._array if isinstance(value, Tensor) else np.asarray(value)
+
+
 def _index_parts(index: Any) -> tuple[Any, ...]:
     parts = index if type(index) is tuple else (index,)
     return tuple([np.asarray(p) if type(p) is list else p for p in parts])

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_fm.engine import primitive
 from tinygrad_fm.functional.activation import log_softmax
-from tinygrad_fm.tensor import Tensor, shape_of
+from tinygrad_fm.tensor import Tensor, array_of, shape_of
 
 
 def _masked(log_p: Any, t: Any) -> Any:
@@ -143,8 +143,8 @@ def _targets(logits: Any, labels: Any) -> Any:
             f"{labels.dtype}; write labels.astype(int)"
         )
     targets = labels[:, None] == _class_numbers(classes)
-    if np.count_nonzero(targets.data if isinstance(targets, Tensor) else targets) != n:
-        raw = labels.data if isinstance(labels, Tensor) else labels
+    if np.count_nonzero(array_of(targets)) != n:
+        raw = array_of(labels)
         bad = raw.min() if raw.min() < 0 else raw.max()
         raise ValueError(
             f"label {bad} is no class: logits of shape {(n, classes)} have the classes 0 to "
@@ -205,7 +205,7 @@ def hinge_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
         ValueError: the shapes differ, or a target is neither -1 nor 1.
     """
     _same_shape(prediction, target)
-    raw = target.data if isinstance(target, Tensor) else np.asarray(target)
+    raw = array_of(target)
     if not np.isin(raw, (-1, 1)).all():
         bad = raw[~np.isin(raw, (-1, 1))].flat[0]
         raise ValueError(f"targets of the hinge loss are -1 and 1, not {bad}; write 2 * t - 1")
@@ -250,7 +250,7 @@ def binary_cross_entropy(
 
 
 def _check_probabilities(name: str, values: Any) -> None:
-    raw = values.data if isinstance(values, Tensor) else np.asarray(values)
+    raw = array_of(values)
     if raw.size and not (raw.min() >= 0 and raw.max() <= 1):
         bad = raw[~((raw >= 0) & (raw <= 1))].flat[0]
         raise ValueError(

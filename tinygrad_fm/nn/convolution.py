@@ -10,6 +10,7 @@ from tinygrad_fm import functional
 from tinygrad_fm.functional.convolution import Padding, Size, pair
 from tinygrad_fm.nn import init
 from tinygrad_fm.nn.module import Module, Parameter
+from tinygrad_fm.tensor import array_of
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -155,7 +156,7 @@ class Embedding(Module):
 
     def forward(self, numbers: Any) -> Any:
         """The vectors of the numbers."""
-        raw = numbers.data if hasattr(numbers, "detach") else np.asarray(numbers)
+        raw = array_of(numbers)
         if raw.dtype.kind not in "iu":
             raise TypeError(f"an Embedding takes whole numbers, not {raw.dtype}")
         words = self.weight.shape[0]

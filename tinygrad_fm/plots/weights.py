@@ -17,6 +17,7 @@ from tinygrad_fm.plots.style import (
     new_figure,
     style,
 )
+from tinygrad_fm.tensor import array_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,7 +84,7 @@ def pca_rgb(weight: Any, image_shape: tuple[int, int] | None = None) -> NDArray[
     Raises:
         ValueError: the weights are not of such images, or there are fewer than three units.
     """
-    matrix = np.asarray(getattr(weight, "data", weight), np.float64)
+    matrix = np.asarray(array_of(weight), np.float64)
     if matrix.ndim != 2 or matrix.shape[1] < 3:
         raise ValueError(
             f"pca_rgb: the weights have shape {matrix.shape}; expected (pixels, units), at least "
@@ -137,7 +138,7 @@ def biases(layers: Mapping[str, Any], *, title: str = "") -> Figure:
         PlotError: matplotlib is missing, or there are no biases.
         ValueError: biases with another number of axes.
     """
-    values = {k: np.asarray(getattr(v, "data", v), np.float64) for k, v in layers.items()}
+    values = {k: np.asarray(array_of(v), np.float64) for k, v in layers.items()}
     if not values:
         raise PlotError("there are no biases to show")
     for name, array in values.items():
@@ -200,7 +201,7 @@ def activations(layers: Mapping[str, Any], *, columns: int = 10, title: str = ""
 
 def _squares(name: str, values: Any) -> tuple[NDArray[np.float64], str]:
     """Tiles (N, H, W), and what they show."""
-    array = np.asarray(getattr(values, "data", values), np.float64)
+    array = np.asarray(array_of(values), np.float64)
     if array.ndim == 4:
         channels, height, width = array.shape[1:]
         note = f"{height}x{width}" + (f", mean of {channels} channels" if channels > 1 else "")
@@ -219,7 +220,7 @@ def _squares(name: str, values: Any) -> tuple[NDArray[np.float64], str]:
 
 
 def _tiles(weight: Any, image_shape: tuple[int, int] | None) -> NDArray[np.float64]:
-    array = np.asarray(getattr(weight, "data", weight), np.float64)
+    array = np.asarray(array_of(weight), np.float64)
     if array.ndim == 4:
         return array.reshape(-1, *array.shape[2:])
     if array.ndim != 2:

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_fm.debug import NonFiniteError, NonFiniteTrace, Origin
 from tinygrad_fm.debug.nonfinite import all_finite, describe, describe_nonfinite, largest
 from tinygrad_fm.nn import Module
-from tinygrad_fm.tensor import Tensor
+from tinygrad_fm.tensor import array_of
 from tinygrad_fm.train.callback import TrainingState
 from tinygrad_fm.train.evaluation import as_tensor
 
@@ -27,7 +27,7 @@ def explain(
             why = _blame_update(state, path, parameter, batch - 1)
             return _error(state, batch, f"{title}\n{why}")
     for name, array in (("x", x), ("y", y)):
-        data = np.asarray(array.data if isinstance(array, Tensor) else array)
+        data = array_of(array)
         if not all_finite(data):
             row = int(np.argmax(~np.isfinite(data).reshape(len(data), -1).all(axis=1)))
             why = (

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_fm import functional
 from tinygrad_fm.nn import Module, Sequential
 from tinygrad_fm.recording import no_grad
-from tinygrad_fm.tensor import Tensor
+from tinygrad_fm.tensor import Tensor, array_of
 
 Model = Callable[[Any], Any]  # usually a Module; any function of a batch will do
 Loss = Callable[[Any, Any], Any]
@@ -77,7 +77,7 @@ def predict(model: Model, x: Any, batch_size: int = 1000, *, output: str = "logi
     results = []
     with evaluation_mode(model), no_grad():
         for part, _ in _batches("predict", x, x, batch_size):
-            scores = _array(model(as_tensor(part)))
+            scores = array_of(model(as_tensor(part)))
             if output != "logits" and scores.ndim != 2:
                 raise ValueError(
                     f"predict: the model gave shape {scores.shape} for {len(part)} examples; for "
@@ -108,13 +108,13 @@ def activations(model: Module, x: Any) -> dict[str, Any]:
         value: Any = as_tensor(x)
         for i, layer in enumerate(model):
             value = layer(value)
-            found[f"{i} ({type(layer).__name__})"] = _array(value)
+            found[f"{i} ({type(layer).__name__})"] = array_of(value)
     return found
 
 
 _OUTPUTS: dict[str, Callable[[Any], Any]] = {
     "logits": lambda scores: scores,
-    "probabilities": lambda scores: functional.softmax(scores),
+    "probabilities": functional.softmax,
     "classes": lambda scores: scores.argmax(axis=1),
 }
 
@@ -144,7 +144,7 @@ class Meter:
 
     def add(self, loss: float, outputs: Any, labels: Any) -> None:
         """One batch: its mean loss, what the model gave, (N, ...), and the labels, (N, ...)."""
-        scores, labels = _array(outputs), _array(labels)
+        scores, labels = array_of(outputs), array_of(labels)
         if self._classes is None:
             self._classes = _are_classes(scores, labels)
         self.examples += len(labels)
@@ -199,7 +199,7 @@ def number_of(loss: Any) -> float:
     Raises:
         ValueError: it has several elements.
     """
-    data = _array(loss)
+    data = array_of(loss)
     if data.size != 1:
         raise ValueError(
             f"the loss has shape {data.shape}; expected one number for a batch: its mean, as with "
@@ -213,17 +213,13 @@ def as_tensor(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-def _array(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else np.asarray(value)
-
-
 def checked_arrays(what: str, x: Any, y: Any) -> tuple[Any, Any]:
     """x and y as arrays of one length.
 
     Raises:
         ValueError: there are no examples, or not one label or target for each.
     """
-    x, y = _array(x), _array(y)
+    x, y = array_of(x), array_of(y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or not len(x):
         raise ValueError(
             f"{what}: x has shape {x.shape} and y {y.shape}; expected (N, ...) and (N, ...), with "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_fm.tensor import Tensor
+from tinygrad_fm.tensor import array_of
 
 
 def accuracy(predictions: Any, labels: Any) -> float:
@@ -39,7 +39,7 @@ def top_k_accuracy(scores: Any, labels: Any, k: int = 5) -> float:
     Raises:
         ValueError, TypeError: as for `accuracy`; a `k` outside 1 to C, a label that is no class.
     """
-    values = scores.data if isinstance(scores, Tensor) else np.asarray(scores)
+    values = array_of(scores)
     _, true = _pair("top_k_accuracy", values, labels)
     if values.ndim != 2:
         raise ValueError(f"top_k_accuracy: scores have shape (N, C), not {values.shape}")
@@ -124,7 +124,7 @@ def _pair(metric: str, predictions: Any, labels: Any) -> tuple[NDArray[Any], NDA
 
 
 def _class_numbers(metric: str, what: str, values: Any) -> NDArray[Any]:
-    array = values.data if isinstance(values, Tensor) else np.asarray(values)
+    array = array_of(values)
     if array.ndim == 2 and array.shape[1]:
         if array.dtype.kind == "f" and np.isnan(array).any():
             row = int(np.argmax(np.isnan(array).any(axis=1)))
