@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,19 @@ from tinygrad_fm.functional.activation import log_softmax
 from tinygrad_fm.tensor import Tensor, array_of, shape_of
 
 
-def _masked(log_p: Any, t: Any) -> Any:
+def _without_masked(log_p: Any, t: Any) -> Any:
     """log_p, but 0 for classes that are masked by -inf and are not the target."""
-    return np.where(t == 0, 0, log_p)
+    if log_p.size and np.min(log_p) == -math.inf:
+        return np.where(t == 0, 0, log_p)
+    return log_p
 
 
 def _cross_entropy_each(log_p: Any, t: Any) -> Any:
-    if log_p.size and np.min(log_p) == -math.inf:
-        log_p = _masked(log_p, t)
-    return -np.sum(t * log_p, axis=-1)
+    return -np.sum(t * _without_masked(log_p, t), axis=-1)
 
 
 def _cross_entropy_total(log_p: Any, t: Any, factor: float) -> Any:
-    if log_p.size and np.min(log_p) == -math.inf:
-        log_p = _masked(log_p, t)
-    return np.vdot(t, log_p) * -factor
+    return np.vdot(t, _without_masked(log_p, t)) * -factor
 
 
 # From log-probabilities and target probabilities: one loss per example, or all of them added up
@@ -55,8 +54,11 @@ def _reduce(losses: Any, reduction: str, more: dict[str, float] | None = None) -
         return _REDUCTIONS[reduction](losses)
     if more and reduction in more:
         return np.sum(losses) * more[reduction]
-    known = [*_REDUCTIONS, *(more or {})]
-    raise ValueError(f"reduction must be one of {known}, not {reduction!r}")
+    raise _unknown_reduction(reduction, more or {})
+
+
+def _unknown_reduction(reduction: Any, more: Iterable[str]) -> ValueError:
+    return ValueError(f"reduction must be one of {[*_REDUCTIONS, *more]}, not {reduction!r}")
 
 
 def _same_shape(prediction: Any, target: Any) -> None:
@@ -105,7 +107,7 @@ def cross_entropy(
                 f"weight has shape {(classes,)}, one for each class, not {weight.shape}"
             )
         if by_number:
-            total = _number(np.sum(targets * weight))
+            total = np.sum(targets * weight).item()
     if label_smoothing:
         targets = targets * (1 - label_smoothing) + label_smoothing / classes
     if weight is not None:
@@ -115,13 +117,8 @@ def cross_entropy(
         return cross_entropy_each(log_p, targets)
     factors = {"mean": 1 / total, "sum": 1.0, "examples_and_classes": 1 / max(n * classes, 1)}
     if reduction not in factors:
-        known = [*_REDUCTIONS, "examples_and_classes"]
-        raise ValueError(f"reduction must be one of {known}, not {reduction!r}")
+        raise _unknown_reduction(reduction, ["examples_and_classes"])
     return cross_entropy_total(log_p, targets, factors[reduction])
-
-
-def _number(value: Any) -> float:
-    return float(value.item())
 
 
 def _targets(logits: Any, labels: Any) -> Any:

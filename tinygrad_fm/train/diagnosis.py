@@ -91,10 +91,8 @@ def _blame_update(state: TrainingState, path: str, parameter: Any, batch: int) -
         return f"{found}\n{made}it has no gradient, so look at what else changes it"
     gradient = parameter.grad.data
     if all_finite(gradient):
-        rate = getattr(state.optimizer, "lr", None)
         return (
-            f"{found}\n{made}its gradient was finite ({describe(gradient)}), so the learning rate"
-            f"{'' if rate is None else f', {rate:g},'} is too large"
+            f"{found}\n{made}its gradient was finite ({describe(gradient)}), so {_too_large(state)}"
         )
     return (
         f"{found}\n{made}its gradient was not finite either ({describe_nonfinite(gradient)}): a "
@@ -107,9 +105,10 @@ def _advice(state: TrainingState, origin: Origin) -> list[str]:
     """What a reader may not see from the numbers alone."""
     biggest = max((largest(p.data) for _, p in _parameters(state)), default=0.0)
     if origin.argument is None and biggest > EXPLODED:
-        rate = getattr(state.optimizer, "lr", None)
-        return [
-            f"the parameters have grown to {biggest:.3g}: the learning rate"
-            f"{'' if rate is None else f', {rate:g},'} is too large"
-        ]
+        return [f"the parameters have grown to {biggest:.3g}: {_too_large(state)}"]
     return []
+
+
+def _too_large(state: TrainingState) -> str:
+    rate = getattr(state.optimizer, "lr", None)
+    return f"the learning rate{'' if rate is None else f', {rate:g},'} is too large"
