@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -101,28 +102,24 @@ def split(
     Raises DataError where lengths differ or the parts do not fit, and TypeError where a size or
     the seed is of the wrong kind.
     """
-    examples = [np.asarray(array) for array in arrays]
-    if not examples or any(array.ndim == 0 for array in examples):
-        raise DataError("split() expects arrays of shape (N, ...): split(images, labels, ...)")
-    lengths = [len(array) for array in examples]
-    if len(set(lengths)) > 1:
-        raise DataError(f"split() got arrays of lengths {lengths}; expected one length")
+    examples = of_one_length(arrays, "split")
+    length = len(examples[0])
     if (fraction is None) == (sizes is None):
         raise DataError(
             f"split() got fraction={fraction} and sizes={sizes}; give one of the two, "
             "for example fraction=0.1"
         )
     if fraction is not None:
-        sizes = _sizes_of(fraction, lengths[0])
+        sizes = _sizes_of(fraction, length)
     else:
         assert sizes is not None
         sizes = tuple(whole_number(size, "split() sizes", at_least=0) for size in sizes)
-        if sum(sizes) != lengths[0]:
+        if sum(sizes) != length:
             raise DataError(
-                f"split() got sizes={sizes}, in all {sum(sizes):,}; expected the {lengths[0]:,} "
+                f"split() got sizes={sizes}, in all {sum(sizes):,}; expected the {length:,} "
                 "examples of the arrays (cut them first to use fewer)"
             )
-    order = _generator(seed).permutation(lengths[0])
+    order = generator(seed, "split() seed").permutation(length)
     parts = np.split(order, np.cumsum(sizes)[:-1])
     return tuple(tuple(array[part] for array in examples) for part in parts)
 
@@ -142,10 +139,22 @@ def _sizes_of(fraction: float, length: int) -> tuple[int, int]:
     return length - second, second
 
 
-def _generator(seed: int | np.random.Generator) -> np.random.Generator:
+def of_one_length(arrays: Iterable[ArrayLike], who: str) -> list[NDArray[Any]]:
+    """The arrays, (N, ...) each; DataError where there is none, or they differ in length."""
+    examples = [np.asarray(array) for array in arrays]
+    if not examples or any(array.ndim == 0 for array in examples):
+        raise DataError(f"{who}() expects arrays of shape (N, ...): {who}(images, labels, ...)")
+    lengths = [len(array) for array in examples]
+    if len(set(lengths)) > 1:
+        raise DataError(f"{who}() got arrays of lengths {lengths}; expected one length")
+    return examples
+
+
+def generator(seed: int | np.random.Generator, what: str) -> np.random.Generator:
+    """The generator itself, or a new one for a number; TypeError or DataError for anything else."""
     if isinstance(seed, np.random.Generator):
         return seed
-    return np.random.default_rng(whole_number(seed, "split() seed", at_least=0))
+    return np.random.default_rng(whole_number(seed, what, at_least=0))
 
 
 def whole_number(value: SupportsIndex, what: str, at_least: int) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DataError
-from .prepare import whole_number
+from .prepare import generator, of_one_length, whole_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -35,15 +35,7 @@ def stratified_split(
     Raises DataError where lengths differ, the labels are no integers (N,), the fraction is not
     between 0 and 1, or a class would be missing from a part.
     """
-    examples = [np.asarray(array) for array in arrays]
-    if not examples or any(array.ndim == 0 for array in examples):
-        raise DataError(
-            "stratified_split() expects arrays of shape (N, ...), the labels last: "
-            "stratified_split(images, labels, ...)"
-        )
-    lengths = [len(array) for array in examples]
-    if len(set(lengths)) > 1:
-        raise DataError(f"stratified_split() got arrays of lengths {lengths}; expected one length")
+    examples = of_one_length(arrays, "stratified_split")
     if not 0 < fraction < 1:
         raise DataError(
             f"stratified_split() got fraction={fraction}; expected a number between 0 and 1, the "
@@ -60,7 +52,7 @@ def stratified_split(
             f"{counts[which]} examples of class {classes[which]} into the second part; expected at "
             "least one of each class in each part"
         )
-    order = _generator(seed, "stratified_split() seed").permutation(len(labels))
+    order = generator(seed, "stratified_split() seed").permutation(len(labels))
     into_second = _rank_in_class(codes[order]) < second[codes[order]]
     parts = (order[~into_second], order[into_second])
     first_part, second_part = (tuple(array[part] for array in examples) for part in parts)
@@ -99,7 +91,7 @@ def k_folds(
         raise DataError(f"k_folds() got k={k} for {count} examples; expected at most {count}")
     order = np.arange(count)
     if seed is not None:
-        order = _generator(seed, "k_folds() seed").permutation(count)
+        order = generator(seed, "k_folds() seed").permutation(count)
     fold_at = np.repeat(np.arange(k), [len(part) for part in np.array_split(order, k)])
     if stratified:
         assert labels is not None
@@ -140,9 +132,3 @@ def _checked_labels(labels: NDArray[Any], who: str) -> NDArray[Any]:
             "at least one (for one-hot rows, labels.argmax(axis=1))"
         )
     return labels
-
-
-def _generator(seed: int | np.random.Generator, what: str) -> np.random.Generator:
-    if isinstance(seed, np.random.Generator):
-        return seed
-    return np.random.default_rng(whole_number(seed, what, at_least=0))

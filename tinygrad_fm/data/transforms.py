@@ -109,7 +109,10 @@ class RandomCrop(RandomTransform):
 
 
 class RandomFlip(RandomTransform):
-    """Mirrors each image left to right, with the given `probability` (0 to 1)."""
+    """Mirrors each image left to right, with the given `probability`.
+
+    Raises DataError for a probability outside 0 to 1.
+    """
 
     def __init__(self, probability: float = 0.5, *, seed: int | None = None) -> None:
         super().__init__(seed)
