@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_fm
 from tinygrad_fm.cli import doctor
+from tinygrad_fm.train.threads import VARIABLES
 
 
 def test_it_finds_what_is_here(command):
@@ -63,9 +64,9 @@ def test_a_wrong_gradient_is_a_failure(command, monkeypatch):
 
 def test_without_threadpoolctl_the_threads_are_unknown(monkeypatch):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     facts = doctor.blas()
     assert facts["threads"] is None
     assert facts["source"] == "$OMP_NUM_THREADS"

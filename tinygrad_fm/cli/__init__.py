@@ -10,9 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tinygrad_fm.cli.parser import make_parser, unknown_words
-from tinygrad_fm.cli.text import CommandError, UsageError
-
-INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+from tinygrad_fm.cli.text import INTERRUPTED, CommandError, UsageError
 
 __all__ = ["main"]
 

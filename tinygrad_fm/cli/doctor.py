@@ -19,6 +19,7 @@ from tinygrad_fm.cli.data import where
 from tinygrad_fm.cli.text import bold, table
 from tinygrad_fm.data.known import KNOWN
 from tinygrad_fm.graph import find_renderer
+from tinygrad_fm.train.threads import VARIABLES
 
 # distribution: (what it gives, the extra that installs it; "" for what is required)
 PACKAGES = {
@@ -32,7 +33,6 @@ PACKAGES = {
     "threadpoolctl": ("number of BLAS threads, read and set", "threads"),
     "pillow": ("PNG files as input", "images"),
 }
-THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 TOLERANCE = 1e-12  # of the self-check, which is done in float64
 
 
@@ -91,7 +91,7 @@ def blas() -> dict[str, Any]:
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
-        set_by = [name for name in THREADS if os.environ.get(name)]
+        set_by = [name for name in VARIABLES if os.environ.get(name)]
         return {**facts, "source": ", ".join(f"${name}" for name in set_by) or "NumPy's build"}
     np.zeros((2, 2)) @ np.zeros((2, 2))  # the library is loaded when it is first used
     for pool in threadpool_info():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_fm import plots, train
-from tinygrad_fm.cli.build import build_model, model_input
+from tinygrad_fm.cli.build import ACTIVATIONS, build_model, model_input
 from tinygrad_fm.cli.run_folder import window_of
 from tinygrad_fm.cli.saved import SavedRun
 from tinygrad_fm.cli.text import CommandError, bold, table
@@ -120,15 +120,7 @@ def _of_one(saved: SavedRun) -> dict[str, tuple[str, Callable[[], Any]]]:
 
 def _is_hidden(name: str, kinds: set[str]) -> bool:
     """Whether a layer's result is to be shown: of an activation or, if there is any, a pooling."""
-    shown = {"MaxPool2d"} & kinds or {
-        "ReLU",
-        "LeakyReLU",
-        "Tanh",
-        "Sigmoid",
-        "GELU",
-        "SiLU",
-        "ELU",
-    }
+    shown = {"MaxPool2d"} & kinds or {activation.__name__ for activation in ACTIVATIONS.values()}
     return name.split("(")[-1].rstrip(")") in shown
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,6 @@ class Kind:
         Raises:
             argparse.ArgumentTypeError: it is none.
         """
-        import argparse
-
         try:
             return self.check(self.parse(text))
         except (ValueError, TypeError):
@@ -235,10 +234,7 @@ OPTIONS = [
         "model", one_of("mlp", "cnn"), "KIND", "mlp, a perceptron, or cnn, with convolutions (mlp)"
     ),
     Option(
-        "hidden",
-        WIDTHS,
-        "N,N",
-        'widths of the hidden layers (128,64; none for cnn); "" for none',
+        "hidden", WIDTHS, "N,N", 'widths of the hidden layers (128,64; none for cnn); "" for none'
     ),
     Option("channels", WIDTHS, "N,N", "for cnn: channels of its 3x3 convolutions (16,32)"),
     Option("activation", one_of(*ACTIVATIONS), "NAME", f"{', '.join(ACTIVATIONS)} (relu)"),
@@ -299,13 +295,10 @@ def read_config(path: Path) -> dict[str, Any]:
     settings = {}
     for key, value in found.items():
         if key not in kinds:
-            raise CommandError(f"{path}: unknown key {key!r}{_hint(key, kinds)}")
+            hint = nearest(key, kinds) or f"; expected {', '.join(kinds)}"
+            raise CommandError(f"{path}: unknown key {key!r}{hint}")
         try:
             settings[key] = kinds[key].of_toml(value)
         except ValueError as error:
             raise CommandError(f"{path}: {key}: {error}") from None
     return settings
-
-
-def _hint(key: str, kinds: Mapping[str, Kind]) -> str:
-    return nearest(key, kinds) or f"; expected {', '.join(kinds)}"

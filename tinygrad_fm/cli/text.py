@@ -1,4 +1,4 @@
-"""How the command line speaks: its two errors, and bold type where a terminal shows it."""
+"""How the command line speaks: its two errors, an exit code, and text for people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import difflib
 import os
 import sys
 from collections.abc import Iterable, Sequence
+
+INTERRUPTED = 130  # the exit code that shells report for a program that Ctrl-C ended
 
 
 class CommandError(Exception):

@@ -19,11 +19,10 @@ from tinygrad_fm.cli.build import (
 from tinygrad_fm.cli.data import checked, checked_name
 from tinygrad_fm.cli.run_folder import RunFolder
 from tinygrad_fm.cli.settings import OPTIONS, OWN_SETTINGS, RATES, Settings, read_config
-from tinygrad_fm.cli.text import CommandError, UsageError, bold, counted
+from tinygrad_fm.cli.text import INTERRUPTED, CommandError, UsageError, bold, counted
 from tinygrad_fm.train.threads import one_blas_thread
 
 FULL, SHIPPED = "fashion-mnist", "fashion-mnist-mini"
-INTERRUPTED = 130
 HELD_OUT = 0.1  # of the training images, where something is chosen by them
 
 
