@@ -46,6 +46,19 @@ def problem(sizes: tuple[int, ...], batch: int) -> Problem:
     )
 
 
+def _training_step(model: Any, loss_of: Any, optimizer: Any, images: Any, labels: Any) -> Step:
+    """The same lines for tinygrad_fm and for PyTorch."""
+
+    def step() -> tuple[float]:
+        optimizer.zero_grad()
+        loss = loss_of(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        return (loss.item(),)
+
+    return step
+
+
 def with_tinygrad_fm(p: Problem) -> Step:
     from tinygrad_fm import nn, optim
 
@@ -57,16 +70,7 @@ def with_tinygrad_fm(p: Problem) -> Step:
     model = nn.Sequential(*layers[:-1])
     loss_of = nn.CrossEntropyLoss()
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
-    images, labels = p.images, p.labels
-
-    def step() -> tuple[float]:
-        optimizer.zero_grad()
-        loss = loss_of(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        return (loss.item(),)
-
-    return step
+    return _training_step(model, loss_of, optimizer, p.images, p.labels)
 
 
 def with_numpy(p: Problem) -> Step:
@@ -124,15 +128,7 @@ def with_pytorch(p: Problem, **form: bool) -> Step:
     loss_of = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, **form)
     images, labels = torch.from_numpy(p.images), torch.from_numpy(p.labels)
-
-    def step() -> tuple[float]:
-        optimizer.zero_grad()
-        loss = loss_of(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        return (loss.item(),)
-
-    return step
+    return _training_step(model, loss_of, optimizer, images, labels)
 
 
 def with_mygrad(p: Problem) -> Step:

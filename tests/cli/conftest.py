@@ -5,23 +5,13 @@ from types import SimpleNamespace
 import pytest
 
 from tinygrad_fm.cli import main
-from tinygrad_fm.data import places
 
 
 @pytest.fixture
-def bare_machine(tmp_path, monkeypatch):
-    """No data set but the shipped one; the home and the current folder are new and empty."""
-    home, here = tmp_path / "home", tmp_path / "here"
-    home.mkdir()
-    here.mkdir()
-    for name in ("TINYGRAD_FM_DATA", "XDG_CACHE_HOME", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(home))
-    monkeypatch.setenv("LOCALAPPDATA", str(home / "AppData" / "Local"))
-    monkeypatch.setattr(places, "DEBIAN_FOLDER", tmp_path / "debian")
-    monkeypatch.chdir(here)
-    return here
+def bare_machine(bare_machine, monkeypatch):
+    """No data set but the shipped one; in the current folder, which is new and empty."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return bare_machine / "here"
 
 
 @pytest.fixture

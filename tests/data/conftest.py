@@ -1,4 +1,4 @@
-"""A data set of a few bytes that `load` and `fetch` know, and a machine where nothing is found."""
+"""A data set of a few bytes that `load` and `fetch` know."""
 
 import gzip
 import hashlib
@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from tinygrad_fm.data import known, places
+from tinygrad_fm.data import known
 from tinygrad_fm.data.idx import write_idx
 from tinygrad_fm.data.known import KnownDataset, KnownFile
 
@@ -29,22 +29,6 @@ def describe(path):
         gz_bytes=len(published),
         gz_sha256=hashlib.sha256(published).hexdigest(),
     )
-
-
-@pytest.fixture
-def bare_machine(tmp_path, monkeypatch):
-    """No variable, no cache, no system folder; the home and the current folder are empty."""
-    home, here = tmp_path / "home", tmp_path / "here"
-    home.mkdir()
-    here.mkdir()
-    for name in ("TINYGRAD_FM_DATA", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(home))
-    monkeypatch.setenv("LOCALAPPDATA", str(home / "AppData" / "Local"))
-    monkeypatch.setattr(places, "DEBIAN_FOLDER", tmp_path / "debian")
-    monkeypatch.chdir(here)
-    return tmp_path
 
 
 @pytest.fixture
