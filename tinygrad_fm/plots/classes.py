@@ -12,11 +12,11 @@ from tinygrad_fm.plots.style import (
     INK,
     PlotError,
     bare,
-    checked_names,
     heading,
     new_figure,
     style,
 )
+from tinygrad_fm.train.report import checked_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

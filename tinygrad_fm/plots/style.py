@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,18 +109,6 @@ def bare(axes: Any) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-
-
-def checked_names(class_names: Sequence[str] | None, classes: int) -> list[str]:
-    """A name for each class; by default its number.
-
-    Raises:
-        ValueError: another number of names.
-    """
-    names = [str(i) for i in range(classes)] if class_names is None else list(class_names)
-    if len(names) != classes:
-        raise ValueError(f"{len(names)} class names for {classes} classes")
-    return names
 
 
 def mosaic(tiles: Any, columns: int, gap: int = 1) -> Any:

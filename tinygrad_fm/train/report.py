@@ -107,9 +107,7 @@ def report_of(
     Raises:
         ValueError: the names are not one for each class.
     """
-    names = [str(i) for i in range(len(matrix))] if class_names is None else list(class_names)
-    if len(names) != len(matrix):
-        raise ValueError(f"{len(names)} class names for {len(matrix)} classes")
+    names = checked_names(class_names, len(matrix))
     right = np.diag(matrix)
     predicted, true = matrix.sum(axis=0), matrix.sum(axis=1)
     return ClassificationReport(
@@ -119,6 +117,18 @@ def report_of(
         recall=_ratio(right, true, zero_division),
         f1=_ratio(2 * right, predicted + true, zero_division),
     )
+
+
+def checked_names(class_names: Sequence[str] | None, classes: int) -> list[str]:
+    """A name for each class; by default its number.
+
+    Raises:
+        ValueError: another number of names.
+    """
+    names = [str(i) for i in range(classes)] if class_names is None else list(class_names)
+    if len(names) != classes:
+        raise ValueError(f"{len(names)} class names for {classes} classes")
+    return names
 
 
 def precision(predictions: Any, labels: Any, *, zero_division: float = 0.0) -> Numbers:
