@@ -1,4 +1,4 @@
-"""For all tests: how many examples are tried, and a machine on which no data set is found."""
+"""For all tests: how many examples are tried, and a machine without data sets of its own."""
 
 import os
 

@@ -127,7 +127,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that `backward()` accumulated: a Tensor of the same shape, or None."""
+        """The gradient that `backward()` accumulated: a Tensor of the same shape, or None.
+
+        Raises:
+            ValueError: what is assigned has another shape.
+        """
         return self._grad
 
     @grad.setter
@@ -188,7 +192,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
         return make(self._array, None)
 
     def item(self) -> Any:
-        """The only element, as a Python number."""
+        """The only element, as a Python number.
+
+        Raises:
+            ValueError: there are several.
+        """
         return self._array.item()
 
     # ---- derivatives -----------------------------------------------------------------------------

@@ -193,6 +193,12 @@ def adaptive_avg_pool2d(x: Any, output_size: Size) -> Any:
     Args:
         x: images (N, C, H, W).
         output_size: rows and columns of the grid.
+
+    Returns:
+        (N, C, rows, columns).
+
+    Raises:
+        ValueError: x is no array of images, or the grid has no cells.
     """
     _, _, height, width = _images("adaptive_avg_pool2d", x)
     rows, columns = pair("output_size", output_size, 1)

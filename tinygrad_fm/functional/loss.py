@@ -174,7 +174,10 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
 
 
 def l1_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
-    """Absolute error |prediction - target|; slope 0 where they agree. Both of one shape."""
+    """Absolute error |prediction - target|; slope 0 where they agree.
+
+    Arguments and errors as for `mse_loss`, which alone has "half_per_example".
+    """
     _same_shape(prediction, target)
     return _reduce(np.abs(prediction - target), reduction)
 

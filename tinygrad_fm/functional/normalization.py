@@ -42,5 +42,8 @@ def dropout(x: Any, p: float, rng: Any) -> Any:
         x: array of floats.
         p: at least 0 and below 1.
         rng: a np.random.Generator, which draws as many numbers as x has.
+
+    Returns:
+        the shape and dtype of x; x itself where p is 0.
     """
     return x if p == 0 else x * _keep_mask(x, 1 - p, rng)

@@ -55,7 +55,11 @@ class ELU(Module):
 
 
 class GELU(Module):
-    """x times the normal distribution function of x; exact unless approximate="tanh"."""
+    """x times the normal distribution function of x; exact unless approximate="tanh".
+
+    Raises:
+        ValueError: another approximation than "none" and "tanh".
+    """
 
     def __init__(self, approximate: str = "none"):
         if approximate not in ("none", "tanh"):

@@ -31,6 +31,10 @@ class Conv2d(Module):
 
     Shapes: x (N, channels, H, W), weight (outputs, channels / groups, KH, KW), result (N, outputs,
     OH, OW).
+
+    Raises:
+        ValueError: numbers that are not above 0, or channels or outputs that groups do not divide;
+            when called, images that do not fit.
     """
 
     def __init__(

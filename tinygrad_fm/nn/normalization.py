@@ -125,6 +125,11 @@ class LayerNorm(Module):
     Args:
         shape: lengths of the last axes, or one length.
         eps: added to the variance.
+
+    Shapes: x (..., *shape), result like x.
+
+    Raises (when called):
+        ValueError: x ends in other axes.
     """
 
     def __init__(self, shape: int | tuple[int, ...], eps: float = 1e-5, *, dtype: Any = np.float32):
