@@ -100,7 +100,7 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
     if n is not None and mode.recording:
         made._node = engine.record_one(primitive, n, x, result, mode.scope)
     if mode.observer is not None:
-        mode.observer(primitive, (x,), _NOTHING, result)
+        mode.observer.computed(primitive, (x,), _NOTHING, result, made._node)
     if getattr(result, "base", None) is not None:
         _mark_view(made, a)
     return made
@@ -134,7 +134,7 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     if (n is not None or m is not None) and mode.recording:
         made._node = engine.record_two(primitive, n, m, x, y, result, mode.scope)
     if mode.observer is not None:
-        mode.observer(primitive, (x, y), _NOTHING, result)
+        mode.observer.computed(primitive, (x, y), _NOTHING, result, made._node)
     return made
 
 
@@ -160,7 +160,7 @@ def _compute(
         node = engine.record(primitive, nodes, values, keywords, result)
     made = make(result, node)
     if mode.observer is not None:
-        mode.observer(primitive, values, keywords, result)
+        mode.observer.computed(primitive, values, keywords, result, node)
     if getattr(result, "base", None) is not None:
         _mark_view(made, args[0])
     return made
@@ -185,13 +185,14 @@ def _several(
     results: tuple[Any, ...],
 ) -> list[Any]:
     """One node for the tuple of results, and a pick node for each of them."""
+    whole = None
     if nodes is None or not state.mode.recording:
         made = [make(part, None) for part in results]
     else:
         whole = engine.record(primitive, nodes, values, keywords, results)
         made = [make(part, engine.record_pick(whole, i, part)) for i, part in enumerate(results)]
     if state.mode.observer is not None:
-        state.mode.observer(primitive, values, keywords, results)
+        state.mode.observer.computed(primitive, values, keywords, results, whole)
     for part in made:
         _mark_view(part, args[0])
     return made
@@ -216,8 +217,11 @@ def _explain(primitive: Primitive, values: Sequence[Any], error: Exception) -> E
         lines.append(f"    in module {state.mode.scope.path()}")
     text = "\n".join(lines)
     if type(error) in (ValueError, IndexError):
-        return type(error)(text)
-    error.add_note(text)  # an exception of the user's own keeps its kind and arguments
+        error = type(error)(text)
+    else:
+        error.add_note(text)  # an exception of the user's own keeps its kind and arguments
+    if state.mode.observer is not None:
+        state.mode.observer.failed(error, primitive, values)
     return error
 
 

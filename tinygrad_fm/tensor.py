@@ -329,7 +329,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
     def _changed(self) -> None:
         engine.mark_changed(engine.memory_of(self._array))
         if state.mode.observer is not None:
-            state.mode.observer(engine.assign, (self._array,), {}, self._array)
+            state.mode.observer.computed(engine.assign, (self._array,), {}, self._array, self._node)
 
     def _assign(self, value: Tensor) -> Tensor:
         """Become `value`, as after `x += y`: this Tensor is bound to the new node.

@@ -96,7 +96,7 @@ class NonFiniteTrace:
     def __enter__(self) -> NonFiniteTrace:
         self._before = state.mode.observer
         self._outermost = sys._getframe(1)
-        state.mode.observer = self._watch
+        state.mode.observer = self
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -109,9 +109,17 @@ class NonFiniteTrace:
         known = self._made.get(id(data))
         return None if known is None else known[1]
 
-    def _watch(self, primitive: Any, values: Any, keywords: dict[str, Any], result: Any) -> None:
+    def failed(self, error: BaseException, what: Any, values: Any) -> None:
+        """An operation raised: nothing of it can be NaN."""
         if self._before is not None:
-            self._before(primitive, values, keywords, result)
+            self._before.failed(error, what, values)
+
+    def computed(
+        self, primitive: Any, values: Any, keywords: dict[str, Any], result: Any, node: Any
+    ) -> None:
+        """Look at one result."""
+        if self._before is not None:
+            self._before.computed(primitive, values, keywords, result, node)
         self._count += 1
         parts = result if isinstance(result, tuple) else (result,)
         bad = [part for part in parts if not all_finite(part)]

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -27,6 +27,18 @@ _in_library: dict[str, bool] = {}
 _frame_above = sys._getframe
 
 
+class Observer(Protocol):
+    """Somebody who watches what a thread computes; drawings and searches for NaN are made so."""
+
+    def computed(
+        self, primitive: Primitive, values: Any, keywords: dict[str, Any], result: Any, node: Any
+    ) -> None:
+        """After an operation on plain `values`; `node` is the result's, None if not recorded."""
+
+    def failed(self, error: BaseException, what: Any, values: Any) -> None:
+        """When an operation (`what` is its Primitive) or a module call (its Scope) raises."""
+
+
 class Mode:
     """What a thread is doing: whether it records, in which module call, and who watches."""
 
@@ -35,7 +47,7 @@ class Mode:
     def __init__(self) -> None:
         self.recording = True
         self.scope: Any = None  # innermost module call
-        self.observer: Callable[[Primitive, Any, dict[str, Any], Any], None] | None = None
+        self.observer: Observer | None = None
         self.transforms = 0  # how many grad, vjp, ... calls are under way, one inside the other
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import changes
-from tinygrad_fm.engine.node import GraphError, Node, layout_of
+from tinygrad_fm.engine.node import GraphError, Node, layout_of, state
 from tinygrad_fm.engine.registry import Primitive, pick
 
 
@@ -68,6 +68,23 @@ def backward(
     order = topological(gradients)
     wanted = None if targets is None else set(targets)
     useful = None if wanted is None else _leading_to(wanted, order)
+    mode = state.mode
+    scope = mode.scope
+    try:
+        return _carry(order, gradients, wanted, useful, wrap, keep)
+    finally:
+        mode.scope = scope
+
+
+def _carry(
+    order: list[Node],
+    gradients: dict[Node, Any],
+    wanted: set[Node] | None,
+    useful: set[Node] | None,
+    wrap: Callable[[Any, Node], Any] | None,
+    keep: bool,
+) -> dict[Node, Any]:
+    """The walk of `backward` along `order`, from the `gradients` of the roots."""
     ours: set[Node] = set()  # whose gradient is an array made here, safe to add to in place
     results: dict[Node, Any] = {}
 
@@ -101,6 +118,7 @@ def backward(
         if changes.newest[0] > node.serial:
             _check_unchanged(node, args, y)
         if wrap is not None:
+            state.mode.scope = node.scope  # what a rule records belongs to the module of its node
             args = tuple(
                 [
                     wrap(a, n) if type(n) is Node and a is not n else a

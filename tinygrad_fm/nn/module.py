@@ -123,6 +123,10 @@ class Module:
         mode.scope = Scope(outer, self)
         try:
             return self.forward(*args, **keywords)
+        except Exception as error:
+            if mode.observer is not None:
+                mode.observer.failed(error, mode.scope, (*args, *keywords.values()))
+            raise
         finally:
             mode.scope = outer
 
