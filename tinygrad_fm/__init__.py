@@ -6,7 +6,7 @@ from typing import Any
 from tinygrad_fm import rules as rules  # first: it fills the registry that Tensor's operators use
 from tinygrad_fm.custom import custom_vjp
 from tinygrad_fm.engine import GraphError, defvjp, primitive
-from tinygrad_fm.graph import draw
+from tinygrad_fm.graph import draw, graph_diff
 from tinygrad_fm.recording import enable_grad, is_grad_enabled, no_grad
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
@@ -31,6 +31,7 @@ __all__ = [
     "draw",
     "enable_grad",
     "grad",
+    "graph_diff",
     "hessian",
     "hvp",
     "is_grad_enabled",

@@ -1,87 +1,106 @@
-"""A graph as text in Graphviz's language: modules as clusters, one style in one place."""
+"""A graph as text in Graphviz's language: modules as clusters, labels that no name can break."""
 
 from __future__ import annotations
 
-from typing import Any
+import html
+from collections.abc import Callable
 
-from tinygrad_fm.graph.model import DrawnNode, Graph
+from tinygrad_fm.graph import style
+from tinygrad_fm.graph.model import Graph, GraphNode, shorten
 
-# Tints of the Okabe-Ito palette, which stays distinct for colour-blind readers; shapes differ too.
-STYLE = {
-    "operation": {"shape": "box", "style": "rounded,filled", "fillcolor": "#FFFFFF"},
-    "constant": {"shape": "box", "style": "filled", "fillcolor": "#ECECEC", "color": "#8A8A8A"},
-    "parameter": {"shape": "box", "style": "filled", "fillcolor": "#CFE8F7", "color": "#0072B2"},
-    "leaf": {"shape": "box", "style": "filled", "fillcolor": "#D5F0E6", "color": "#009E73"},
-    "result": {
-        "shape": "box",
-        "style": "rounded,filled",
-        "fillcolor": "#FBE3C8",
-        "color": "#D55E00",
-    },
-}
-FONT = "Helvetica"
-CLUSTER = {
-    "style": "rounded,filled",
-    "fillcolor": "#0000000A",  # nearly transparent: nested modules grow darker
-    "color": "#BBBBBB",
-    "fontcolor": "#666666",
-    "fontsize": "11",
-    "labeljust": "l",
-}
+Label = Callable[[GraphNode, Graph], str]
 
 
-def to_dot(graph: Graph) -> str:
+def to_dot(graph: Graph, *, legend: bool = False) -> str:
     """DOT text; the same program gives the same text."""
     lines = [
         "digraph tinygrad_fm {",
-        f"  graph [rankdir={graph.direction}, fontname={FONT}, nodesep=0.25, ranksep=0.35];",
-        f'  node [fontname={FONT}, fontsize=12, color="#444444", margin="0.16,0.06"];',
-        '  edge [color="#777777", arrowsize=0.7];',
+        f"  graph [rankdir={graph.direction}, fontname={style.FONT}, nodesep=0.25, ranksep=0.35,"
+        f' bgcolor="#FFFFFF", pad=0.15];',
+        f'  node [fontname={style.FONT}, fontsize=12, shape=box, margin="0.14,0.05", height=0.3];',
+        f'  edge [color="{style.EDGE}", arrowsize=0.7];',
     ]
     _write_level(graph.nodes, (), lines, "  ", graph)
-    lines += [f"  n{start} -> n{end};" for start, end in graph.edges]
+    looks = {node.number: style.look_of(node, graph) for node in graph.nodes}
+    keys = {node.number: node.key for node in graph.nodes}
+    for start, end in graph.edges:
+        gone = "removed" in (looks[start], looks[end])
+        options = f' [color="{style.KINDS["removed"].line}", style=dashed]' if gone else ""
+        lines.append(f"  {keys[start]} -> {keys[end]}{options};")
+    if legend:
+        lines.append(_legend(looks.values()))
     lines.append("}")
     return "\n".join(lines) + "\n"
 
 
+def cluster_name(first: int, path: tuple[str, ...]) -> str:
+    """What DOT calls the module `path`, whose first node has the number `first`."""
+    return f"cluster_{first}_{len(path)}"
+
+
 def _write_level(
-    nodes: list[DrawnNode], path: tuple[str, ...], lines: list[str], indent: str, graph: Graph
+    nodes: list[GraphNode], path: tuple[str, ...], lines: list[str], indent: str, graph: Graph
 ) -> None:
     """The nodes directly in the module `path`, then a cluster for each module call inside it."""
-    inner: dict[str, list[DrawnNode]] = {}
+    inner: dict[str, list[GraphNode]] = {}
     for node in nodes:
         if len(node.modules) > len(path):
             inner.setdefault(node.modules[len(path)], []).append(node)
         else:
-            lines.append(f"{indent}n{node.number} [{_attributes(_node_style(node, graph))}];")
+            lines.append(f"{indent}{node.key} [{_attributes(node, graph)}];")
     for title, members in inner.items():
-        lines.append(f"{indent}subgraph cluster_{members[0].number}_{len(path)} {{")
-        lines.append(f"{indent}  graph [{_attributes({'label': _quoted(title), **CLUSTER})}];")
+        lines.append(f"{indent}subgraph {cluster_name(members[0].number, (*path, title))} {{")
+        lines.append(
+            f'{indent}  graph [label=<{text(shorten(title))}>, style="rounded,filled", '
+            f'fillcolor="{style.CLUSTER_FILL}", color="{style.CLUSTER_LINE}", '
+            f'fontcolor="{style.FAINT}", fontsize=11, labeljust=l];'
+        )
         _write_level(members, (*path, title), lines, indent + "  ", graph)
         lines.append(f"{indent}}}")
 
 
-def _node_style(node: DrawnNode, graph: Graph) -> dict[str, str]:
-    is_result = node.number == len(graph.nodes) - 1
-    style = dict(STYLE["result" if is_result else node.kind])
-    if node.kind == "operation" and not node.requires_grad:
-        style["style"] += ",dashed"  # recorded, but no gradient flows through it
-    size = " \u00d7 ".join(map(str, node.shape)) or "scalar"
-    # the dtype of the result goes without saying
-    kind = "" if node.dtype == graph.nodes[-1].dtype else f" {node.dtype}"
-    style["label"] = _quoted(f"{node.label}\n{size}{kind}")
-    return style
-
-
-def _quoted(text: str) -> str:
-    """A label as DOT reads it literally: no markup, no escapes of the user's making."""
-    import graphviz
-
-    return '"' + str(graphviz.escape(text)).replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def _attributes(values: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{key}={value}" if str(value).startswith('"') else f'{key}="{value}"'
-        for key, value in values.items()
+def _attributes(node: GraphNode, graph: Graph) -> str:
+    look = style.KINDS[style.look_of(node, graph)]
+    words = ["rounded"] * look.rounded + ["filled"]
+    if look.dashed or (node.kind == "operation" and not node.requires_grad):
+        words.append("dashed")  # recorded, but no gradient flows through it
+    width = ", penwidth=2" if look.thick else ""
+    return (
+        f'label=<{label(node, graph)}>, style="{",".join(words)}", fillcolor="{look.fill}", '
+        f'color="{look.line}"{width}'
     )
+
+
+def label(node: GraphNode, graph: Graph) -> str:
+    """A node's label in Graphviz's HTML: its name, its shape in grey, what is worth a look."""
+    parts = [text(style.MARKS.get(node.change, "") + node.label)]
+    parts += [
+        f'<FONT POINT-SIZE="10" COLOR="{style.FAINT}">{text(shorten(line))}</FONT>'
+        for line in style.lines_of(node, graph)
+    ]
+    alarms = [f"! {badge}" for badge in node.badges]
+    if node.kind == "error":
+        alarms = [shorten(line, 90) for line in node.note.splitlines()[:6]]
+    parts += [
+        f'<FONT POINT-SIZE="10" COLOR="{style.ALARM}">{text(alarm)}</FONT>' for alarm in alarms
+    ]
+    return "<BR/>".join(parts)
+
+
+def text(value: str) -> str:
+    """Words as DOT's HTML labels read them literally, without characters that XML does not know."""
+    printable = "".join(c if c.isprintable() else "\ufffd" for c in value)
+    return html.escape(printable) or " "
+
+
+def _legend(looks: object) -> str:
+    used = set(looks)  # type: ignore[call-overload]
+    rows = "".join(
+        f'<TR><TD BGCOLOR="{look.fill}" COLOR="{look.line}" BORDER="1" '
+        f'FIXEDSIZE="TRUE" WIDTH="20" HEIGHT="12"></TD><TD ALIGN="LEFT" BORDER="0">'
+        f'<FONT POINT-SIZE="10" COLOR="{style.FAINT}">{look.meaning}</FONT></TD></TR>'
+        for name, look in style.KINDS.items()
+        if name in used
+    )
+    table = f'<TABLE BORDER="0" CELLSPACING="3" CELLPADDING="2">{rows}</TABLE>'
+    return f"  legend [shape=plain, label=<{table}>];"

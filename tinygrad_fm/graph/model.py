@@ -3,73 +3,258 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tinygrad_fm.engine import Constant, Node
-from tinygrad_fm.tensor import Tensor
+from tinygrad_fm.graph.statistics import Statistics
+
+LABEL = 60  # characters of a name that a picture shows
 
 
 @dataclass
-class DrawnNode:
-    """One node: an operation, a parameter or other leaf, or an array that nothing leads to."""
+class GraphNode:
+    """One node: an operation, what goes into the graph, or a module that is folded into one.
+
+    Attributes:
+        number: its place in the order of computation; a folded module has its first node's.
+        kind: "operation", "parameter", "input" (a Tensor that nothing was computed for), "constant"
+            (an array that is not traced), "module" (folded), or "error" (what raised).
+        label: what a picture calls it.
+        operation: the operation's name; empty for what is none.
+        name: of a parameter its path in the model, of an input its own.
+        modules: the module calls around it, outermost first: ("Sequential", "0 (Linear)").
+        part: "forward" or "backward".
+        requires_grad: whether a gradient flows through it.
+        line: `file:line` of the user's code.
+        parameters: how many learned numbers it holds.
+        flops: floating-point operations; None where that is not known.
+        kept: bytes of its result that are held for the backward pass.
+        seconds: what computing it took, where it was measured.
+        value, gradient: statistics, where they were asked for.
+        badges: what a person should look at.
+        change: in a difference of two graphs "added", "removed", "changed", or empty.
+        note: more to say: what an error said, what changed.
+        count: how many nodes it stands for.
+    """
 
     number: int
-    kind: str  # "operation", "parameter", "leaf" or "constant"
+    kind: str
     label: str
-    shape: tuple[int, ...]
-    dtype: str
-    modules: tuple[str, ...] = ()  # the module calls around it, outermost first
+    shape: Any = ()
+    dtype: str = ""
+    operation: str = ""
+    name: str = ""
+    modules: tuple[str, ...] = ()
+    part: str = "forward"
     requires_grad: bool = False
     line: str = ""
+    parameters: int = 0
+    flops: int | None = 0
+    kept: int = 0
+    seconds: float | None = None
+    value: Statistics | None = None
+    gradient: Statistics | None = None
+    badges: list[str] = field(default_factory=list)
+    change: str = ""
+    note: str = ""
+    count: int = 1
+
+    @property
+    def key(self) -> str:
+        """An identifier that is unique in every folding of the graph."""
+        return f"n{self.number}" + (f"_{len(self.modules)}" if self.kind == "module" else "")
+
+    @property
+    def size(self) -> str:
+        """The shape as a person reads it: `32 × 10`."""
+        if self.shape and isinstance(self.shape[0], tuple):
+            return ", ".join(" × ".join(map(str, shape)) or "scalar" for shape in self.shape)
+        return " × ".join(map(str, self.shape)) or ("" if self.kind == "error" else "scalar")
+
+
+@dataclass
+class Frame:
+    """The statistics of every node at one step of a training, by node number."""
+
+    step: int
+    values: dict[int, Statistics] = field(default_factory=dict)
+    gradients: dict[int, Statistics] = field(default_factory=dict)
 
 
 @dataclass
 class Graph:
-    """A graph to look at. Numbers follow the order of computation, so the same program gives the
-    same text; a node comes after everything it is computed from."""
+    """A graph to look at: of what a Tensor was computed from, or of a model.
 
-    nodes: list[DrawnNode] = field(default_factory=list)
+    Numbers follow the order of computation, so the same program gives the same graph, and a node
+    comes after everything that it is computed from. `edges` are pairs of numbers in the order of
+    the arguments, and `results` the numbers of what was asked for. `error` is what the forward pass
+    raised, if it did. `frames` are statistics over a training, see `train.GraphRecorder`.
+    """
+
+    nodes: list[GraphNode] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)
+    results: list[int] = field(default_factory=list)
     direction: str = "TB"
+    title: str = ""
+    error: str = ""
+    frames: list[Frame] = field(default_factory=list)
+    folded: bool = False
 
-    def to_dot(self) -> str:
-        """The graph in Graphviz's language."""
+    # ---- text ------------------------------------------------------------------------------------
+
+    def to_dot(self, fold: Any = "auto", *, legend: bool = False) -> str:
+        """The graph in Graphviz's language; the same text for the same program.
+
+        Args:
+            fold: see `fold()`.
+            legend: with a box that explains colours and shapes.
+        """
         from tinygrad_fm.graph.dot import to_dot
 
-        return to_dot(self)
+        return to_dot(self.fold(fold), legend=legend)
+
+    def to_mermaid(self, fold: Any = "auto") -> str:
+        """The graph as a Mermaid flowchart, which Markdown on GitHub and GitLab shows."""
+        from tinygrad_fm.graph.mermaid import to_mermaid
+
+        return to_mermaid(self.fold(fold))
+
+    def to_text(self, fold: Any = "auto") -> str:
+        """The graph as lines for a terminal, one a node, with what it is computed from."""
+        from tinygrad_fm.graph.text import to_text
+
+        return to_text(self.fold(fold))
+
+    def to_html(self) -> str:
+        """The graph as a page that opens from disk, to zoom, search, fold and colour.
+
+        Raises:
+            RenderError: there is no renderer to lay it out.
+        """
+        from tinygrad_fm.graph.html import to_html
+
+        return to_html(self)
+
+    # ---- data ------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """The graph as plain values, ready for JSON."""
-        return {"nodes": [asdict(n) for n in self.nodes], "edges": [list(e) for e in self.edges]}
+        """The graph as plain values, ready for JSON; facts at their defaults are left out."""
+        kept = {"number", "kind", "label", "shape", "dtype"}
+        nodes = [
+            {k: v for k, v in asdict(n).items() if k in kept or v != _DEFAULTS[k]}
+            for n in self.nodes
+        ]
+        return {
+            "tinygrad_fm_graph": 1,
+            "title": self.title,
+            "error": self.error,
+            "direction": self.direction,
+            "results": self.results,
+            "nodes": nodes,
+            "edges": [list(edge) for edge in self.edges],
+            "frames": [asdict(frame) for frame in self.frames],
+        }
 
-    def save(self, path: str | Path) -> Path:
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Graph:
+        """The graph of what `to_dict()` returned.
+
+        Raises:
+            ValueError: they are the values of something else.
+        """
+        try:
+            if values["tinygrad_fm_graph"] != 1:
+                raise ValueError("it is of another version")
+            made = cls(
+                nodes=[_node(given) for given in values["nodes"]],
+                edges=[(int(start), int(end)) for start, end in values["edges"]],
+                results=[int(number) for number in values["results"]],
+                frames=[
+                    Frame(
+                        frame["step"], _statistics(frame["values"]), _statistics(frame["gradients"])
+                    )
+                    for frame in values["frames"]
+                ],
+                title=str(values["title"]),
+                error=str(values["error"]),
+                direction=str(values["direction"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"this is no saved graph: {error!r}; g.save('g.json') writes one"
+            ) from error
+        return made
+
+    @classmethod
+    def load(cls, path: str | Path) -> Graph:
+        """A graph that was saved as .json.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON file: {error}") from error
+        try:
+            return cls.from_dict(values)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def save(self, path: str | Path, fold: Any = "auto") -> Path:
         """Write the graph; the ending of the name says how.
 
         Args:
-            path: `.dot` and `.json` always work; `.svg`, `.png` and `.pdf` need a renderer.
+            path: `.dot`, `.json`, `.mmd` (Mermaid) and `.txt` always work; `.svg`, `.png` and
+                `.html` need Graphviz or the extra `render`, `.pdf` Graphviz.
+            fold: how much of it the static formats show, see `fold()`; JSON and HTML hold it all.
 
         Raises:
             RenderError: no renderer is found, or it failed; nothing is written then.
             ValueError: another ending.
         """
-        from tinygrad_fm.graph.render import FORMATS, render
+        from tinygrad_fm.graph.save import write
 
-        path = Path(path)
-        ending = path.suffix.lower()
-        if ending == ".dot":
-            content = self.to_dot().encode()
-        elif ending == ".json":
-            content = (json.dumps(self.to_dict(), indent=1) + "\n").encode()
-        elif ending[1:] in FORMATS:
-            content = render(self.to_dot(), ending[1:])
-        else:
-            raise ValueError(
-                f"a graph is saved as .dot, .json, .svg, .png or .pdf, not as {path.name!r}"
-            )
-        path.write_bytes(content)
-        return path
+        return write(self, Path(path), fold)
+
+    # ---- folding ---------------------------------------------------------------------------------
+
+    def fold(self, fold: Any = "auto") -> Graph:
+        """This graph with modules shown as one node each.
+
+        Args:
+            fold: "auto" folds repeats, such as the twelve blocks of a deep network, and as much
+                more as is needed for about a hundred nodes, if there are more than forty; an int
+                shows modules down to that depth; "none" folds nothing; a tuple or list of module
+                titles ("0 (Linear)") or of paths of titles folds those.
+
+        Raises:
+            ValueError: something else, or a title that is not in the graph.
+        """
+        from tinygrad_fm.graph.fold import fold_graph
+
+        return fold_graph(self, fold)
+
+    # ---- for people ------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> int:
+        """How many learned numbers there are."""
+        return sum(node.parameters for node in self.nodes)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of all nodes whose count is known."""
+        return sum(node.flops or 0 for node in self.nodes)
+
+    @property
+    def kept(self) -> int:
+        """Bytes held for the backward pass."""
+        return sum(node.kept for node in self.nodes)
 
     def _repr_svg_(self) -> str | None:
         """For notebooks: the picture, or nothing (then the text is shown) without a renderer."""
@@ -81,128 +266,51 @@ class Graph:
             return None
 
     def __repr__(self) -> str:
-        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges)"
+        failed = f", failed: {self.error.splitlines()[0]}" if self.error else ""
+        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges{failed})"
 
 
-def draw(tensor: Tensor, *, direction: str = "TB") -> Graph:
-    """The graph of everything that `tensor` was computed from.
-
-        tg.draw(loss).save("loss.svg")
-
-    Args:
-        tensor: a recorded Tensor; its graph may already be freed by backward().
-        direction: "TB", top to bottom, or "LR", left to right.
-
-    Raises:
-        ValueError: nothing was recorded, or another direction.
-    """
-    if not isinstance(tensor, Tensor) or tensor.node is None:
-        raise ValueError(
-            f"draw takes a recorded Tensor, not {tensor!r:.80}; compute it from a Tensor with "
-            "requires_grad=True, outside no_grad()"
-        )
-    if direction not in ("TB", "LR"):
-        raise ValueError(f"direction is 'TB' or 'LR', not {direction!r}")
-    graph = Graph(direction=direction)
-    nodes = _ancestors(tensor.node)
-    names = _parameter_names(nodes)
-    homes = _homes(nodes)
-    numbers: dict[Node, int] = {}
-    for node in nodes:
-        parents = []
-        for given in node.inputs:
-            if type(given) is Node:
-                parents.append(numbers[given])
-            elif isinstance(given, Constant):
-                parents.append(len(graph.nodes))
-                graph.nodes.append(
-                    DrawnNode(len(graph.nodes), "constant", "array", given.shape, str(given.dtype))
-                )
-        number = numbers[node] = len(graph.nodes)
-        graph.nodes.append(_drawn(number, node, names, homes))
-        graph.edges += [(parent, number) for parent in parents]
-    return graph
+_DEFAULTS: dict[str, Any] = {f.name: f.default for f in fields(GraphNode)} | {"badges": []}
 
 
-def _ancestors(root: Node) -> list[Node]:
-    """Every recorded node behind `root`, and `root`, oldest first."""
-    found = {root}
-    stack = [root]
-    for node in stack:  # the list grows while it is walked
-        for parent in node.inputs:
-            if type(parent) is Node and parent not in found:
-                found.add(parent)
-                stack.append(parent)
-    return sorted(stack, key=lambda node: node.serial)
+def _node(values: dict[str, Any]) -> GraphNode:
+    made = GraphNode(**values)
+    made.modules = tuple(made.modules)
+    made.shape = tuple(tuple(s) if isinstance(s, list) else s for s in made.shape)
+    for name in ("value", "gradient"):
+        found = getattr(made, name)
+        if found is not None:
+            setattr(made, name, _one(found))
+    return made
 
 
-def _homes(nodes: list[Node]) -> dict[Node, tuple[str, ...]]:
-    """The modules around each leaf's only use; a leaf used in several places belongs to none."""
-    homes: dict[Node, tuple[str, ...]] = {}
-    for node in nodes:
-        for parent in node.parents:
-            if parent.primitive is None:
-                homes[parent] = _modules(node) if parent not in homes else ()
-    return homes
+def _one(values: dict[str, Any]) -> Statistics:
+    numbers: dict[str, Any] = {
+        k: math.nan if v is None and k != "dead" else v for k, v in values.items()
+    }
+    return Statistics(**{**numbers, "histogram": tuple(values["histogram"])})
 
 
-def _drawn(
-    number: int, node: Node, names: dict[Node, str], homes: dict[Node, tuple[str, ...]]
-) -> DrawnNode:
-    shape = node.shape if not (node.primitive and node.primitive.multiple) else ()
-    dtype = str(node.dtype) if shape is node.shape else "tuple"
-    if node.primitive is None:
-        owner = node.owner() if node.owner is not None else None
-        name = names.get(node) or getattr(owner, "name", None) or node.keywords.get("name")
-        kind = "parameter" if node in names else "leaf"
-        label = name or ("leaf" if node.requires_grad else "input")
-        home = homes.get(node, ()) if kind == "parameter" else ()
-        return DrawnNode(number, kind, label, shape, dtype, home, node.requires_grad)
-    return DrawnNode(
-        number,
-        "operation",
-        _label(node),
-        shape,
-        dtype,
-        _modules(node),
-        node.requires_grad,
-        node.line,
-    )
+def _statistics(values: dict[str, Any]) -> dict[int, Statistics]:
+    return {int(number): _one(found) for number, found in values.items()}
 
 
-def _label(node: Node) -> str:
-    """The operation, with the plain numbers among its arguments: `multiply 0.5`."""
-    plain = [
-        f"{given:.6g}" if isinstance(given, float) else str(given)
-        for given in node.inputs
-        if isinstance(given, (int, float)) and not isinstance(given, bool)
-    ]
-    options = [f"{k}={v}" for k, v in node.keywords.items() if isinstance(v, (int, str, tuple))]
-    return " ".join([node.name, *plain, *options])[:60]
+def shorten(text: str, limit: int = LABEL) -> str:
+    """At most `limit` characters of a name, on one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _modules(node: Node) -> tuple[str, ...]:
-    """The module calls around a node, outermost first: ("Sequential", "0 (Linear)")."""
-    found = []
-    scope = node.scope
-    while scope is not None:
-        found.append(scope.title())
-        scope = scope.outer
-    return tuple(reversed(found))
+def count(number: float | None, unit: str = "") -> str:
+    """A count as a person reads it: 1.47 M, 812, 3.2 kB."""
+    if number is None or not math.isfinite(number):
+        return "unknown"
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}{unit}"
+    return f"{number:.3g} {unit}".rstrip()
 
 
-def _parameter_names(nodes: list[Node]) -> dict[Node, str]:
-    """The path of every leaf that is a parameter of a module that ran."""
-    names: dict[Node, str] = {}
-    seen = set()
-    for node in nodes:
-        scope = node.scope
-        while scope is not None and scope.outer is not None:
-            scope = scope.outer
-        module = scope.module() if scope is not None else None
-        if module is not None and id(module) not in seen:
-            seen.add(id(module))
-            for name, parameter in module.named_parameters():
-                if parameter.node is not None:
-                    names.setdefault(parameter.node, name)
-    return names
+def by_number(nodes: Iterable[GraphNode]) -> dict[int, GraphNode]:
+    """The nodes by their number."""
+    return {node.number: node for node in nodes}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 FORMATS = ("svg", "png", "pdf")
 SECONDS = 120  # a layout that takes longer is not going to be looked at
@@ -41,11 +43,40 @@ def render(dot_text: str, kind: str) -> bytes:
     found = find_renderer(kind)
     if found is None:
         raise RenderError(_nothing_found(kind))
-    name, program = found
-    command = [program, f"-T{kind}"] + (["-Gdpi=192"] if kind == "png" else [])
+    return _run(found, [f"-T{kind}", *(["-Gdpi=192"] if kind == "png" else [])], dot_text)
+
+
+def lay_out(dot_text: str) -> list[dict[str, Any]]:
+    """Where Graphviz puts the nodes and edges of one or several graphs, as its JSON says it.
+
+    Raises:
+        RenderError: as `render`.
+    """
+    found = find_renderer("html")
+    if found is None:
+        raise RenderError(_nothing_found("html"))
+    text = _run(found, ["-Tjson0"], dot_text).decode()
+    decoder = json.JSONDecoder(strict=False)
+    graphs, at = [], 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        graph, at = decoder.raw_decode(text, at)
+        graphs.append(graph)
+    return graphs
+
+
+def _run(renderer: tuple[str, str], options: list[str], dot_text: str) -> bytes:
+    """What the renderer writes for DOT text."""
+    name, program = renderer
     try:
         done = subprocess.run(
-            command, input=dot_text.encode(), capture_output=True, timeout=SECONDS, check=False
+            [program, *options],
+            input=dot_text.encode(),
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RenderError(f"{name} ({Path(program)}) could not draw the graph: {error}") from error
@@ -57,7 +88,7 @@ def render(dot_text: str, kind: str) -> bytes:
 
 def _nothing_found(kind: str) -> str:
     ways = [
-        'save the graph as .dot or .json, which always works: draw(loss).save("g.dot")',
+        'save the graph as .dot, .json, .mmd or .txt, which always works: draw(loss).save("g.dot")',
         "install Graphviz, so that `dot` is found (Debian: apt install graphviz; macOS: brew "
         "install graphviz)",
     ]

@@ -1,0 +1,139 @@
+"""What a node costs: floating-point operations, and bytes kept for the backward pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from tinygrad_fm.engine import Constant, Node
+
+Shape = tuple[int, ...]
+
+# Operations that arrange numbers and compute none.
+MOVES = frozenset(
+    """argument assign astype broadcast_to concatenate copy empty_like expand_dims flip full_like
+    getitem moveaxis ones_like pad pick pick_pooled reshape roll setitem split squeeze swapaxes
+    transpose unpool windows zeros_like""".split()  # noqa: SIM905
+)
+# Of those, the ones whose result is usually a view: it keeps the memory of its argument.
+VIEWS = frozenset(
+    """argument broadcast_to expand_dims flip getitem moveaxis pick reshape squeeze swapaxes
+    transpose windows""".split()  # noqa: SIM905
+)
+
+
+def _product(node: Node, a: Shape, b: Shape, *_rest: Shape) -> int:
+    """Of each of the results' numbers: a multiplication and an addition for each summed one."""
+    return 2 * node.size * (a[-1] if a else 1)
+
+
+def _linear(node: Node, x: Shape, weight: Shape, *_bias: Shape) -> int:
+    return 2 * node.size * x[-1] + (node.size if _bias else 0)
+
+
+def _einsum(node: Node, *shapes: Shape) -> int:
+    """One multiplication or addition for each operand and each combination of the indices."""
+    sizes: dict[str, int] = {}
+    terms = node.keywords["subscripts"].partition("->")[0].split(",")
+    for letters, shape in zip(terms, shapes, strict=True):
+        sizes.update((a, n) for a, n in zip(letters, shape, strict=True) if n > sizes.get(a, 0))
+    return math.prod(sizes.values()) * len(shapes)
+
+
+def _of_argument(node: Node, *shapes: Shape) -> int:
+    """One for each number that goes in: sums, maxima, counts."""
+    return max((math.prod(shape) for shape in shapes), default=0)
+
+
+def _several(times: int) -> Callable[..., int]:
+    return lambda node, *shapes: times * _of_argument(node, *shapes)
+
+
+# The counts that are not one for each number of the result.
+FLOPS: dict[str, Callable[..., int]] = {
+    "matmul": _product,
+    "dot": _product,
+    "linear": _linear,
+    "einsum": _einsum,
+    "mean": _several(1),
+    "var": _several(3),  # subtract, square, add
+    "std": _several(3),
+    "softmax": _several(4),  # the largest, subtract, exp and add, divide
+    "log_softmax": _several(4),
+    "cross_entropy": _several(5),
+    "standardize": _several(7),  # mean, variance, scale
+    **dict.fromkeys(["sum", "prod", "max", "min", "all", "any", "argmax", "argmin"], _of_argument),
+    **dict.fromkeys(["cumsum", "count_nonzero", "max_pool", "add_windows"], _of_argument),
+    **dict.fromkeys(["scatter_add", "argsort", "searchsorted"], _of_argument),
+}
+
+
+def flops(node: Node) -> int | None:
+    """Floating-point operations of a node, with the usual conventions.
+
+    A multiplication, an addition, a comparison and an elementary function (exp, tanh) count one
+    each; moving numbers counts nothing. None for an operation of the user's own, whose work is not
+    known.
+    """
+    if node.primitive is None or node.name in MOVES:
+        return 0
+    shapes = [given.shape for given in node.inputs if isinstance(given, (Node, Constant))]
+    counted = FLOPS.get(node.name)
+    if counted is not None:
+        return counted(node, *[s for s in shapes if not (s and isinstance(s[0], tuple))])
+    known = node.primitive.elementwise or node.primitive.function.__module__.startswith(
+        ("numpy", "tinygrad_fm")
+    )
+    return sum(_sizes(node)) if known else None
+
+
+def _sizes(node: Node) -> list[int]:
+    parts = node.shape if node.primitive and node.primitive.multiple else [node.shape]
+    return [math.prod(shape) for shape in parts]
+
+
+def kept_bytes(nodes: Iterable[Node]) -> dict[Node, int]:
+    """How much of each node's result the graph keeps in memory for its backward pass, in bytes.
+
+    Read from the rules and the shapes, so that it is known too when the graph is freed. A result
+    that is a view counts for the node whose memory it shows, a parameter or an array of the user's
+    for nothing: they would be in memory without the graph.
+    """
+    kept: dict[Node, int] = {}
+    for node in nodes:
+        if node.primitive is None or not node.requires_grad:
+            continue
+        wanted = sum(
+            1 << i
+            for i, given in enumerate(node.inputs)
+            if type(given) is Node and given.requires_grad
+        )
+        wanted &= node.primitive.reaches
+        if not wanted:  # pick: it hands its part of the gradient on
+            continue
+        keeps_y, keeps = node.primitive.plan(wanted, len(node.inputs))
+        held = [node.inputs[i] for i in keeps] + ([node] if keeps_y else [])
+        for given in held:
+            if type(given) is Node:
+                owner = _owner(given)
+                if owner.primitive is not None:
+                    kept[owner] = _bytes(owner)
+    return kept
+
+
+def _owner(node: Node) -> Node:
+    """The node whose memory the result of `node` lies in."""
+    while node.name in VIEWS and type(node.inputs[0]) is Node:
+        node = node.inputs[0]
+    return node
+
+
+def _bytes(node: Node) -> int:
+    if node.primitive and node.primitive.multiple:
+        return sum(
+            math.prod(shape) * np.dtype(dtype).itemsize
+            for shape, dtype in zip(node.shape, node.dtype, strict=True)
+        )
+    return node.size * node.dtype.itemsize

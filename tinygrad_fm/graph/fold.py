@@ -1,0 +1,128 @@
+"""Folding: a graph with modules, repeats or sections shown as one node each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from tinygrad_fm.graph.model import Graph, GraphNode
+from tinygrad_fm.graph.repeats import Path, grouped
+
+SMALL = 40  # up to so many nodes are shown as they are
+MANY = 100  # and a folded graph is to have no more than so many
+
+
+def fold_graph(graph: Graph, fold: Any) -> Graph:
+    """See `Graph.fold`."""
+    if graph.folded or fold in ("none", None):
+        return graph
+    if fold == "auto":
+        return graph if len(graph.nodes) <= SMALL else automatic(*grouped(graph))
+    if isinstance(fold, int) and not isinstance(fold, bool) and fold >= 0:
+        depth = fold
+        return view(graph, lambda path: path[: depth + 1] if len(path) > depth else None)
+    if isinstance(fold, str) or not isinstance(fold, Iterable):
+        raise ValueError(f"fold is 'auto', 'none', a depth from 0, or module titles; not {fold!r}")
+    return _titles(graph, list(fold))
+
+
+def _titles(graph: Graph, wanted: list[Any]) -> Graph:
+    paths = {node.modules[:i] for node in graph.nodes for i in range(1, len(node.modules) + 1)}
+    chosen: set[Path] = set()
+    for name in wanted:
+        found = {path for path in paths if path[-1] == name or path == tuple(name)}
+        if not found:
+            known = ", ".join(sorted({path[-1] for path in paths})[:12]) or "none"
+            raise ValueError(f"{name!r} is no module of this graph; it has {known}")
+        chosen |= found
+    return view(graph, lambda path: first_in(path, chosen))
+
+
+def automatic(graph: Graph, repeats: set[Path]) -> Graph:
+    """Repeats folded, and the deepest level at which there are no more than MANY nodes."""
+    deepest = max((len(node.modules) for node in graph.nodes), default=0)
+    for depth in range(deepest, -1, -1):
+        choose = _to_depth(depth, repeats)
+        shown = {choose(node.modules) or node.number for node in graph.nodes}
+        if len(shown) <= MANY:
+            break
+    return view(graph, choose)
+
+
+def _to_depth(depth: int, closed: set[Path]) -> Callable[[Path], Path | None]:
+    def choose(path: Path) -> Path | None:
+        if len(path) > depth:
+            return first_in(path[:depth], closed) or path[: depth + 1]
+        return first_in(path, closed)
+
+    return choose
+
+
+def first_in(path: Path, closed: set[Path]) -> Path | None:
+    """The outermost level of a path that is closed; None if all are open."""
+    return next((path[:i] for i in range(1, len(path) + 1) if path[:i] in closed), None)
+
+
+def view(graph: Graph, closed_at: Callable[[Path], Path | None]) -> Graph:
+    """The graph with nodes merged: `closed_at(path)` is the level that stands for what is in it."""
+    members: dict[Path, list[GraphNode]] = {}
+    place: dict[int, int] = {}
+    nodes: list[GraphNode | Path] = []
+    for node in graph.nodes:
+        path = closed_at(node.modules)
+        if path is None:
+            nodes.append(node)
+            place[node.number] = node.number
+            continue
+        if path not in members:
+            members[path] = []
+            nodes.append(path)
+        members[path].append(node)
+        place[node.number] = members[path][0].number
+    merged = {members[path][0].number for path in members}
+    edges: dict[tuple[int, int], None] = {}
+    plain = []
+    for start, end in graph.edges:
+        edge = place[start], place[end]
+        if edge[0] == edge[1] and edge[0] in merged:
+            continue
+        if merged.isdisjoint(edge):
+            plain.append(edge)
+        elif edge not in edges:
+            edges[edge] = None
+            plain.append(edge)
+    return replace(
+        graph,
+        nodes=[n if isinstance(n, GraphNode) else merge(n, members[n]) for n in nodes],
+        edges=plain,
+        results=list(dict.fromkeys(place[number] for number in graph.results)),
+        frames=[],
+        folded=True,
+    )
+
+
+def merge(path: Path, nodes: list[GraphNode]) -> GraphNode:
+    """One node for all in a level: sums of what adds up, the result's shape."""
+    last = next((n for n in reversed(nodes) if n.kind in ("operation", "error")), nodes[-1])
+    seconds = [n.seconds for n in nodes if n.seconds is not None]
+    changes = {n.change for n in nodes}
+    return GraphNode(
+        number=nodes[0].number,
+        kind="module",
+        label=path[-1],
+        shape=last.shape,
+        dtype=last.dtype,
+        modules=path[:-1],
+        part=last.part,
+        requires_grad=any(n.requires_grad for n in nodes),
+        line=last.line,
+        parameters=sum(n.parameters for n in nodes),
+        flops=sum(n.flops or 0 for n in nodes),
+        kept=sum(n.kept for n in nodes),
+        seconds=sum(seconds) if seconds else None,
+        badges=list(dict.fromkeys(badge for n in nodes for badge in n.badges))[:3],
+        change=changes.pop() if len(changes) == 1 else "changed",
+        note="\n".join(n.note for n in nodes if n.note)[:500],
+        count=sum(n.count for n in nodes),
+    )

@@ -1,0 +1,215 @@
+"""Running a model or a function to draw it: what was computed, how long it took, what failed."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm import engine
+from tinygrad_fm.engine import Node, Primitive, state
+from tinygrad_fm.graph.statistics import Statistics, describe
+from tinygrad_fm.recording import as_array, enable_grad, make
+from tinygrad_fm.tensor import Tensor
+from tinygrad_fm.trees import leaves, map_tree
+
+
+@dataclass
+class Failure:
+    """What raised in a forward pass: an operation, or a module call that refused its input."""
+
+    error: BaseException
+    name: str
+    scope: Any
+    values: list[Any]
+
+
+@dataclass
+class Watch:
+    """Sees every operation of this thread while it is installed with `with`.
+
+    Attributes:
+        statistics: whether to describe the numbers of every result, which takes longer than most
+            operations; otherwise only structure and failures are of interest.
+        names: of Tensors that were given, by their node.
+        given: names of plain arrays that were given, by identity.
+    """
+
+    statistics: bool = False
+    names: dict[Node, str] = field(default_factory=dict)
+    given: dict[int, str] = field(default_factory=dict)
+    values: dict[Node, Statistics] = field(default_factory=dict)
+    seconds: dict[Node, float] = field(default_factory=dict)
+    constants: dict[tuple[Node, int], str] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    last: Node | None = None
+    _nodes: dict[int, tuple[Any, Node]] = field(default_factory=dict)
+    _since: float = 0.0
+    _before: Any = None
+
+    def __enter__(self) -> Watch:
+        self._before = state.mode.observer
+        state.mode.observer = self
+        self._since = time.perf_counter()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        state.mode.observer = self._before
+
+    def computed(
+        self, primitive: Primitive, values: Any, keywords: dict[str, Any], result: Any, node: Any
+    ) -> None:
+        """Remember the node's time and numbers."""
+        now = time.perf_counter()
+        if self._before is not None:
+            self._before.computed(primitive, values, keywords, result, node)
+        if node is not None and primitive is not engine.assign:
+            self.last = node
+            self._nodes[id(result)] = result, node  # the array too, so that none takes its id
+            for i, value in enumerate(values):
+                if id(value) in self.given:
+                    self.constants[node, i] = self.given[id(value)]
+            if self.statistics:
+                self.seconds[node] = now - self._since
+                found = None if primitive.multiple else describe(result)
+                if found is not None:
+                    self.values[node] = found
+        self._since = time.perf_counter()
+
+    def failed(self, error: BaseException, what: Any, values: Any) -> None:
+        """Remember the innermost call that raised."""
+        if self._before is not None:
+            self._before.failed(error, what, values)
+        if not any(failure.error is error for failure in self.failures):
+            operation = isinstance(what, Primitive)
+            name = what.name if operation else what.kind
+            scope = state.mode.scope if operation else what
+            self.failures.append(Failure(error, name, scope, list(values)))
+
+    def node_of(self, value: Any) -> Node | None:
+        """The node of a Tensor, or of an array that an operation computed."""
+        if isinstance(value, Tensor):
+            return value.node
+        return self._nodes.get(id(value), (None, None))[1]
+
+    def take(self, tree: Any, name: str) -> Any:
+        """An argument for the function, recorded: float arrays as Tensors, others as they are."""
+
+        def one(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                made = value if value.node is not None else _input(value.data, name)
+            elif isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array_ufunc__"):
+                array = as_array(value)
+                if array.dtype.kind != "f":
+                    self.given[id(array)] = name
+                    return array
+                made = _input(array, name)
+            else:
+                return value
+            node = made.node
+            assert node is not None
+            self._nodes[id(made.data)] = made.data, node
+            if node.primitive is None:
+                self.names[node] = made.name or name
+                found = describe(made.data) if self.statistics else None
+                if found is not None:
+                    self.values[node] = found
+            return made
+
+        return map_tree(one, tree)
+
+
+def _input(array: Any, name: str) -> Tensor:
+    """A Tensor that is recorded but needs no gradient, as the data of a training step."""
+    made = make(array, engine.leaf(array, False, name))
+    made.name = name
+    return made
+
+
+def call(
+    function: Callable[..., Any], inputs: Any, watch: Watch
+) -> tuple[list[Tensor], Exception | None]:
+    """The Tensors that `function(*inputs)` returns, and what it raised, with nothing else changed.
+
+    Buffers (running statistics) and random generators of the modules involved are as before
+    afterwards, so a drawing does not change a training.
+    """
+    arguments = inputs if isinstance(inputs, tuple) else () if inputs is None else (inputs,)
+    names = _names(function, len(arguments))
+    taken = [watch.take(value, name) for value, name in zip(arguments, names, strict=True)]
+    with undisturbed(modules_of(function)), enable_grad(), watch:
+        try:
+            result = function(*taken)
+        except Exception as error:
+            if watch.last is None and not watch.failures:
+                raise  # not about the graph
+            return [], error
+    return [value for value in leaves(_as_tree(result)) if isinstance(value, Tensor)], None
+
+
+def _as_tree(result: Any) -> Any:
+    return list(result) if isinstance(result, (set, frozenset)) else result
+
+
+def _names(function: Callable[..., Any], count: int) -> list[str]:
+    """What the function calls its arguments."""
+    try:
+        parameters = list(
+            inspect.signature(getattr(function, "forward", function)).parameters.values()
+        )
+    except (TypeError, ValueError):
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][
+        :count
+    ]
+    return names + [f"input {i}" for i in range(len(names), count)]
+
+
+def modules_of(function: Any) -> list[Any]:
+    """The modules that a function is, belongs to, or refers to by a variable."""
+    found = [function, getattr(function, "__self__", None)]
+    try:
+        variables = inspect.getclosurevars(function)
+        found += [*variables.nonlocals.values(), *variables.globals.values()]
+    except (TypeError, ValueError):
+        pass
+    return [
+        value for value in found if hasattr(value, "named_buffers") and not isinstance(value, type)
+    ]
+
+
+@contextmanager
+def undisturbed(modules: Iterable[Any]) -> Iterator[None]:
+    """Put buffers and random generators of the modules back as they were."""
+    every = [module for outer in modules for module in outer.modules()]
+    buffers = [buffer for outer in modules for _, buffer in outer.named_buffers()]
+    values = [np.copy(buffer.data) for buffer in buffers]
+    generators = {
+        id(value): value
+        for module in every
+        for value in vars(module).values()
+        if isinstance(value, (np.random.Generator, np.random.RandomState))
+    }
+    states = [(generator, _state(generator)) for generator in generators.values()]
+    try:
+        yield
+    finally:
+        for buffer, old in zip(buffers, values, strict=True):
+            if not np.array_equal(buffer.data, old, equal_nan=True):
+                buffer.data = old
+        for generator, old in states:
+            if isinstance(generator, np.random.Generator):
+                generator.bit_generator.state = old
+            else:
+                generator.set_state(old)
+
+
+def _state(generator: Any) -> Any:
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.get_state()
