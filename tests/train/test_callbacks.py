@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+import tinygrad_fm as tg
 from tinygrad_fm import nn, optim, train
 from tinygrad_fm.train.callback import HOOKS
 
@@ -65,6 +66,28 @@ def checkpoint(fit, tmp_path):
         np.testing.assert_array_equal(model[0].weight.data, after_two[0].weight.data)
 
 
+def graph_recorder(fit, tmp_path):
+    plain, model = fit([], epochs=2)
+    recorder = train.GraphRecorder(every=2)
+    history, watched = fit([recorder], epochs=2)
+    # watching changes nothing, bit for bit
+    assert history.batch_losses == plain.batch_losses
+    weights = model.state_dict()
+    assert all(np.array_equal(weights[k], v) for k, v in watched.state_dict().items())
+    updates = len(history.batch_losses)
+    frames = recorder.graph.frames
+    assert [frame.step for frame in frames] == [1, *range(2, updates + 1, 2)]
+    by_name = {n.name: n.number for n in recorder.graph.nodes if n.kind == "parameter"}
+    last = by_name[next(iter(weights))]
+    assert frames[-1].values[last].norm == pytest.approx(
+        np.linalg.norm(next(iter(weights.values()))), rel=1e-6
+    )
+    assert frames[0].values[last] != frames[-1].values[last]
+    assert frames[-1].gradients.keys() >= set(by_name.values())
+    path = recorder.graph.save(tmp_path / "steps.json")
+    assert tg.graph.Graph.load(path).frames == frames
+
+
 CASES = {
     train.EarlyStopping: early_stopping,
     train.ScheduleLR: schedule_lr,
@@ -72,6 +95,7 @@ CASES = {
     train.MovingAverage: moving_average,
     train.CSVLog: csv_log,
     train.Checkpoint: checkpoint,
+    train.GraphRecorder: graph_recorder,
 }
 
 
@@ -307,3 +331,19 @@ def test_a_function_has_no_weights_to_keep(batches, tmp_path):
         train.fit(*setting, epochs=1, callbacks=[train.EarlyStopping(1)], progress=False)
     with pytest.raises(TypeError, match="a checkpoint is of a Module, not of a function"):
         train.fit(*setting, epochs=1, callbacks=[train.Checkpoint(tmp_path)], progress=False)
+
+
+def test_a_recorder_refuses_to_record_every_zeroth_step():
+    with pytest.raises(ValueError, match="every is at least 1, not 0"):
+        train.GraphRecorder(every=0)
+
+
+def test_a_recorder_leaves_out_steps_that_compute_something_else(make_model):
+    recorder, model = train.GraphRecorder(), make_model()
+    x, y = np.ones((2, 4), np.float32), np.array([0, 1])
+    criterion = nn.CrossEntropyLoss()
+    recorder.record(1, model, criterion, x, y)
+    recorder.record(2, model, lambda p, t: criterion(p, t) * 2.0, x, y)
+    recorder.record(3, model, criterion, x, y)
+    assert [frame.step for frame in recorder.graph.frames] == [1, 3]
+    assert recorder.dropped == 1

@@ -11,6 +11,7 @@ from tinygrad_fm.train.callbacks import (
 )
 from tinygrad_fm.train.checkpoint import load_weights, save_weights
 from tinygrad_fm.train.evaluation import activations, evaluate, predict
+from tinygrad_fm.train.graph_recorder import GraphRecorder
 from tinygrad_fm.train.history import History
 from tinygrad_fm.train.metrics import (
     accuracy,
@@ -36,6 +37,7 @@ __all__ = [
     "Checkpoint",
     "ClassificationReport",
     "EarlyStopping",
+    "GraphRecorder",
     "History",
     "MovingAverage",
     "NonFiniteError",

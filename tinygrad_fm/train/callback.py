@@ -13,9 +13,10 @@ from tinygrad_fm.train.history import History, Record
 class TrainingState:
     """What a callback sees of the training, and may change: weights, `optimizer.lr`, `stop`.
 
-    `epoch` and `batch` count from 1, `epochs` is how many epochs there are to be, `step` is the
-    number of updates so far (of a resumed training, from its very beginning), and `loss` the mean
-    loss of the last batch. Setting `stop` to True ends the training after this epoch.
+    `epoch` and `batch` count from 1, `epochs` is how many epochs there are to be, and `step` is the
+    number of updates so far (of a resumed training, from its very beginning). `loss` is the mean
+    loss and `data` the pair (x, y) of the last batch, `criterion` the loss function. Setting `stop`
+    to True ends the training after this epoch.
     """
 
     model: Any
@@ -28,6 +29,8 @@ class TrainingState:
     step: int = 0
     loss: float = 0.0
     loader: Any = None
+    criterion: Any = None
+    data: tuple[Any, Any] | None = None
     callbacks: Sequence[Any] = ()
 
     @property

@@ -96,7 +96,7 @@ def fit(
     held_out = _checked_validation(validation, loader)
     history = History()
     state = TrainingState(
-        model, optimizer, history, epochs, loader=loader, callbacks=call.callbacks
+        model, optimizer, history, epochs, loader=loader, criterion=loss, callbacks=call.callbacks
     )
     if resume_from is not None:
         restore(state, resume_from)
@@ -168,7 +168,7 @@ def _learn(
                         lr = getattr(optimizer, "lr", None)
                         optimizer.step()
                         state.step += 1
-                    state.batch, state.loss = number, now
+                    state.batch, state.loss, state.data = number, now, (x, y)
                     shown.batch(meter.loss)
                     call("on_batch_end", state)
             check_parameters(state, number)
