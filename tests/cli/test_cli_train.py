@@ -21,7 +21,7 @@ FILES = {
     "result.json",
     "weights.safetensors",
 }
-PICTURES = {"confusion.png", "curves.png", "graph.svg"}
+PICTURES = {"confusion.png", "curves.png", "graph.html", "graph.svg"}
 
 
 def names(folder):

@@ -59,6 +59,7 @@ def make_parser() -> Parser:
     _add_evaluate(commands)
     _add_predict(commands)
     _add_plot(commands)
+    _add_graph(commands)
     _add_data(commands)
     _add_doctor(commands)
     return parser
@@ -162,6 +163,53 @@ def _add_plot(commands: Any) -> None:
         "--out", metavar="DIR", help="folder for the pictures (that of the run; of several: .)"
     )
     plot.add_argument("--format", choices=("png", "svg"), default="png", help="(png)")
+
+
+def _add_graph(commands: Any) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from tinygrad_fm.cli.graph import run
+
+        return run(arguments)
+
+    graph = _add(
+        commands,
+        "graph",
+        "draw the computation graph of a network or of a function of yours",
+        run,
+        epilog="TARGET is mlp or cnn, a run folder, a graph that was saved as .json, or a variable "
+        "of a module or file: package.module:name or file.py:name. That is a Tensor, a Graph, a "
+        "function without arguments that returns one, or with --inputs a model or a function of "
+        "arrays. Exit code 1 where the forward pass failed; it is drawn up to there.",
+    )
+    graph.add_argument("target", metavar="TARGET", help="what to draw")
+    graph.add_argument(
+        "-o",
+        "--out",
+        metavar="FILE",
+        default="graph.html",
+        help=".html, .svg, .png, .pdf, .dot, .json, .mmd or .txt; - prints text (graph.html)",
+    )
+    graph.add_argument(
+        "--inputs",
+        metavar="SHAPE",
+        nargs="+",
+        default=[],
+        help="shapes of the inputs, such as 32x784; random numbers of a fixed seed",
+    )
+    graph.add_argument(
+        "--backward", choices=("no", "yes", "only"), default="no", help="draw gradients (no)"
+    )
+    graph.add_argument(
+        "--values", action="store_true", help="with statistics of values and gradients, and times"
+    )
+    graph.add_argument(
+        "--fold", metavar="DEPTH", default="auto", help="auto, none, or a depth from 0 (auto)"
+    )
+    graph.add_argument(
+        "--direction", choices=("TB", "LR"), default="TB", help="top to bottom or left to right"
+    )
+    graph.add_argument("--diff", metavar="FILE", help="a graph saved as .json to compare with")
+    graph.add_argument("--open", action="store_true", help="open the file when it is written")
 
 
 def _add_data(commands: Any) -> None:

@@ -146,6 +146,7 @@ class RunFolder:
         self._write("graph.dot", "the graph of one loss, as text", graph.save)
         try:
             self._write("graph.svg", "the same as a picture", graph.save)
+            self._write("graph.html", "the same to explore", graph.save)
         except RenderError as error:
             self._left_out.append(f"no graph.svg: {error}")
 

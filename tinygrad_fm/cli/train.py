@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, measure, and write; returns the exit code."""
     given = _given(arguments)
     name, why = _choose_data(given, arguments)
-    settings = _settings(given, name)
+    settings = settings_of(given, name)
     try:
         dataset = data.load(name, settings.data_root)
         prepared = _prepare(settings, why, dataset)
@@ -168,7 +168,7 @@ def _choose_data(given: dict[str, Any], arguments: argparse.Namespace) -> tuple[
     )
 
 
-def _settings(given: dict[str, Any], name: str) -> Settings:
+def settings_of(given: dict[str, Any], name: str) -> Settings:
     """All settings, those that were not given by their defaults.
 
     Raises:
