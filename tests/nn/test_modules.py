@@ -211,3 +211,56 @@ def test_a_masked_logit_has_no_loss_and_no_nan():
     np.testing.assert_allclose(loss.item(), np.log(1 + np.e))
     loss.backward()
     assert np.isfinite(logits.grad.data).all()
+
+
+class Holder(nn.Module):
+    def __init__(self, held):
+        self.held = held
+
+
+def test_a_module_that_holds_its_parent_can_be_printed():
+    child = nn.Sequential(nn.Linear(2, 2))
+    parent = Holder(child)
+    child.parent = parent
+    assert repr(parent).count("Linear(2, 2)") == 1
+    assert "(parent): ..." in repr(parent)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"a.weight": nn.Parameter(np.zeros(1)), "a": nn.Linear(1, 1)},
+        {1: nn.Linear(1, 1), "1": nn.Linear(1, 1)},
+        {"a.x": nn.Buffer(np.zeros(1)), "a": {"x": nn.Parameter(np.zeros(1))}},
+    ],
+)
+def test_two_parameters_of_one_path_are_refused(held):
+    model = Holder(held)
+    with pytest.raises(ValueError, match=r"have the path 'held\..*rename a key"):
+        model.state_dict()
+    with pytest.raises(ValueError, match="have the path"):
+        model.load_state_dict({})
+
+
+@pytest.mark.parametrize("bad", [np.array([1 + 1j]), np.array(["x"]), np.array([None])])
+def test_a_state_of_other_numbers_changes_nothing(bad):
+    model = nn.Linear(2, 1)
+    before = model.state_dict()
+    with pytest.raises(ValueError, match=r"'bias' is .*, the model float32"):
+        model.load_state_dict({"weight": np.full((2, 1), 7.0), "bias": bad})
+    np.testing.assert_array_equal(model.weight.data, before["weight"])
+
+
+def test_a_state_may_hold_tensors_with_a_graph():
+    model = nn.Linear(2, 1)
+    bias = 3 * Tensor(np.ones(1), requires_grad=True)
+    model.load_state_dict({"weight": np.ones((2, 1), int), "bias": bias})
+    np.testing.assert_array_equal(model.bias.data, [3])
+
+
+def test_a_layer_deleted_from_a_sequential_is_not_called():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    assert model(X[:, :2]).shape == (5, 1)
+    delattr(model, "2")
+    assert len(model) == 2
+    assert model(X[:, :2]).shape == (5, 3)

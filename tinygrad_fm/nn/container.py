@@ -91,6 +91,10 @@ class Sequential(Module):
         super().__setattr__(name, value)
         vars(self).pop("_layers", None)
 
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        vars(self).pop("_layers", None)
+
     def layers(self) -> list[Any]:
         """The layers in order."""
         own = vars(self)

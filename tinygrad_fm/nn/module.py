@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import reprlib
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -182,17 +183,31 @@ class Module:
     # ---- saving ----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """A copy of every parameter's and buffer's values, by path."""
+        """A copy of every parameter's and buffer's values, by path.
+
+        Raises:
+            ValueError: two of them have one path, by the keys of dictionaries.
+        """
         return {path: np.array(t.data, order="C") for path, t in self._state().items()}
 
     def _state(self) -> dict[str, Tensor]:
-        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        found: dict[str, Tensor] = {}
+        for path, tensor in (*self.named_parameters(), *self.named_buffers()):
+            if path in found:
+                raise ValueError(
+                    f"two parameters or buffers of this {type(self).__name__} have the path "
+                    f"{path!r}, and only one could be saved; rename a key of a dictionary (keys "
+                    "with dots, or 1 beside '1')"
+                )
+            found[path] = tensor
+        return found
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         """Copy values into the parameters and buffers.
 
         Raises:
-            ValueError: names are missing or unknown, or a shape differs; nothing is changed then.
+            ValueError: names are missing or unknown, or a shape or the kind of numbers differs;
+                nothing is changed then.
         """
         own = self._state()
         problems = [f"missing {name!r}" for name in own if name not in values]
@@ -202,12 +217,21 @@ class Module:
             for name in own
             if name in values and np.shape(values[name]) != own[name].shape
         ]
+        arrays = {
+            name: value.data if isinstance(value, Tensor) else np.asarray(value)
+            for name, value in values.items()
+        }
+        problems += [
+            f"{name!r} is {arrays[name].dtype}, the model {own[name].dtype}"
+            for name in own
+            if name in values and not np.can_cast(arrays[name].dtype, own[name].dtype, "same_kind")
+        ]
         if problems:
             raise ValueError(
                 f"the values do not fit this {type(self).__name__}: " + "; ".join(problems)
             )
         for name, tensor in own.items():
-            tensor.data = np.asarray(values[name])
+            tensor.data = arrays[name]
 
     # ---- printing --------------------------------------------------------------------------------
 
@@ -215,6 +239,7 @@ class Module:
         """What a layer says of itself between the parentheses; a subclass may add to it."""
         return ""
 
+    @reprlib.recursive_repr()  # a module may hold one that holds it
     def __repr__(self) -> str:
         children = [
             f"  ({name}): " + repr(child).replace("\n", "\n  ")
