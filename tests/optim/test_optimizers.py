@@ -257,8 +257,11 @@ def test_a_state_of_another_optimizer_is_refused():
     q = Tensor(np.ones(3), requires_grad=True)
     with pytest.raises(ValueError, match="the state has"):
         optim.SGD([p], lr=1).load_state_dict(optim.Adam([p]).state_dict())
-    with pytest.raises(ValueError, match="has 3 elements, not 2"):
+    with pytest.raises(ValueError, match=r"has shape \(3,\), not \(2,\)"):
         optim.Adam([p]).load_state_dict(optim.Adam([q]).state_dict())
+    wide, tall = (Tensor(np.ones(shape), requires_grad=True) for shape in ((2, 3), (3, 2)))
+    with pytest.raises(ValueError, match=r"has shape \(3, 2\), not \(2, 3\)"):
+        optim.Adam([wide]).load_state_dict(optim.Adam([tall]).state_dict())
 
 
 def test_groups_have_settings_of_their_own():

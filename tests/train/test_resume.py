@@ -180,11 +180,39 @@ def test_another_training_is_refused(blobs, kept, make_model):
     with pytest.raises(ValueError, match=r"its callbacks with state are \['EarlyStopping'\], th"):
         train.fit(*setting, epochs=2, resume_from=kept, **options)
     setting, options = make(blobs, "sgd")
+    before = setting[0].state_dict()
     with pytest.raises(ValueError, match=r"last\.safetensors: the state has "):
         train.fit(*setting, epochs=2, resume_from=kept, callbacks=stop, **options)
+    for name, values in setting[0].state_dict().items():
+        np.testing.assert_array_equal(values, before[name])
     model = make_model()
     other = (model, setting[1], optim.Adam(model.parameters()), setting[3])
     with pytest.raises(ValueError, match=r"its random generators are .*model\.3\._rng"):
         train.fit(*other, epochs=2, resume_from=kept, callbacks=stop, **options)
     with pytest.raises(FileNotFoundError, match="absent does not exist"):
         train.fit(*setting, epochs=2, resume_from=kept.with_name("absent"), **options)
+
+
+class Scaled(nn.Module):
+    """A model with a parameter that is one number."""
+
+    def __init__(self):
+        self.layer = nn.Linear(4, 3, rng=0)
+        self.scale = nn.Parameter(np.float32(1))
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+def test_a_scalar_parameter_goes_on_too(batches, tmp_path):
+    def run(folder, epochs, resume_from=None):
+        model = Scaled()
+        setting = model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()), batches
+        keep = [train.Checkpoint(folder)]
+        train.fit(*setting, epochs=epochs, callbacks=keep, progress=False, resume_from=resume_from)
+        return model
+
+    whole = run(tmp_path, 2)
+    run(tmp_path, 1)
+    resumed = run(tmp_path, 2, tmp_path / "last.safetensors")
+    assert resumed.scale.data == whole.scale.data != 1

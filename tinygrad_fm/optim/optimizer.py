@@ -177,8 +177,8 @@ class Optimizer:
         """Continue from a `state_dict()` of the same optimizer over the same parameters.
 
         Raises:
-            ValueError: it has other settings, other parameters, or arrays of another size; nothing
-                is changed then.
+            ValueError: it has other settings, other parameters, or arrays of another shape;
+                nothing is changed then.
         """
         kind, expected = type(self).__name__, self.state_dict()
         groups = values.get("groups", [])
@@ -200,7 +200,7 @@ class Optimizer:
                 given = values[str(number[id(p)])]
                 flat.steps[i] = int(given["step"])
                 for name, array in flat.state.items():
-                    flat.views_of(array)[i][...] = np.reshape(given[name], p.shape)
+                    flat.views_of(array)[i][...] = given[name]
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value}" for name, value in vars(self.groups[0]).items())
@@ -215,10 +215,10 @@ def _check_entry(number: str, given: dict[str, Any], expected: dict[str, Any]) -
             f"the state of parameter {number} has {sorted(given)}, not {sorted(expected)}"
         )
     for name, array in expected.items():
-        if np.size(given[name]) != np.size(array):
+        if np.shape(given[name]) != np.shape(array):
             raise ValueError(
-                f"{name} of parameter {number} has {np.size(given[name])} elements, not "
-                f"{np.size(array)}"
+                f"{name} of parameter {number} has shape {np.shape(given[name])}, not "
+                f"{np.shape(array)}"
             )
 
 

@@ -105,7 +105,8 @@ def write_checkpoint(state: TrainingState, path: str | os.PathLike[str]) -> None
         "loader_epoch": getattr(state.loader, "epoch", None),
         "history": state.history.to_json(),
     }
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    # not np.ascontiguousarray, which makes a scalar parameter an array of one axis
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = save(arrays, {CHECKPOINT: json.dumps(facts)})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -116,7 +117,8 @@ def restore(state: TrainingState, path: str | os.PathLike[str]) -> None:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint, or one of another model, optimizer, or list of callbacks.
+        ValueError: it is no checkpoint, or one of another model, optimizer, or list of callbacks;
+            nothing is changed then.
     """
     _checked(state)
     arrays, metadata = load_file(path)
@@ -140,11 +142,16 @@ def restore(state: TrainingState, path: str | os.PathLike[str]) -> None:
                 f"{path} was written by another training: its {what} are "
                 f"{theirs or 'none'}, those of this one {mine or 'none'}"
             )
+    before = state.model.state_dict()
     try:
         state.model.load_state_dict(
             {k.removeprefix(MODEL): v for k, v in arrays.items() if k.startswith(MODEL)}
         )
-        state.optimizer.load_state_dict(_unpacked(facts["optimizer"], arrays))
+        try:
+            state.optimizer.load_state_dict(_unpacked(facts["optimizer"], arrays))
+        except Exception:
+            state.model.load_state_dict(before)
+            raise
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     for callback, (_, packed) in zip(stateful, facts["callbacks"], strict=True):
