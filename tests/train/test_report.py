@@ -57,6 +57,9 @@ def test_a_saved_matrix_gives_the_same_report():
     report = train.report_of(train.confusion_matrix(SAID, TRUE))
     np.testing.assert_array_equal(report.f1, train.f1_score(SAID, TRUE))
     assert report.class_names == ("0", "1", "2", "3")
+    np.testing.assert_array_equal(train.report_of(report.matrix.tolist()).f1, report.f1)
+    with pytest.raises(ValueError, match=r"has shape \(C, C\), not \(4, 3\)"):
+        train.report_of(report.matrix[:, :3])
     with pytest.raises(ValueError, match="3 class names for 4 classes"):
         train.report_of(report.matrix, NAMES[:3])
 
@@ -116,6 +119,14 @@ def test_weighted_by_class_every_class_counts_alike():
 def test_a_class_without_examples_has_no_weight():
     with pytest.raises(ValueError, match="class 1 of 3 has no examples"):
         train.class_weights([0, 2, 2])
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 7, 10, 11, 12, 100])
+def test_a_moving_average_is_the_mean_of_its_window_alone(window):
+    values = np.random.default_rng(0).standard_normal(11) * [1, 1e17, 1, 1, 1, 1, 1e-9, 1, 1, 1, 1]
+    values[4] = math.nan
+    expected = [np.mean(values[max(i - window + 1, 0) : i + 1]) for i in range(11)]
+    np.testing.assert_allclose(train.moving_average(values, window), expected, rtol=1e-14)
 
 
 def test_moving_averages_by_hand():

@@ -71,10 +71,16 @@ def moving_average(values: Any, window: int) -> NDArray[np.float64]:
         raise ValueError(f"moving_average: values have shape (N,), not {array.shape}")
     if window < 1:
         raise ValueError(f"moving_average: window is at least 1, not {window!r}")
-    sums = np.concatenate([[0.0], np.cumsum(array)])
-    ends = np.arange(1, len(array) + 1)
-    begins = np.maximum(ends - window, 0)
-    return np.asarray((sums[ends] - sums[begins]) / (ends - begins))
+    count = len(array)
+    window = min(window, max(count, 1))
+    # A window is the end of one block of `window` values and the beginning of the next: sums within
+    # blocks, unlike differences of sums from the start, keep a NaN or a huge value to its windows.
+    blocks = np.zeros((-(-(count + window - 1) // window) + 1, window))
+    blocks.reshape(-1)[window - 1 : window - 1 + count] = array
+    ends = np.cumsum(blocks[:, ::-1], axis=1)[:, ::-1].reshape(-1)[:count]
+    beginnings = np.cumsum(blocks[:, :-1], axis=1)
+    beginnings = np.pad(beginnings, ((0, 0), (1, 0))).reshape(-1)[window : window + count]
+    return np.asarray((ends + beginnings) / np.minimum(np.arange(1, count + 1), window))
 
 
 def confusion_matrix(
@@ -113,7 +119,8 @@ def _pair(metric: str, predictions: Any, labels: Any) -> tuple[NDArray[Any], NDA
     """Predicted and true class numbers, each (N,)."""
     predicted = _class_numbers(metric, "predictions", predictions)
     true = _class_numbers(metric, "labels", labels)
-    if predicted.shape != true.shape:
+    widths = {np.shape(array)[1] for array in (predictions, labels) if np.ndim(array) == 2}
+    if predicted.shape != true.shape or len(widths) > 1:
         raise ValueError(
             f"{metric}: predictions of shape {np.shape(predictions)} for labels of shape "
             f"{np.shape(labels)}; expected one prediction for each label"
@@ -125,6 +132,11 @@ def _pair(metric: str, predictions: Any, labels: Any) -> tuple[NDArray[Any], NDA
 
 def _class_numbers(metric: str, what: str, values: Any) -> NDArray[Any]:
     array = array_of(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        raise ValueError(
+            f"{metric}: {what} have shape {array.shape}, one column, whose largest is always "
+            f"the first; write {what}[:, 0] for class numbers"
+        )
     if array.ndim == 2 and array.shape[1]:
         if array.dtype.kind == "f" and np.isnan(array).any():
             row = int(np.argmax(np.isnan(array).any(axis=1)))

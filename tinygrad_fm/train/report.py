@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tinygrad_fm.train.metrics import confusion_matrix
 
@@ -98,15 +98,18 @@ def classification_report(
 
 
 def report_of(
-    matrix: NDArray[np.int64],
+    matrix: ArrayLike,
     class_names: Sequence[str] | None = None,
     zero_division: float = 0.0,
 ) -> ClassificationReport:
     """The report of a confusion matrix, (C, C), such as of one that was saved.
 
     Raises:
-        ValueError: the names are not one for each class.
+        ValueError: the matrix is not square, or the names are not one for each class.
     """
+    matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"a confusion matrix has shape (C, C), not {matrix.shape}")
     names = checked_names(class_names, len(matrix))
     right = np.diag(matrix)
     predicted, true = matrix.sum(axis=0), matrix.sum(axis=1)
