@@ -283,6 +283,29 @@ def test_the_schedules_of_optim_fit(fit, schedule):
     assert history["lr"] == pytest.approx([made(5), made(11)])
 
 
+def rates_of_groups(setting, batches, callbacks, epochs=3):
+    """Trains with groups of the rates 0.1 and 0.001; returns the optimizer."""
+    model, loss, _ = setting
+    first, *others = model.parameters()
+    groups = [{"parameters": [first]}, {"parameters": others, "lr": 0.001}]
+    optimizer = optim.SGD(groups, lr=0.1)
+    train.fit(model, loss, optimizer, batches, epochs=epochs, callbacks=callbacks, progress=False)
+    return optimizer
+
+
+@pytest.mark.parametrize("per", ["epoch", "step"])
+def test_a_schedule_keeps_the_ratio_of_the_groups(setting, batches, per):
+    schedule = train.ScheduleLR(lambda step: 0.0 if step == 1 else 0.5, per)
+    optimizer = rates_of_groups(setting, batches, [schedule])
+    assert [group.lr for group in optimizer.groups] == pytest.approx([0.5, 0.005])
+
+
+def test_a_drop_reduces_the_rate_of_each_group(setting, batches):
+    drops = [scores(2, 1, 0), train.ReduceOnDrop(0.5, "score", mode="max", min_lr=0.0004)]
+    optimizer = rates_of_groups(setting, batches, drops)
+    assert [group.lr for group in optimizer.groups] == pytest.approx([0.025, 0.0004])
+
+
 # ---- what they refuse ----------------------------------------------------------------------------
 
 

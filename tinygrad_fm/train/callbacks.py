@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinygrad_fm.optim import Optimizer
 from tinygrad_fm.train.callback import Callback, TrainingState
 from tinygrad_fm.train.files import replacing
 from tinygrad_fm.train.history import History
@@ -122,12 +123,16 @@ class EarlyStopping(Callback):
 class ScheduleLR(Callback):
     """Set `optimizer.lr` by a schedule: a function of a whole number from 0 that gives the rate.
 
+    It is the rate of the first group of parameters. Where groups have rates of their own, the
+    others keep the ratio to it that they have when the training begins.
+
     Args:
         schedule: such as those of `optim.schedule`, or `lambda epoch: 0.1 * 0.9**epoch`.
         per: "epoch" asks it before each epoch, "step" before each update.
 
     Raises:
-        ValueError: another `per`; in training, a rate that is negative or no number.
+        ValueError: another `per`; in training, a rate that is negative or no number, or a first
+            group with a rate of 0 beside others.
         TypeError: the schedule is no function.
     """
 
@@ -138,6 +143,7 @@ class ScheduleLR(Callback):
             raise ValueError(f"ScheduleLR: per is 'epoch' or 'step', not {per!r}")
         self.schedule = schedule
         self.per = per
+        self._shares: list[float] = []
 
     def _set(self, state: TrainingState, step: int) -> None:
         rate = float(self.schedule(step))
@@ -146,10 +152,15 @@ class ScheduleLR(Callback):
                 f"the schedule gives a learning rate of {rate} for {self.per} {step}; expected a "
                 "number, at least 0"
             )
-        state.optimizer.lr = rate
+        groups = _groups(state.optimizer)
+        if len(groups) != len(self._shares):
+            self._shares = [1.0] if len(groups) == 1 else _shares([group.lr for group in groups])
+        for group, share in zip(groups, self._shares, strict=True):
+            group.lr = rate * share
 
     def on_train_begin(self, state: TrainingState) -> None:
         """The rate of the first update."""
+        self._shares = []
         self._set(state, len(state.history) if self.per == "epoch" else state.step)
 
     def on_epoch_begin(self, state: TrainingState) -> None:
@@ -163,8 +174,25 @@ class ScheduleLR(Callback):
             self._set(state, state.step)
 
 
+def _groups(optimizer: Any) -> list[Any]:
+    """What holds the learning rates of an optimizer: its groups, or itself where it has none."""
+    return list(optimizer.groups) if isinstance(optimizer, Optimizer) else [optimizer]
+
+
+def _shares(rates: list[float]) -> list[float]:
+    """The rates as multiples of the first."""
+    if len(set(rates)) == 1:
+        return [1.0] * len(rates)
+    if not rates[0]:
+        raise ValueError(
+            f"ScheduleLR: the groups have the learning rates {rates}, and the schedule is that of "
+            "the first, to which the others keep their ratio; expected a first rate above 0"
+        )
+    return [rate / rates[0] for rate in rates]
+
+
 class ReduceOnDrop(Callback):
-    """Multiply the learning rate by `factor` after an epoch that is worse than the one before.
+    """Multiply the learning rates by `factor` after an epoch that is worse than the one before.
 
     With the defaults, the rule of report 001: halve it when the validation accuracy drops.
 
@@ -172,7 +200,7 @@ class ReduceOnDrop(Callback):
         factor: above 0 and below 1.
         monitor: the column of the history to watch.
         mode: "min" or "max", the better direction; None takes "max" for an accuracy.
-        min_lr: the rate is not made smaller than this.
+        min_lr: no rate is made smaller than this.
 
     Raises:
         ValueError: a factor outside its range; in training, a column that is not there.
@@ -201,8 +229,8 @@ class ReduceOnDrop(Callback):
             return
         before = self.monitor.value(state.history[-2])
         if self.monitor.better(before, value):
-            lr = state.optimizer.lr
-            state.optimizer.lr = min(lr, max(lr * self.factor, self.min_lr))
+            for group in _groups(state.optimizer):
+                group.lr = min(group.lr, max(group.lr * self.factor, self.min_lr))
 
 
 class MovingAverage(Callback):
