@@ -349,3 +349,51 @@ def test_settings_of_groups_are_not_hidden_by_attributes():
     optimizer = optim.SGD([Tensor(np.ones(2), requires_grad=True)], lr=1.0)
     with pytest.raises(AttributeError, match=r"groups\[0\]\.momentum"):
         optimizer.momentum = 0.9
+
+
+def test_momentum_may_be_switched_on_and_off_during_training():
+    w = Tensor(np.zeros(2), requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0)
+    for momentum, expected in ((0.0, -1), (0.5, -2), (0.5, -3.5), (0.0, -4.5), (0.5, -5.5)):
+        optimizer.groups[0].momentum = momentum
+        w.grad = Tensor(np.ones(2))
+        optimizer.step()
+        np.testing.assert_array_equal(w.data, expected)
+        assert ("velocity" in optimizer.state_dict()["0"]) == (momentum > 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("lr", -1, ValueError, "lr is at least 0, not -1"),
+        ("momentum", 5, ValueError, "momentum .*below 1, not 5"),
+        ("momentun", 0.9, AttributeError, "no setting 'momentun'.*did you mean 'momentum'"),
+    ],
+)
+def test_a_wrong_setting_of_a_group_is_refused_before_the_update(name, value, error, message):
+    w = Tensor(np.zeros(2), requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0)
+    setattr(optimizer.groups[0], name, value)
+    w.grad = Tensor(np.ones(2))
+    with pytest.raises(error, match=message):
+        optimizer.step()
+    np.testing.assert_array_equal(w.data, 0)
+
+
+@pytest.mark.parametrize("clip", [optim.clip_by_norm, optim.clip_by_value])
+def test_clipping_takes_a_list_and_a_parameter_once(clip):
+    model = nn.Sequential(nn.Linear(1, 1, bias=False))
+    (p,) = model.parameters()
+    for wrong, message in ((p, r"write \[parameter\]"), (model, r"write model\.parameters\(\)")):
+        with pytest.raises(TypeError, match=f"{clip.__name__} takes a list.*{message}"):
+            clip(wrong, 1.0)
+    p.grad = Tensor(np.full((1, 1), 10.0))
+    clip([p, p], 1.0)
+    np.testing.assert_allclose(p.grad.data, 1)
+
+
+@pytest.mark.parametrize(("steps", "rise"), [(1, 0.3), (2, 0.3), (3, 0.3), (10, 0), (10, 0.05)])
+def test_one_cycle_without_room_to_rise_goes_from_the_peak_to_the_end(steps, rise):
+    rates = [optim.schedule.one_cycle(1.0, steps, rise, end=0.1)(i) for i in range(steps)]
+    assert rates[0] == 1
+    assert rates[-1] == pytest.approx(0.1 if steps > 1 else 1)

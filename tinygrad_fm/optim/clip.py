@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +16,12 @@ def clip_by_value(parameters: Iterable[Tensor], limit: float) -> None:
 
     Raises:
         ValueError: the limit is not above 0.
+        TypeError: the parameters are one Tensor, or a model.
     """
     if not limit > 0:
         raise ValueError(f"limit is above 0, not {limit!r}")
-    for p in parameters:
-        if p.grad is not None:
-            np.clip(p.grad.data, -limit, limit, out=p.grad.data)
+    for g in _gradients("clip_by_value", parameters):
+        np.clip(g, -limit, limit, out=g)
 
 
 def clip_by_norm(parameters: Iterable[Tensor], limit: float) -> float:
@@ -34,13 +35,24 @@ def clip_by_norm(parameters: Iterable[Tensor], limit: float) -> float:
 
     Raises:
         ValueError: the limit is not above 0.
+        TypeError: the parameters are one Tensor, or a model.
     """
     if not limit > 0:
         raise ValueError(f"limit is above 0, not {limit!r}")
-    gradients = [p.grad.data for p in parameters if p.grad is not None]
+    gradients = _gradients("clip_by_norm", parameters)
     # in float64: the squares of large float32 gradients overflow
     norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients))
     if limit < norm < math.inf:
         for g in gradients:
             g *= limit / norm
     return norm
+
+
+def _gradients(name: str, parameters: Iterable[Tensor]) -> list[Any]:
+    """The gradients that there are; that of a parameter given twice once."""
+    if isinstance(parameters, Tensor):
+        raise TypeError(f"{name} takes a list of Tensors; write [parameter]")
+    if hasattr(parameters, "parameters"):
+        raise TypeError(f"{name} takes a list of Tensors; write model.parameters()")
+    unique = {id(p): p for p in parameters}.values()
+    return [p.grad.data for p in unique if p.grad is not None]

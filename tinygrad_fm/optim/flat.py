@@ -42,12 +42,23 @@ class Flat:
         self.spans = list(zip([0, *ends[:-1]], ends, strict=True))
         self.values = aligned(ends[-1], dtype)
         self.gradient = aligned(ends[-1], dtype)
-        self.state = {name: aligned(ends[-1], dtype) for name in state}
+        self.state: dict[str, Array] = {}
+        self.take_settings(state)
         self.steps = [0] * len(parameters)
         self.scratch = aligned(min(2 * BLOCK, ends[-1]), dtype)
         # 0.9**FORGET above the subnormal numbers; float16 has no room for that
         self.negligible = min(float(np.finfo(dtype).tiny) * 2**20, 1e-30)
         self._make_views()
+
+    def take_settings(self, state: tuple[str, ...]) -> None:
+        """Note the settings as checked; they need state arrays of these names, zero at first."""
+        self.state = {
+            name: self.state[name]
+            if name in self.state
+            else aligned(len(self.values), self.values.dtype)
+            for name in state
+        }
+        self.checked = dict(vars(self.settings))
 
     def _make_views(self) -> None:
         self.views = self.views_of(self.values)

@@ -87,6 +87,20 @@ class Optimizer:
             for dtype in dict.fromkeys(p.dtype for p in unique)
         ]
 
+    def _check_changed(self, flat: Flat) -> None:
+        """Refuse what a user set in a group that no group can have, and make the state it needs."""
+        kind, settings = type(self).__name__, flat.settings
+        for name in vars(settings):
+            if name not in flat.checked:
+                near = difflib.get_close_matches(name, flat.checked, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise AttributeError(
+                    f"{kind} has no setting {name!r}; it has {sorted(flat.checked)}{hint}"
+                )
+        settings.lr = not_negative(kind, "lr", settings.lr)
+        self.check(settings)
+        flat.take_settings(self.arrays(settings))
+
     def check(self, settings: Settings) -> None:
         """Refuse settings outside their range; a subclass says which."""
 
@@ -130,13 +144,17 @@ class Optimizer:
         """Update every parameter that has a gradient, in place.
 
         Raises:
-            ValueError: none has one.
+            ValueError: none has one, or a group's setting was set outside its range.
+            AttributeError: a group was given a setting that there is not.
         """
         if all(p._grad is None for p in self.parameters):
             raise ValueError(
                 f"{type(self).__name__}.step(): no parameter has a gradient; call loss.backward() "
                 "before, and give the optimizer the parameters of the model that made the loss"
             )
+        for flat in self._flats:
+            if vars(flat.settings) != flat.checked:
+                self._check_changed(flat)
         for flat in self._flats:
             flat.adopt()
             for block, gradient, step in flat.blocks():

@@ -82,12 +82,12 @@ def one_cycle(
         raise ValueError(f"rise is a share between 0 and 1, not {rise!r}")
     low = peak / 25 if start is None else start
     last = low / 1e4 if end is None else end
-    top = rise * steps - 1
+    top = max(rise * steps - 1, 0)  # where there is no step to rise in, it begins at the peak
     down = cosine(peak, max(steps - 1 - top, 1), last)
 
     def at(step: float) -> float:
         if step < top:
             return low + (peak - low) * (1 - math.cos(math.pi * step / top)) / 2
-        return down(step - max(top, 0))
+        return down(step - top)
 
     return at
