@@ -221,7 +221,10 @@ WRONG = [
     (lambda: nn.Conv2d(1, 4, 5)(np.ones((1, 1, 3, 3))), "does not fit into an image of 3 by 3"),
     (lambda: nn.Conv2d(3, 4, 3, groups=2), "divisible by groups"),
     (lambda: nn.Conv2d(1, 4, 0), "kernel_size is one whole number of at least 1"),
-    (lambda: nn.Conv2d(1, 4, 3, padding="valid")(np.ones((1, 1, 5, 5))), "or 'same'"),
+    (lambda: nn.Conv2d(1, 4, 3, padding="smae"), "'same' or 'valid', not 'smae'"),
+    (lambda: nn.Flatten()(np.array(1.0)), "not a single number"),
+    (lambda: nn.LayerNorm(()), r"above 0, not \(\)"),
+    (lambda: nn.BatchNorm1d(2.5), "features is a whole number above 0, not 2.5"),
     (lambda: nn.MaxPool2d(4)(np.ones((1, 1, 3, 3))), "does not fit into 3 by 3"),
     (lambda: nn.MaxPool2d(2, padding=2)(np.ones((1, 1, 3, 3))), "more than half"),
     (lambda: nn.BatchNorm1d(4)(np.ones((2, 3))), r"second of length 4; not shape \(2, 3\)"),
@@ -260,3 +263,44 @@ def test_erf_is_right_to_the_last_digits():
     x = np.concatenate([np.linspace(-7, 7, 2001), np.logspace(-300, 0, 100)])
     expected = np.array([math.erf(v) for v in x])
     np.testing.assert_allclose(tg.functional.erf(x), expected, rtol=1e-15)
+
+
+def test_dropout_draws_from_a_generator_of_old_too():
+    x = np.ones((100, 100), np.float32)
+    y = nn.Dropout(0.25, rng=np.random.RandomState(0))(x)
+    assert y.dtype == np.float32
+    assert np.mean(y == 0) == pytest.approx(0.25, abs=0.02)
+    np.testing.assert_array_equal(y, nn.Dropout(0.25, rng=np.random.RandomState(0))(x))
+
+
+def test_padding_may_be_called_valid():
+    x = np.ones((1, 1, 5, 5), np.float32)
+    assert nn.Conv2d(1, 2, 3, padding="valid")(x).shape == (1, 2, 3, 3)
+    assert tg.functional.conv2d(x, x[..., :3, :3], padding="valid").shape == (1, 1, 3, 3)
+
+
+def test_a_batch_without_examples_keeps_its_shapes():
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3, rng=0),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8, 3, rng=0),
+    )
+    y = model(Tensor(np.zeros((0, 1, 8, 8), np.float32)))
+    assert y.shape == (0, 3)
+    y.sum().backward()
+    assert model[0].weight.grad.data.any() == 0
+
+
+def test_sizes_may_be_numpys_integers():
+    assert nn.LayerNorm(np.int64(4)).weight.shape == (4,)
+
+
+def test_examples_of_classes_that_weigh_nothing_cost_nothing():
+    logits = Tensor(np.zeros((2, 3)), requires_grad=True)
+    loss = nn.CrossEntropyLoss(weight=[0, 1, 1])(logits, np.zeros(2, int))
+    loss.backward()
+    assert loss.item() == 0
+    np.testing.assert_array_equal(logits.grad.data, 0)

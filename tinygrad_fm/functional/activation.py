@@ -37,8 +37,8 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
 
 
 def _sigmoid(x: Any) -> Any:
-    # neither overflows, and the digits are kept on both sides
-    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+    # neither overflows, and the digits are kept on both sides; 0.0 makes bytes numbers with a sign
+    return np.exp(np.minimum(x, 0.0)) / (1 + np.exp(0.0 - np.abs(x)))
 
 
 sigmoid = primitive(_sigmoid, lambda g, y, _x: g * (y * (1 - y)), name="sigmoid")
@@ -90,13 +90,18 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     raise ValueError(f"approximate is 'none' or 'tanh', not {approximate!r}")
 
 
+def _shifted(x: Any, axis: int) -> Any:
+    """x less its maximum; of bytes too, which have no negative numbers."""
+    return x - 1.0 * np.max(x, axis=axis, keepdims=True)
+
+
 def _softmax(x: Any, axis: int = -1) -> Any:
-    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    e = np.exp(_shifted(x, axis))
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
 def _log_softmax(x: Any, axis: int = -1) -> Any:
-    shifted = x - np.max(x, axis=axis, keepdims=True)
+    shifted = _shifted(x, axis)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 

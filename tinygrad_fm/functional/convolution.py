@@ -73,7 +73,7 @@ def conv2d(
         bias: (O,) or None.
         stride: step of the windows.
         padding: zeros around the image, in pixels on each side; or "same", for a result of
-            ceil(H / stride) by ceil(W / stride).
+            ceil(H / stride) by ceil(W / stride); or "valid", for none.
         dilation: distance of the pixels under neighbouring elements of the kernel.
         groups: the channels and kernels are split into so many parts that do not mix.
 
@@ -124,15 +124,28 @@ def conv2d(
     return np.transpose(np.reshape(y, (n, *out, o)), (0, 3, 1, 2))
 
 
+def checked_padding(padding: Padding) -> tuple[int, int] | str:
+    """Pixels along H and W, or "same".
+
+    Raises:
+        ValueError: anything else.
+    """
+    if padding == "same":
+        return "same"
+    if padding == "valid":
+        return 0, 0
+    if isinstance(padding, str):
+        raise ValueError(f"padding is a number, two numbers, 'same' or 'valid', not {padding!r}")
+    return pair("padding", padding, 0)
+
+
 def _padding(
     padding: Padding, sizes: tuple[int, int], spans: list[int], steps: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Pixels before and after the image, along H and W."""
+    padding = checked_padding(padding)
     if not isinstance(padding, str):
-        both = pair("padding", padding, 0)
-        return both, both
-    if padding != "same":
-        raise ValueError(f"padding is a number, two numbers, or 'same', not {padding!r}")
+        return padding, padding
     total = [
         max((math.ceil(size / step) - 1) * step + span - size, 0)
         for size, span, step in zip(sizes, spans, steps, strict=True)
@@ -175,7 +188,13 @@ def max_pool2d(x: Any, kernel_size: Size, stride: Size | None = None, padding: S
         ValueError: sizes that do not fit.
     """
     kernel, steps, around, out = _pool_sizes("max_pool2d", x, kernel_size, stride, padding)
-    return max_pool(_padded(x, around, around, -math.inf), kernel, steps, out)
+    return max_pool(_padded(x, around, around, _least(x)), kernel, steps, out)
+
+
+def _least(x: Any) -> float:
+    """What is never the larger of two: integers have no infinity."""
+    dtype = getattr(x, "dtype", None)
+    return int(np.iinfo(dtype).min) if dtype is not None and dtype.kind in "iu" else -math.inf
 
 
 def avg_pool2d(x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
@@ -202,7 +221,7 @@ def adaptive_avg_pool2d(x: Any, output_size: Size) -> Any:
     """
     _, _, height, width = _images("adaptive_avg_pool2d", x)
     rows, columns = pair("output_size", output_size, 1)
-    dtype = x.dtype if hasattr(x, "dtype") else None
+    dtype = x.dtype if hasattr(x, "dtype") and x.dtype.kind == "f" else None
     return _shares(rows, height, dtype) @ x @ _shares(columns, width, dtype).T
 
 

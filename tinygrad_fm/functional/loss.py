@@ -107,7 +107,8 @@ def cross_entropy(
                 f"weight has shape {(classes,)}, one for each class, not {weight.shape}"
             )
         if by_number:
-            total = np.sum(targets * weight).item()
+            # where all examples are of classes that weigh nothing, their mean is 0
+            total = np.sum(targets * weight).item() or 1.0
     if label_smoothing:
         targets = targets * (1 - label_smoothing) + label_smoothing / classes
     if weight is not None:

@@ -26,9 +26,16 @@ standardize: Primitive = primitive(
 )
 standardize.__doc__ = """(x - mean) / sqrt(variance + eps), mean and biased variance over `axes`."""
 
+
+def _uniform(rng: Any, shape: tuple[int, ...]) -> Any:
+    if isinstance(rng, np.random.Generator):
+        return rng.random(shape, dtype=np.float32)
+    return rng.random_sample(shape)  # a RandomState, which draws nothing shorter
+
+
 # the mask is recorded with x, so that a program draws it anew, but nothing flows through it
 _keep_mask: Primitive = primitive(
-    lambda x, keep, rng: (rng.random(x.shape, dtype=np.float32) < keep) * x.dtype.type(1 / keep),
+    lambda x, keep, rng: (_uniform(rng, x.shape) < keep) * x.dtype.type(1 / keep),
     name="dropout_mask",
 )
 
@@ -41,9 +48,15 @@ def dropout(x: Any, p: float, rng: Any) -> Any:
     Args:
         x: array of floats.
         p: at least 0 and below 1.
-        rng: a np.random.Generator, which draws as many numbers as x has.
+        rng: a np.random.Generator or RandomState, which draws as many numbers as x has.
 
     Returns:
         the shape and dtype of x; x itself where p is 0.
+
+    Raises:
+        TypeError: x is no array of floats.
     """
+    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    if dtype.kind != "f":
+        raise TypeError(f"dropout takes floats, not {dtype}; write x.astype(np.float32)")
     return x if p == 0 else x * _keep_mask(x, 1 - p, rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -126,6 +127,9 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Any:
         """Shape (N, features)."""
-        if len(shape_of(x)) == 2:
+        shape = shape_of(x)
+        if len(shape) == 2:
             return x
-        return np.reshape(x, (shape_of(x)[0], -1))
+        if not shape:
+            raise ValueError("Flatten takes a batch of shape (N, ...), not a single number")
+        return np.reshape(x, (shape[0], math.prod(shape[1:])))  # -1 says nothing where N is 0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fm import functional
-from tinygrad_fm.functional.convolution import Padding, Size, pair
+from tinygrad_fm.functional.convolution import Padding, Size, checked_padding, pair
 from tinygrad_fm.nn import init
 from tinygrad_fm.nn.module import Module, Parameter
-from tinygrad_fm.tensor import array_of
+from tinygrad_fm.tensor import Tensor, array_of
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -23,7 +23,7 @@ class Conv2d(Module):
         channels: of the images.
         outputs: number of kernels.
         kernel_size, stride, dilation: whole numbers, or pairs for height and width.
-        padding: zeros on each side, a number or a pair, or "same".
+        padding: zeros on each side, a number or a pair, or "same", or "valid" for none.
         groups: parts of channels and kernels that do not mix.
         bias: whether to add one number per kernel.
         rng: a generator or a seed for the initial kernels; None draws from the default generator.
@@ -59,7 +59,7 @@ class Conv2d(Module):
                 "and divisible by groups"
             )
         self.stride, self.dilation = pair("stride", stride, 1), pair("dilation", dilation, 1)
-        self.padding = padding if isinstance(padding, str) else pair("padding", padding, 0)
+        self.padding = checked_padding(padding)
         self.groups = groups
         shape = (outputs, channels // groups, *kernel)
         self.weight = Parameter(weight_init(shape, rng, dtype=dtype))
@@ -167,7 +167,8 @@ class Embedding(Module):
         if raw.size and (raw.min() < 0 or raw.max() >= words):
             bad = raw.min() if raw.min() < 0 else raw.max()
             raise ValueError(f"Embedding of {words} words got {bad}; they are 0 to {words - 1}")
-        return self.weight[numbers]
+        # the array, where a list or tuple came: a tuple would be an index along several axes
+        return self.weight[numbers if isinstance(numbers, Tensor) else raw]
 
     def extra_repr(self) -> str:
         """Words and features."""

@@ -26,7 +26,7 @@ class _BatchNorm(Module):
     def __init__(
         self, features: int, eps: float = 1e-5, momentum: float = 0.1, *, dtype: Any = np.float32
     ):
-        if features < 1:
+        if not isinstance(features, (int, np.integer)) or features < 1:
             raise ValueError(f"features is a whole number above 0, not {features!r}")
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum is between 0 and 1, not {momentum!r}")
@@ -133,7 +133,9 @@ class LayerNorm(Module):
     """
 
     def __init__(self, shape: int | tuple[int, ...], eps: float = 1e-5, *, dtype: Any = np.float32):
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        if not shape or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+            raise ValueError(f"LayerNorm: shape is whole numbers above 0, not {shape!r}")
         self.eps = eps
         self.weight = Parameter(np.ones(shape, dtype))
         self.bias = Parameter(np.zeros(shape, dtype))
