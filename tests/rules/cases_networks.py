@@ -21,6 +21,7 @@ case(fm.erf, real(2, 3))
 case(fm.erf, unit(3))
 case(fm.sigmoid, real(2, 3))
 case(fm.sigmoid, real(2, 3), by=fm.silu)
+case(fm.softplus, real(2, 3))
 case(fm.erf, real(2, 3), by=fm.gelu)
 for function in (fm.softmax, fm.log_softmax):
     case(function, real(2, 3))

@@ -55,9 +55,13 @@ def silu(x: Any) -> Any:
     return x * sigmoid(x)
 
 
-def softplus(x: Any) -> Any:
-    """log(1 + exp(x)), element-wise, without overflow."""
-    return np.logaddexp(x, 0)
+# not np.logaddexp, which has no vector instructions and takes nine times as long
+softplus = primitive(
+    lambda x: np.maximum(x, 0) + np.log1p(np.exp(0.0 - np.abs(x))),
+    lambda g, _y, x: g * sigmoid(x),
+    name="softplus",
+)
+softplus.__doc__ = "log(1 + exp(x)), element-wise, without overflow."
 
 
 _elu = primitive(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import primitive
-from tinygrad_fm.functional.activation import log_softmax
+from tinygrad_fm.functional.activation import log_softmax, softplus
 from tinygrad_fm.tensor import Tensor, array_of, shape_of
 
 
@@ -225,7 +225,7 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = 
     _same_shape(logits, target)
     _check_probabilities("target", target)
     certain = np.where(target == 0, 0, logits)  # an infinite logit times a target of 0 is 0
-    return _reduce(np.logaddexp(logits, 0) - target * certain, reduction)
+    return _reduce(softplus(logits) - target * certain, reduction)
 
 
 def binary_cross_entropy(
