@@ -48,6 +48,7 @@ def first(transform):
         ({"batch_size": 0}, DataError, "batch_size is 0; expected a whole number, at least 1"),
         ({"images": NAN}, DataError, r"got images that contain nan at index \(0, 0\)"),
         ({"labels": NAN}, DataError, "got labels that contain nan"),
+        ({"scale": np.inf}, DataError, "scale is inf; expected a finite number"),
         ({"images": NAN, "dtype": float}, DataError, "nan .*that float64 can hold"),
         ({"images": X.astype(int)}, DataError, "got images of int64; expected uint8"),
         ({"labels": Y.astype(str)}, DataError, "got labels of <U.*; expected integers"),

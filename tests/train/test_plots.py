@@ -173,6 +173,14 @@ def test_mistakes_show_what_was_said_and_what_is_true():
     assert figure.get_suptitle() == "The first 2 of 9 mistakes"
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_mistakes_may_be_in_colour(dtype):
+    images = np.zeros((12, 3, 6, 5), dtype)
+    images[:, 0] = 1
+    shown = plots.mistakes(images, SAID, TRUE).axes[0].images[0].get_array()
+    np.testing.assert_array_equal(shown[0, 0], [1, 0, 0])
+
+
 def test_colours_by_principal_components_are_those_of_report_001():
     """Scores along the eigenvectors of the covariance, by a singular value decomposition here."""
     found = plots.pca_rgb(WEIGHT / 5, (6, 5))
@@ -225,6 +233,22 @@ def test_what_is_wrong_is_refused(tmp_path):
         plots.pca_rgb(WEIGHT[:, :2])
     with pytest.raises(ValueError, match=r"biases: a has shape \(30, 8\)"):
         plots.biases({"a": WEIGHT})
+    with pytest.raises(ValueError, match="biases: a has no bias"):
+        plots.biases({"a": None})
+    with pytest.raises(ValueError, match=r"activations: a has shape \(0, 5\); expected at least"):
+        plots.activations({"a": np.zeros((0, 5))})
+    with pytest.raises(ValueError, match="class 2 has no name; there are 2"):
+        plots.mistakes(IMAGES[:1], [2], [0], ["a", "b"])
+    with pytest.raises(TypeError, match="predictions are class numbers, not float64"):
+        plots.mistakes(IMAGES[:1], [2.0], [0])
+    with pytest.raises(ValueError, match="limit and columns are at least 1, not 0 and 8"):
+        plots.mistakes(IMAGES, SAID, TRUE, limit=0)
+    with pytest.raises(ValueError, match="limit is at least 1, not 0"):
+        plots.weights_tiles(WEIGHT, (6, 5), limit=0)
+    with pytest.raises(plots.PlotError, match="no loss or accuracy among seconds"):
+        plots.learning_curves({"seconds": [1.0]})
+    with pytest.raises(ValueError, match=r"the columns have the lengths {'train_loss': 2, 'e"):
+        plots.learning_curves({"train_loss": [1.0, 2.0], "epoch": [1]})
     with pytest.raises(ValueError, match=r"activations: a has shape \(3,\)"):
         plots.activations({"a": np.zeros(3)})
     for nothing in (plots.biases, plots.activations, plots.weights_rgb):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class Examples:
         self.batch_size = whole_number(batch_size, f"{self._name}: batch_size", at_least=1)
         self.flatten = flatten
         self.scale = None if scale is None else float(scale)
+        if self.scale is not None and not math.isfinite(self.scale):
+            raise DataError(f"{self._name}: scale is {scale!r}; expected a finite number")
         self.dtype = np.dtype(dtype)
         self._check()
         if classes is not None:

@@ -88,32 +88,47 @@ def mistakes(
     """The first images that were taken for another class, each with its index and both classes.
 
     Args:
-        images: all of them, (N, H, W) or (N, 1, H, W), in any range.
+        images: all of them, (N, H, W) or (N, 1, H, W), in any range, or colour images (N, 3, H, W),
+            bytes or numbers from 0 to 1.
         predictions: class numbers, (N,).
         labels: the true class numbers, (N,).
         class_names: C names; by default the class numbers.
-        limit: how many mistakes to show at most.
-        columns: images in a row.
+        limit: how many mistakes to show at most, 1 or more.
+        columns: images in a row, 1 or more.
         title: above the picture; by default it counts the mistakes.
 
     Raises:
         PlotError: matplotlib is missing, or there is no mistake to show.
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, a class without a name, a limit or columns below 1.
+        TypeError: classes that are not integers.
     """
+    if limit < 1 or columns < 1:
+        raise ValueError(f"mistakes: limit and columns are at least 1, not {limit} and {columns}")
     pictures, predicted, true = np.asarray(images), np.asarray(predictions), np.asarray(labels)
     if pictures.ndim == 4 and pictures.shape[1] == 1:
         pictures = pictures[:, 0]
-    if pictures.ndim != 3 or predicted.shape != true.shape or predicted.shape != pictures.shape[:1]:
+    axes_of_one = 2
+    if pictures.ndim == 4 and pictures.shape[1] == 3:
+        pictures, axes_of_one = np.moveaxis(pictures, 1, -1), 3
+    fits = predicted.shape == true.shape == pictures.shape[:1]
+    if pictures.ndim != 1 + axes_of_one or not fits:
         raise ValueError(
             f"mistakes: images {np.shape(images)}, predictions {predicted.shape}, labels "
             f"{true.shape}; expected (N, H, W), (N,) and (N,)"
         )
+    for name, classes in (("predictions", predicted), ("labels", true)):
+        if classes.dtype.kind not in "iu":
+            raise TypeError(f"mistakes: {name} are class numbers, not {classes.dtype}")
     wrong = np.flatnonzero(predicted != true)
     if not wrong.size:
         raise PlotError(f"there is no mistake to show among {len(true):,} images")
     if class_names is None:
         class_names = [str(i) for i in range(int(max(predicted.max(), true.max())) + 1)]
     shown = wrong[:limit]
+    used = np.concatenate([predicted[shown], true[shown]])
+    if not 0 <= used.min() <= used.max() < len(class_names):
+        bad = used.min() if used.min() < 0 else used.max()
+        raise ValueError(f"mistakes: class {bad} has no name; there are {len(class_names)}")
     columns = min(columns, len(shown))
     rows = -(-len(shown) // columns)
     with style():

@@ -31,8 +31,8 @@ def learning_curves(
             of single batches.
 
     Raises:
-        PlotError: matplotlib is missing, or there is no epoch to show.
-        ValueError: a window below 1.
+        PlotError: matplotlib is missing, or there is no epoch, or no loss or accuracy, to show.
+        ValueError: a window below 1, or columns of different lengths.
     """
     columns = columns_of(history)
     epochs = _epochs(columns)
@@ -41,6 +41,8 @@ def learning_curves(
         for name, show in (("loss", "{:.3f}".format), ("accuracy", "{:.2%}".format))
     ]
     panels = [p for p in panels if any(_has_values(columns, column) for column, _ in p[2])]
+    if not panels:
+        raise PlotError(f"there is no loss or accuracy among {', '.join(columns)}")
     with style():
         figure: Figure = new_figure(4.6 * len(panels), 3.5)
         for axes, (name, show, lines) in zip(_row(figure, len(panels)), panels, strict=True):
@@ -111,11 +113,17 @@ def columns_of(history: Any) -> Columns:
     """The columns of a history, which may be a mapping of them already.
 
     Raises:
-        PlotError: it has no epoch.
+        PlotError: it has no epoch. ValueError: columns of different lengths.
     """
     columns: Columns = getattr(history, "columns", history)
-    if not any(len(values) for values in columns.values()):
+    lengths = {name: len(values) for name, values in columns.items()}
+    if not any(lengths.values()):
         raise PlotError("there is no epoch to draw learning curves of")
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"the columns have the lengths {lengths}; expected one for all, with None where an "
+            "epoch lacks a value"
+        )
     return columns
 
 

@@ -46,6 +46,8 @@ def weights_tiles(
         PlotError: matplotlib is missing.
         ValueError: the weights are not of such images.
     """
+    if limit < 1:
+        raise ValueError(f"weights_tiles: limit is at least 1, not {limit!r}")
     tiles = _tiles(weight, image_shape)
     total, tiles = len(tiles), tiles[:limit]
     unit = "kernels" if np.ndim(weight) == 4 else "units"
@@ -138,6 +140,9 @@ def biases(layers: Mapping[str, Any], *, title: str = "") -> Figure:
         PlotError: matplotlib is missing, or there are no biases.
         ValueError: biases with another number of axes.
     """
+    for name, given in layers.items():
+        if given is None:
+            raise ValueError(f"biases: {name} has no bias; leave it out")
     values = {k: np.asarray(array_of(v), np.float64) for k, v in layers.items()}
     if not values:
         raise PlotError("there are no biases to show")
@@ -202,6 +207,10 @@ def activations(layers: Mapping[str, Any], *, columns: int = 10, title: str = ""
 def _squares(name: str, values: Any) -> tuple[NDArray[np.float64], str]:
     """Tiles (N, H, W), and what they show."""
     array = np.asarray(array_of(values), np.float64)
+    if not array.size:
+        raise ValueError(
+            f"activations: {name} has shape {array.shape}; expected at least one number"
+        )
     if array.ndim == 4:
         channels, height, width = array.shape[1:]
         note = f"{height}x{width}" + (f", mean of {channels} channels" if channels > 1 else "")
