@@ -264,3 +264,28 @@ def test_a_layer_deleted_from_a_sequential_is_not_called():
     delattr(model, "2")
     assert len(model) == 2
     assert model(X[:, :2]).shape == (5, 3)
+
+
+class FrozenNorm(nn.Module):
+    """Keeps its batch normalisation in evaluation, as one does in fine-tuning."""
+
+    def __init__(self):
+        self.norm = nn.BatchNorm1d(2)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.training = False
+        return self
+
+
+def test_a_module_that_overrides_train_has_the_last_word_on_what_it_holds():
+    model = nn.Sequential(nn.Dropout(), Holder(FrozenNorm()), nn.BatchNorm1d(2))
+    model.train()
+    assert [m.training for m in model.modules()] == [True, True, True, True, False, True]
+    model.eval()
+    assert not any(m.training for m in model.modules())
+
+
+def test_a_penalty_takes_a_model():
+    with pytest.raises(TypeError, match=r"L2Penalty takes a model, not \[Tensor"):
+        nn.L2Penalty(0.1)(nn.Linear(1, 1).parameters())

@@ -171,9 +171,17 @@ class Module:
             parameter.grad = None
 
     def train(self, mode: bool = True) -> Module:
-        """Switch this module and all in it to training (or, with False, to evaluation)."""
-        for module in self.modules():
+        """Switch this module and all in it to training (or, with False, to evaluation).
+
+        A module in it that overrides this method has the last word on what it holds, such as a
+        frozen batch normalisation that stays in evaluation.
+        """
+        modules = self.modules()
+        for module in modules:
             module.training = mode
+        for module in reversed(modules[1:]):  # what a module holds comes after it
+            if type(module).train is not Module.train:
+                module.train(mode)
         return self
 
     def eval(self) -> Module:

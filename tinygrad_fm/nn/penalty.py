@@ -23,7 +23,13 @@ class _Penalty(Module):
         self.biases = biases
 
     def forward(self, model: Module) -> Any:
-        """A number; 0.0 where nothing counts."""
+        """A number; 0.0 where nothing counts.
+
+        Raises:
+            TypeError: something that is no Module.
+        """
+        if not isinstance(model, Module):
+            raise TypeError(f"{type(self).__name__} takes a model, not {model!r:.60}")
         terms = [
             self.term(p)
             for p in model.parameters()
