@@ -216,3 +216,41 @@ def test_a_scalar_parameter_goes_on_too(batches, tmp_path):
     run(tmp_path, 1)
     resumed = run(tmp_path, 2, tmp_path / "last.safetensors")
     assert resumed.scale.data == whole.scale.data != 1
+
+
+class Jitter:
+    """A transform of a user's own, with a generator of its own."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def __call__(self, x, rng):
+        return x + self.rng.standard_normal(x.shape).astype(x.dtype)
+
+
+class Noisy(nn.Module):
+    """A module that keeps its generator in a dictionary, and another in an object."""
+
+    def __init__(self):
+        self._rngs = {"first": np.random.default_rng(1)}
+        self._jitter = Jitter()
+        self.layer = nn.Linear(4, 3, rng=0)
+
+    def forward(self, x):
+        return self.layer(self._jitter(x + self._rngs["first"].random(x.shape, np.float32), None))
+
+
+def test_generators_in_objects_of_the_users_own_go_on_too(blobs, tmp_path):
+    def run(epochs, resume_from=None):
+        model = Noisy()
+        loader = data.Loader(*blobs, batch_size=30, transform=data.Compose(Jitter()))
+        setting = model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()), loader
+        keep = [train.Checkpoint(tmp_path)]
+        train.fit(*setting, epochs=epochs, callbacks=keep, progress=False, resume_from=resume_from)
+        return model.state_dict()
+
+    whole = run(3)
+    run(1)
+    resumed = run(3, tmp_path / "last.safetensors")
+    for name, values in whole.items():
+        np.testing.assert_array_equal(values, resumed[name])

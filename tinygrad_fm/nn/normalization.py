@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 
+def _check_eps(eps: float) -> None:
+    if not eps >= 0:
+        raise ValueError(f"eps is at least 0, not {eps!r}")
+
+
 class _BatchNorm(Module):
     """Normalise each feature over the batch; see BatchNorm1d and BatchNorm2d."""
 
@@ -28,8 +33,9 @@ class _BatchNorm(Module):
     ):
         if not isinstance(features, (int, np.integer)) or features < 1:
             raise ValueError(f"features is a whole number above 0, not {features!r}")
-        if not 0 <= momentum <= 1:
+        if momentum is None or not 0 <= momentum <= 1:
             raise ValueError(f"momentum is between 0 and 1, not {momentum!r}")
+        _check_eps(eps)
         self.eps, self.momentum = eps, momentum
         self.weight = Parameter(np.ones(features, dtype))
         self.bias = Parameter(np.zeros(features, dtype))
@@ -136,6 +142,7 @@ class LayerNorm(Module):
         shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
         if not shape or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
             raise ValueError(f"LayerNorm: shape is whole numbers above 0, not {shape!r}")
+        _check_eps(eps)
         self.eps = eps
         self.weight = Parameter(np.ones(shape, dtype))
         self.bias = Parameter(np.zeros(shape, dtype))

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ class Checkpoint(Callback):
     """Write checkpoints into a folder: `last.safetensors` and, if asked for, `best.safetensors`.
 
     A checkpoint holds weights and buffers, the optimizer's state, the history, the random
-    generators of model and loader, and what the other callbacks count. `fit(...,
+    generators of model and loader (and of the objects they hold, such as a transform of your own),
+    and what the other callbacks count. `fit(...,
     resume_from=folder / "last.safetensors")`, with the same arguments otherwise, goes on from there
     and gives the same bits as a training that was never interrupted. `load_weights` reads a
     checkpoint as well. A file is replaced whole or not at all.
@@ -214,21 +216,36 @@ def _unpacked(value: Any, arrays: dict[str, Any]) -> Any:
 
 
 def _generators(state: TrainingState) -> Iterator[tuple[str, Any]]:
-    """Every generator that model and loader hold, and the default one of `nn.init`."""
+    """Every generator that model and loader hold, and the default one of `nn.init`.
+
+    One that only a function sees, as a variable around it, is not found.
+    """
     yield "nn.init", init.generator()
+    searched: set[int] = set()
     for path, module in state.model.named_modules():
-        yield from _held(f"model.{path}".rstrip("."), module)
+        yield from _held(f"model.{path}".rstrip("."), module, searched)
     if state.loader is not None and not isinstance(state.loader, (list, tuple)):
-        yield from _held("loader", state.loader)
+        yield from _held("loader", state.loader, searched)
 
 
-def _held(where: str, found: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in getattr(found, "__dict__", {}).items():
-        for i, each in enumerate(value if isinstance(value, (list, tuple)) else [value]):
+def _held(where: str, found: Any, searched: set[int]) -> Iterator[tuple[str, Any]]:
+    """The generators among an object's attributes, and in the objects that it holds."""
+    searched.add(id(found))
+    for name, value in vars(found).items() if hasattr(found, "__dict__") else ():
+        each_of = [(0, value)]
+        if isinstance(value, (list, tuple)):
+            each_of = list(enumerate(value))
+        elif isinstance(value, dict):
+            each_of = list(value.items())
+        for key, each in each_of:
             if isinstance(each, _RNG) or each is np.random:
                 yield f"{where}.{name}", each
-            elif where == "loader" and type(each).__module__.startswith("tinygrad_fm.data"):
-                yield from _held(f"{where}.{name}.{i}", each)
+            elif (
+                hasattr(each, "__dict__")
+                and not isinstance(each, (Module, type, ModuleType))  # modules have their turn
+                and id(each) not in searched
+            ):
+                yield from _held(f"{where}.{name}.{key}", each, searched)
 
 
 def _state_of(rng: Any) -> Any:
