@@ -39,6 +39,8 @@ def test_classes_that_do_not_occur_have_a_row_and_a_column():
         (SCORES[0], LABELS, TypeError, r"predictions of shape \(3,\) .* integer dtype"),
         (SCORES[None], LABELS, ValueError, r"predictions have shape \(1, 4, 3\); expected class"),
         (np.array(3), LABELS, ValueError, r"predictions have shape \(\)"),
+        (SCORES, LABELS + 3, ValueError, r"label \d is no class; there are 3, 0 to 2"),
+        (SCORES, LABELS - 3, ValueError, r"label -\d is no class; there are 3, 0 to 2"),
         (
             SCORES,
             LABELS[:, None],

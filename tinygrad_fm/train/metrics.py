@@ -19,10 +19,13 @@ def accuracy(predictions: Any, labels: Any) -> float:
         labels: class numbers, (N,), or one-hot rows, (N, C).
 
     Raises:
-        ValueError: no examples, shapes that do not fit, or a score that is NaN.
+        ValueError: no examples, shapes that do not fit, a score that is NaN, or a label for which
+            there is no score.
         TypeError: class numbers that are not integers.
     """
     predicted, true = _pair("accuracy", predictions, labels)
+    for classes in _widths(predictions, labels):
+        _check_classes("accuracy", "label", true, classes)
     return float(np.mean(predicted == true))
 
 
@@ -99,8 +102,8 @@ def confusion_matrix(
     """
     predicted, true = _pair("confusion_matrix", predictions, labels)
     if classes is None:
-        widths = [np.shape(array)[1] for array in (predictions, labels) if np.ndim(array) == 2]
-        classes = max([*widths, int(predicted.max()) + 1, int(true.max()) + 1])
+        widths = _widths(predictions, labels)
+        classes = max(widths) if widths else 1 + int(max(predicted.max(), true.max()))
     for what, numbers in (("label", true), ("prediction", predicted)):
         _check_classes("confusion_matrix", what, numbers, classes)
     counts = np.bincount(true * classes + predicted, minlength=classes * classes)
@@ -119,7 +122,7 @@ def _pair(metric: str, predictions: Any, labels: Any) -> tuple[NDArray[Any], NDA
     """Predicted and true class numbers, each (N,)."""
     predicted = _class_numbers(metric, "predictions", predictions)
     true = _class_numbers(metric, "labels", labels)
-    widths = {np.shape(array)[1] for array in (predictions, labels) if np.ndim(array) == 2}
+    widths = _widths(predictions, labels)
     if predicted.shape != true.shape or len(widths) > 1:
         raise ValueError(
             f"{metric}: predictions of shape {np.shape(predictions)} for labels of shape "
@@ -128,6 +131,11 @@ def _pair(metric: str, predictions: Any, labels: Any) -> tuple[NDArray[Any], NDA
     if not true.size:
         raise ValueError(f"{metric}: no examples, labels have shape {np.shape(labels)}")
     return predicted, true
+
+
+def _widths(predictions: Any, labels: Any) -> set[int]:
+    """The numbers of classes that rows of scores, or one-hot rows, have."""
+    return {np.shape(array)[1] for array in (predictions, labels) if np.ndim(array) == 2}
 
 
 def _class_numbers(metric: str, what: str, values: Any) -> NDArray[Any]:
