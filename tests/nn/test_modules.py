@@ -1,5 +1,7 @@
 """Modules: parameters found, saved and replaced; wrong configurations; numerics at the extremes."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -289,3 +291,16 @@ def test_a_module_that_overrides_train_has_the_last_word_on_what_it_holds():
 def test_a_penalty_takes_a_model():
     with pytest.raises(TypeError, match=r"L2Penalty takes a model, not \[Tensor"):
         nn.L2Penalty(0.1)(nn.Linear(1, 1).parameters())
+
+
+def test_a_module_dict_is_read_as_a_dictionary_is():
+    heads = nn.ModuleDict({"a": nn.Linear(2, 1)})
+    heads["b"] = nn.ReLU()
+    assert list(heads.items()) == [("a", heads["a"]), ("b", heads["b"])]
+    assert list(heads.keys()) == list(heads) == ["a", "b"]
+    assert list(heads.values()) == [heads["a"], heads["b"]]
+    assert "a" in heads
+    assert list(heads.state_dict()) == ["items.a.weight", "items.a.bias"]
+    copied = pickle.loads(pickle.dumps(heads))
+    np.testing.assert_array_equal(copied["a"].weight.data, heads["a"].weight.data)
+    assert repr(copied) == repr(heads)

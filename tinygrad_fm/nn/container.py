@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 import numpy as np
@@ -61,19 +61,41 @@ class ModuleDict(Module):
     def __init__(self, modules: Mapping[str, Any] | None = None):
         modules = dict(modules or {})
         _checked("ModuleDict", modules.values())
-        self.items = modules
+        # kept under this name, so that paths read model.items.a.weight, beside the property
+        vars(self)["items"] = modules
+
+    @property
+    def items(self) -> Callable[[], ItemsView[str, Any]]:
+        """`items()` gives pairs (name, module), as that of a dictionary."""
+        return self._modules.items
+
+    @property
+    def _modules(self) -> dict[str, Any]:
+        found: dict[str, Any] = vars(self)["items"]
+        return found
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._modules.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """The modules."""
+        return self._modules.values()
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._modules)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.items)
+        return iter(self._modules)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
 
     def __getitem__(self, name: str) -> Any:
-        return self.items[name]
+        return self._modules[name]
 
     def __setitem__(self, name: str, module: Any) -> None:
-        self.items[name] = _checked("ModuleDict", [module])[0]
+        self._modules[name] = _checked("ModuleDict", [module])[0]
 
 
 class Sequential(Module):
