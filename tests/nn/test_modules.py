@@ -304,3 +304,21 @@ def test_a_module_dict_is_read_as_a_dictionary_is():
     copied = pickle.loads(pickle.dumps(heads))
     np.testing.assert_array_equal(copied["a"].weight.data, heads["a"].weight.data)
     assert repr(copied) == repr(heads)
+
+
+def test_a_sequential_grows_and_its_layers_can_be_replaced():
+    model = nn.Sequential().append(nn.Linear(2, 3)).append(nn.ReLU())
+    assert model(X[:, :2]).shape == (5, 3)
+    model.append(nn.Linear(3, 4))[-1] = nn.Linear(3, 1)
+    assert model(X[:, :2]).shape == (5, 1)
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    delattr(model, "1")
+    model.append(nn.Tanh())
+    assert [type(layer).__name__ for layer in model] == ["Linear", "Linear", "Tanh"]
+    assert [name for name, _ in model.named_modules()] == ["", "0", "2", "3"]
+    with pytest.raises(TypeError, match="class ReLU"):
+        model.append(nn.ReLU)
+    with pytest.raises(TypeError, match="class ReLU"):
+        model[0] = nn.ReLU
+    with pytest.raises(IndexError):
+        model[3] = nn.ReLU()

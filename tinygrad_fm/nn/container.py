@@ -118,6 +118,22 @@ class Sequential(Module):
         super().__delattr__(name)
         vars(self).pop("_layers", None)
 
+    def _names(self) -> list[str]:
+        return [name for name in vars(self) if name.isdigit()]
+
+    def append(self, layer: Any) -> Sequential:
+        """Add a layer at the end; returns the Sequential."""
+        _checked("Sequential", [*self.layers(), layer])
+        setattr(self, str(1 + max(map(int, self._names()), default=-1)), layer)
+        return self
+
+    def __setitem__(self, index: int, layer: Any) -> None:
+        """Put another layer in the place of one."""
+        others = self.layers().copy()
+        others[index] = layer
+        _checked("Sequential", others)
+        setattr(self, self._names()[index], layer)
+
     def layers(self) -> list[Any]:
         """The layers in order."""
         own = vars(self)
