@@ -1,4 +1,4 @@
-"""The graph of a computation, of a network's loss, and of its gradient."""
+"""Graphs: of a computation and its gradient, of a loss, of a failure, and of what changed."""
 
 import numpy as np
 
@@ -20,6 +20,12 @@ print(graph, "in which the parameters are", end=" ")
 print(", ".join(node.label for node in graph.nodes if node.kind == "parameter"))
 
 # the backward pass is recorded by the same rules, so it can be drawn as well
-y.backward(create_graph=True)
-tg.draw(x.grad).save(f"gradient.{ending}")
-print(tg.draw(x.grad).to_dot().splitlines()[0])
+tg.draw(y, backward=True).save(f"gradient.{ending}")
+
+# a model is run to be drawn; where it fails, the graph ends in red, and says why
+wrong = nn.Sequential(nn.Linear(4, 8, rng=0), nn.Tanh(), nn.Linear(5, 3, rng=1))
+failed = tg.draw(wrong, np.ones((5, 4)))
+failed.save(f"failed.{ending}")
+print(failed.error)
+
+print(tg.graph_diff(tg.draw(model, np.ones((5, 4))), failed).to_text())

@@ -20,4 +20,4 @@ loss, accuracy = train.evaluate(model, nn.CrossEntropyLoss(), *test)
 print(f"test accuracy after five epochs: {accuracy:.0%}")
 
 loss = nn.CrossEntropyLoss()(model(test[0]), test[1])
-tg.draw(loss, direction="LR").save("loss.dot")  # or .svg, .png
+tg.draw(loss).save("loss.html")  # or .svg, .png, .json, .mmd, .txt, .dot

@@ -103,7 +103,7 @@ def test_nodes_know_their_facts():
     product = next(n for n in graph.nodes if n.label == "linear")
     assert product.shape == (5, 3)
     assert product.modules == ("Sequential", "0 (Linear)")
-    assert Path(product.line.rpartition(":")[0]) == Path(__file__)
+    assert Path(product.line.rpartition(":")[0]).absolute() == Path(__file__)
     assert [n.label for n in graph.nodes if n.kind == "parameter"] == [
         "0.weight", "0.bias", "2.weight", "2.bias",
     ]  # fmt: skip

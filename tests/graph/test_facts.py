@@ -78,6 +78,14 @@ def test_kept_bytes_of_a_network():
     assert sum(kept_bytes(nodes).values()) == held(nodes) - constant
 
 
+def test_kept_bytes_of_a_convolution_count_its_unfolded_windows():
+    x = Tensor(np.ones((2, 3, 8, 8), np.float32), requires_grad=True)
+    layer = nn.Conv2d(3, 4, 3, padding=1, rng=0)
+    nodes = ancestors([layer(x).node])
+    assert sum(kept_bytes(nodes).values()) >= 2 * 8 * 8 * 3 * 9 * 4
+    assert sum(kept_bytes(nodes).values()) == held(nodes)
+
+
 def test_adding_keeps_nothing():
     x = Tensor(np.ones(1000), requires_grad=True)
     y = x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from tinygrad_fm.engine import Constant, Node
@@ -108,7 +109,7 @@ class Builder:
             dtype="tuple" if node.primitive.multiple else str(node.dtype),
             modules=self._modules(node),
             part="forward" if node in self.forward else "backward",
-            line=node.line,
+            line=near(node.line),
             flops=flops(node),
             kept=self._kept.get(node, 0),
         )
@@ -176,7 +177,7 @@ class Builder:
                 operation=failure.name,
                 modules=self._path(failure.scope),
                 note=said,
-                line=_raised_at(failure.error),
+                line=near(_raised_at(failure.error)),
             )
         )
         self.graph.edges += [(parent, number) for parent in parents]
@@ -220,6 +221,14 @@ class Builder:
                     path = self._path(node.scope)
                     homes[parent] = _common(homes.get(parent, path), path)
         return homes
+
+
+def near(line: str) -> str:
+    """`file:line` seen from the current folder if it is in there: pictures are passed around."""
+    try:
+        return str(Path(line).relative_to(Path.cwd())) if line else ""
+    except (ValueError, OSError):
+        return line
 
 
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:

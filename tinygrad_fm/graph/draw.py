@@ -41,8 +41,9 @@ def draw(
         inputs: what to call a module or function with: an array, or a tuple of several.
         backward: True draws the gradients of all parameters as well, "only" draws them alone. They
             are those of the sum, where the result is no single number.
-        values: describe the numbers of every node and its gradient, and measure its time. Of a
-            Tensor only what the graph still holds can be described; of a function everything.
+        values: describe the numbers of every node, and of its gradient where the result is a single
+            number, and measure its time. Of a Tensor only what the graph still holds can be
+            described; of a model or function everything.
         direction: "TB", top to bottom, or "LR", left to right.
 
     Raises:
@@ -85,9 +86,10 @@ def draw(
     builder = Builder(graph, forward, watch)
     results = list(dict.fromkeys(roots))
     shown = forward
-    if (backward or values) and failure is None:
+    single = len(tensors) == 1 and tensors[0].size == 1
+    if (backward or (values and single)) and failure is None:
         builder.gradients, builder.gradient_of = _differentiate(
-            tensors, forward, watch, bool(backward), values
+            tensors, forward, watch, bool(backward), values and single
         )
         if backward:
             known = set(forward)

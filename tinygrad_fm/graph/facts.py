@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -94,33 +95,75 @@ def _sizes(node: Node) -> list[int]:
     return [math.prod(shape) for shape in parts]
 
 
-def kept_bytes(nodes: Iterable[Node]) -> dict[Node, int]:
+def kept_bytes(nodes: list[Node]) -> dict[Node, int]:
     """How much of each node's result the graph keeps in memory for its backward pass, in bytes.
 
-    Read from the rules and the shapes, so that it is known too when the graph is freed. A result
-    that is a view counts for the node whose memory it shows, a parameter or an array of the user's
-    for nothing: they would be in memory without the graph.
+    Counted are the buffers that the graph holds, each once, for the first node that shows it. A
+    parameter or an array of the user's counts for nothing: it would be in memory without the graph.
+    When the graph is freed, its shapes tell what it held; a result that is usually a view is then
+    taken for one.
     """
+    operations = [node for node in nodes if node.primitive is not None and node.requires_grad]
+    if any(node.args is not None for node in operations if node.name != "pick"):
+        return _held_bytes(nodes)
     kept: dict[Node, int] = {}
-    for node in nodes:
-        if node.primitive is None or not node.requires_grad:
-            continue
-        wanted = sum(
-            1 << i
-            for i, given in enumerate(node.inputs)
-            if type(given) is Node and given.requires_grad
-        )
-        wanted &= node.primitive.reaches
-        if not wanted:  # pick: it hands its part of the gradient on
-            continue
-        keeps_y, keeps = node.primitive.plan(wanted, len(node.inputs))
-        held = [node.inputs[i] for i in keeps] + ([node] if keeps_y else [])
-        for given in held:
-            if type(given) is Node:
-                owner = _owner(given)
-                if owner.primitive is not None:
-                    kept[owner] = _bytes(owner)
+    for node in operations:
+        for given in _needed(node):
+            owner = _owner(given)
+            if owner.primitive is not None:
+                kept[owner] = _bytes(owner)
     return kept
+
+
+def _held_bytes(nodes: list[Node]) -> dict[Node, int]:
+    """The buffers behind the arrays that the nodes hold."""
+    place = {node: i for i, node in enumerate(nodes)}
+    theirs: set[int] = set()  # buffers of leaves and of constants
+    shown: dict[int, tuple[Node, int]] = {}  # for each buffer the first node that shows it
+    for node in nodes:
+        if node.primitive is None:
+            owner = node.owner() if node.owner is not None else None
+            if owner is not None:
+                theirs.add(id(_buffer(owner.data)))
+            continue
+        pairs = list(zip(node.inputs, node.args or (), strict=False))
+        results = node.y if isinstance(node.y, tuple) else (node.y,)
+        for given, array in [*pairs, *((node, result) for result in results)]:
+            if not isinstance(array, np.ndarray):
+                continue
+            buffer = _buffer(array)
+            if type(given) is not Node or given.primitive is None:
+                theirs.add(id(buffer))
+            else:
+                known = shown.get(id(buffer), (given, 0))[0]
+                first = min(known, given, key=place.__getitem__)
+                shown[id(buffer)] = first, buffer.nbytes
+    kept: dict[Node, int] = {}
+    for buffer_id, (node, size) in shown.items():
+        if buffer_id not in theirs:
+            kept[node] = kept.get(node, 0) + size
+    return kept
+
+
+def _buffer(array: Any) -> Any:
+    """The array whose memory an array shows."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _needed(node: Node) -> list[Node]:
+    """The nodes whose results the rules of a node need."""
+    assert node.primitive is not None
+    wanted = sum(
+        1 << i for i, given in enumerate(node.inputs) if type(given) is Node and given.requires_grad
+    )
+    wanted &= node.primitive.reaches
+    if not wanted:  # pick: it hands its part of the gradient on
+        return []
+    keeps_y, keeps = node.primitive.plan(wanted, len(node.inputs))
+    held = [node.inputs[i] for i in keeps] + ([node] if keeps_y else [])
+    return [given for given in held if type(given) is Node]
 
 
 def _owner(node: Node) -> Node:

@@ -69,8 +69,11 @@ def view(graph: Graph, closed_at: Callable[[Path], Path | None]) -> Graph:
     members: dict[Path, list[GraphNode]] = {}
     place: dict[int, int] = {}
     nodes: list[GraphNode | Path] = []
+    known: dict[Path, Path | None] = {}
     for node in graph.nodes:
-        path = closed_at(node.modules)
+        if node.modules not in known:
+            known[node.modules] = closed_at(node.modules)
+        path = known[node.modules]
         if path is None:
             nodes.append(node)
             place[node.number] = node.number

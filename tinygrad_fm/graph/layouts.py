@@ -122,7 +122,10 @@ class Levels:
         """What opens with a level: all that is in it, where that is few nodes, else it alone."""
         if self.members[path] > FEW:
             return frozenset({path})
-        return frozenset(p for p in self.children if p[: len(path)] == path)
+        found = [path]
+        for level in found:  # the list grows while it is walked
+            found += self.children[level]
+        return frozenset(found)
 
     def _one_click_away(self, opened: Open) -> Iterator[Open]:
         visible = [child for path in ((), *sorted(opened)) for child in self.children[path]]

@@ -46,7 +46,8 @@ class Callback:
 
         class HalveRate:
             def on_epoch_end(self, state):
-                state.optimizer.lr /= 2
+                for group in state.optimizer.groups:
+                    group.lr /= 2
 
     A callback whose future depends on more than the history and the model has `state_dict()`, which
     returns numbers, strings, None and arrays by name, and `load_state_dict(values)`: a checkpoint

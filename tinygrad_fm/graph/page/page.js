@@ -255,7 +255,8 @@
 
   // ---- folding ----------------------------------------------------------------------------------
 
-  const show = (state, keepView = false) => {
+  const show = (state, around = null) => {
+    const was = around === null ? null : placeOf(around);
     now.state = state;
     const depth = data.depths.indexOf(state);
     if (depth >= 0) $("depth").value = depth;
@@ -265,7 +266,25 @@
       if (!card.members) now.chosen = shownFor(card).key;
     }
     draw();
-    if (!keepView) fit();
+    if (around === null) start();
+    else stay(around, was);
+  };
+
+  // Where a group is: its frame when it is open, its box when it is closed.
+  const placeOf = (id) => {
+    const frame = states[now.state].frames.find(([other]) => other === id);
+    if (frame) return [frame[1] + frame[3] / 2, frame[2]];
+    const shape = drawn.get(groups[id].key);
+    return shape ? [shape.x, shape.y - shape.h / 2] : null;
+  };
+  // Move the picture so that a group is where it was on the screen, and the eye with it.
+  const stay = (id, was) => {
+    const is = placeOf(id);
+    if (was && is) {
+      now.view.x += (was[0] - is[0]) * now.view.scale;
+      now.view.y += (was[1] - is[1]) * now.view.scale;
+    }
+    apply();
   };
 
   // The layout that has a group open (or closed) as wanted, and otherwise differs least.
@@ -276,11 +295,11 @@
     else {
       for (const g of opened()) if (g === id || groupsAround(groups[g]).includes(id)) target.delete(g);
     }
-    goTo(target, (state) => state.opened.has(id) === want && groupsAround(groups[id]).every((g) => state.opened.has(g)));
+    goTo(target, (state) => state.opened.has(id) === want && groupsAround(groups[id]).every((g) => state.opened.has(g)), id);
   };
-  const goTo = (target, fits) => {
+  const goTo = (target, fits, around) => {
     const exact = stateOf.get(name(target));
-    if (exact !== undefined) return show(exact);
+    if (exact !== undefined) return show(exact, around);
     let best = -1;
     let least = Infinity;
     states.forEach((state, i) => {
@@ -289,7 +308,7 @@
       if (differs < least) [best, least] = [i, differs];
     });
     if (best < 0) return say("this file holds no layout with that open: draw a smaller part, or fold others first");
-    show(best);
+    show(best, around);
     return say("this file does not hold every combination: other modules were folded");
   };
   let silence;
@@ -318,7 +337,7 @@
     const around = groupsAround(node);
     if (around.some((g) => !opened().has(g))) {
       const target = new Set([...opened(), ...around]);
-      goTo(target, (state) => around.every((g) => state.opened.has(g)));
+      goTo(target, (state) => around.every((g) => state.opened.has(g)), around[0]);
     }
     choose(shownFor(node).key);
     centre(now.chosen);
@@ -440,6 +459,17 @@
     const area = $("canvas").getBoundingClientRect();
     const scale = Math.min((area.width - 30) / w, (area.height - 30) / h, 1.6);
     now.view = { scale, x: (area.width - w * scale) / 2, y: (area.height - h * scale) / 2 };
+    apply();
+  };
+  // At first: all of it if that can be read, else its upper part.
+  const start = () => {
+    fit();
+    const readable = 0.62;
+    if (now.view.scale >= readable) return;
+    const [w, h] = states[now.state].size;
+    const area = $("canvas").getBoundingClientRect();
+    const scale = Math.max(now.view.scale, Math.min(readable, (area.width - 30) / w));
+    now.view = { scale, x: (area.width - w * scale) / 2, y: h * scale > area.height ? 14 : now.view.y };
     apply();
   };
   const zoom = (factor, at = null) => {
