@@ -101,7 +101,7 @@ def axes(ndim: int, *, several: bool = True) -> SearchStrategy[Any]:
 
 
 def indices(shape: Shape, *, arrays: bool = True) -> SearchStrategy[Any]:
-    """What an array of `shape` is indexed with: ints, slices, Ellipsis, None, integer arrays, masks.
+    """What an array of `shape` is indexed with: ints, slices, ..., None, integer arrays, masks.
 
     Left out: masks and integer arrays where not `arrays`, their mixtures with slices, and indices
     out of bounds.
