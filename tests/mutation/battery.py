@@ -43,8 +43,10 @@ def _nodes(case) -> list[Node]:
 def _cases_by_primitive() -> dict[Primitive, list]:
     found = defaultdict(list)
     for row in (case for rows in CASES.values() for case in rows):
-        for primitive in {node.primitive for node in _nodes(row) if node.primitive is not None}:
-            found[primitive].append(row)
+        nodes = _nodes(row)
+        if nodes and nodes[-1].requires_grad:
+            for primitive in {node.primitive for node in nodes if node.primitive is not None}:
+                found[primitive].append(row)
     return found
 
 
@@ -98,16 +100,16 @@ def _result(case):
 RESULTS = {id(case): _result(case) for cases in CASES_OF.values() for case in cases}
 
 
-class Endless(Exception):
+class EndlessError(Exception):
     """A mutant took too long."""
 
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Raise Endless after SECONDS, where the system can."""
+    """Raise EndlessError after SECONDS, where the system can."""
 
     def ring(*_: object) -> None:
-        raise Endless
+        raise EndlessError
 
     if not hasattr(signal, "setitimer"):
         yield

@@ -113,7 +113,7 @@ Place = tuple[Callable[[ast.expr], None], ast.expr, bool]
 
 
 def _places(function: ast.Lambda | ast.FunctionDef) -> Iterator[Place]:
-    """Every expression that can be mutated: how to put another there, it, whether it is a result."""
+    """Every expression that can be mutated: how to put another there, it, and if it is a result."""
     if isinstance(function, ast.Lambda):
         yield functools.partial(setattr, function, "body"), function.body, True
         stack: list[ast.AST] = [function.body]
