@@ -95,8 +95,8 @@ def fit(
     _check_loader("loader", loader)
     if not callable(loss):
         raise TypeError(
-            f"loss is a function of (prediction, y), such as nn.CrossEntropyLoss(), not {loss!r:.60}; "
-            "the order is fit(model, loss, optimizer, loader, epochs)"
+            f"loss is a function of (prediction, y), such as nn.CrossEntropyLoss(), not "
+            f"{loss!r:.60}; the order is fit(model, loss, optimizer, loader, epochs)"
         )
     if not (hasattr(optimizer, "zero_grad") and hasattr(optimizer, "step")):
         raise TypeError(
