@@ -1,5 +1,6 @@
 """Statistics, badges, times, gradients; and that drawing changes nothing."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,70 @@ def test_drawing_changes_nothing():
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert rng.bit_generator.state == state
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class Holder:
+    """An object of the user's that holds a model and a generator."""
+
+    def __init__(self, model, rng):
+        self.model, self.rng = model, rng
+
+    def __call__(self, x):
+        return self.loss(x)
+
+    def loss(self, x):
+        return (self.model(x) * self.rng.standard_normal(4)).sum()
+
+
+def ways_to_reach(model, rng):
+    """Functions that call the model and draw from the generator."""
+    inside = [{"model": model}]
+    holder = Holder(model, rng)
+
+    def helper(x):
+        return model(x)
+
+    def plain(model, rng, x):
+        return model(x) * rng.standard_normal(4)
+
+    return {
+        "list": lambda x: inside[0]["model"](x) * rng.random(),
+        "helper": lambda x: helper(x) * rng.random(),
+        "method": holder.loss,
+        "callable": holder,
+        "partial": functools.partial(plain, model, rng),
+        "default": lambda x, m=model, r=rng: m(x) * r.random(),
+        "forward": model.forward,
+        "legacy": lambda x: model(x) * np.random.rand(),  # noqa: NPY002
+    }
+
+
+@pytest.mark.parametrize("way", ways_to_reach(nn.Identity(), None))
+def test_drawing_changes_nothing_however_the_model_is_reached(way):
+    rng = np.random.default_rng(3)
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    function = ways_to_reach(model, rng)[way]
+
+    def everything():
+        generators = [rng, nn.init.generator()]
+        states = [g.bit_generator.state for g in generators]
+        return str([model.state_dict(), states, np.random.get_state()])  # noqa: NPY002
+
+    before = everything()
+    tg.draw(function, X, values=True)
+    assert everything() == before
+
+
+def test_drawing_does_not_bind_a_given_tensor_anew():
+    def doubled(x):
+        x *= 2.0
+        return x
+
+    x = Tensor([1.0], requires_grad=True) * 3.0
+    node = x.node
+    assert len(tg.draw(doubled, x).nodes) == 3
+    assert x.node is node
+    assert x.item() == 3.0
 
 
 def test_a_tensor_shows_the_values_that_its_graph_holds():

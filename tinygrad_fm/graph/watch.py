@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node, Primitive, state
 from tinygrad_fm.graph.statistics import Statistics, describe
+from tinygrad_fm.graph.undisturbed import Undisturbed
 from tinygrad_fm.recording import as_array, enable_grad, make
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves, map_tree
@@ -48,6 +48,7 @@ class Watch:
     constants: dict[tuple[Node, int], str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     last: Node | None = None
+    undisturbed: Undisturbed | None = None
     _nodes: dict[int, tuple[Any, Node]] = field(default_factory=dict)
     _since: float = 0.0
     _before: Any = None
@@ -60,6 +61,13 @@ class Watch:
 
     def __exit__(self, *error: object) -> None:
         state.mode.observer = self._before
+
+    def called(self, module: Any) -> None:
+        """Remember what the module is before it can change itself."""
+        if self._before is not None:
+            self._before.called(module)
+        if self.undisturbed is not None:
+            self.undisturbed.remember(module)
 
     def computed(
         self, primitive: Primitive, values: Any, keywords: dict[str, Any], result: Any, node: Any
@@ -102,7 +110,10 @@ class Watch:
 
         def one(value: Any) -> Any:
             if isinstance(value, Tensor):
-                made = value if value.node is not None else _input(value.data, name)
+                # a Tensor of its own: `x *= 2` in the function would bind the caller's anew
+                known = value.node is not None
+                made = make(value.data, value.node) if known else _input(value.data, name)
+                made.name = value.name or made.name
             elif isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array_ufunc__"):
                 array = as_array(value)
                 if array.dtype.kind != "f":
@@ -136,13 +147,13 @@ def call(
 ) -> tuple[list[Tensor], Exception | None]:
     """The Tensors that `function(*inputs)` returns, and what it raised, with nothing else changed.
 
-    Buffers (running statistics) and random generators of the modules involved are as before
-    afterwards, so a drawing does not change a training.
+    Buffers (running statistics) of the modules that are called, and random generators, are as
+    before afterwards, so a drawing does not change a training.
     """
     arguments = inputs if isinstance(inputs, tuple) else () if inputs is None else (inputs,)
     names = _names(function, len(arguments))
     taken = [watch.take(value, name) for value, name in zip(arguments, names, strict=True)]
-    with undisturbed(modules_of(function)), enable_grad(), watch:
+    with Undisturbed(function, arguments) as watch.undisturbed, enable_grad(), watch:
         try:
             result = function(*taken)
         except Exception as error:
@@ -168,48 +179,3 @@ def _names(function: Callable[..., Any], count: int) -> list[str]:
         :count
     ]
     return names + [f"input {i}" for i in range(len(names), count)]
-
-
-def modules_of(function: Any) -> list[Any]:
-    """The modules that a function is, belongs to, or refers to by a variable."""
-    found = [function, getattr(function, "__self__", None)]
-    try:
-        variables = inspect.getclosurevars(function)
-        found += [*variables.nonlocals.values(), *variables.globals.values()]
-    except (TypeError, ValueError):
-        pass
-    return [
-        value for value in found if hasattr(value, "named_buffers") and not isinstance(value, type)
-    ]
-
-
-@contextmanager
-def undisturbed(modules: Iterable[Any]) -> Iterator[None]:
-    """Put buffers and random generators of the modules back as they were."""
-    every = [module for outer in modules for module in outer.modules()]
-    buffers = [buffer for outer in modules for _, buffer in outer.named_buffers()]
-    values = [np.copy(buffer.data) for buffer in buffers]
-    generators = {
-        id(value): value
-        for module in every
-        for value in vars(module).values()
-        if isinstance(value, (np.random.Generator, np.random.RandomState))
-    }
-    states = [(generator, _state(generator)) for generator in generators.values()]
-    try:
-        yield
-    finally:
-        for buffer, old in zip(buffers, values, strict=True):
-            if not np.array_equal(buffer.data, old, equal_nan=True):
-                buffer.data = old
-        for generator, old in states:
-            if isinstance(generator, np.random.Generator):
-                generator.bit_generator.state = old
-            else:
-                generator.set_state(old)
-
-
-def _state(generator: Any) -> Any:
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
-    return generator.get_state()
