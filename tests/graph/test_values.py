@@ -188,6 +188,25 @@ def test_a_tensor_shows_the_values_that_its_graph_holds():
 # ---- the backward graph --------------------------------------------------------------------------
 
 
+def test_parts_of_a_split_are_described():
+    w = Tensor(np.ones((4, 3), np.float32), requires_grad=True)
+    graph = tg.draw(lambda x: np.split(x @ w, 3, axis=1)[1].sum(), np.ones((2, 4)), values=True)
+    assert [n.label for n in graph.nodes if n.operation][1:3] == ["split 3 axis=1", "pick 1"]
+    assert graph.nodes[-1].value.mean == 8.0
+    assert tg.draw(np.sum(np.split(w, 3, axis=1)[0]), values=True).nodes[-1].value.mean == 4.0
+
+
+def test_frozen_parameters_and_buffers_keep_their_names():
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm1d(4), nn.Linear(4, 2, rng=1))
+    model.eval()
+    for parameter in model[0].parameters():
+        parameter.requires_grad = False
+    nodes = tg.draw(model, X).nodes
+    named = [n.label for n in nodes if n.kind == "constant"]
+    assert named == ["0.weight", "0.bias", "1.running_mean", "array"]
+    assert sum(n.parameters for n in nodes) == 8 + 10  # those that are learned
+
+
 def test_the_backward_graph_is_beside_the_forward_one():
     graph = loss_graph(small_model(), X, LABELS, backward=True)
     gradients = {n.name for n in graph.nodes if n.number in graph.results and n.name}
@@ -236,6 +255,22 @@ def test_a_layer_that_refuses_its_input_is_drawn_in_red():
     assert "failed: Linear(4, 2) got" in repr(graph)
     assert "B03A00" in graph.to_dot()
     assert graph.to_text().count("must be 4") == 1
+
+
+def test_a_module_that_raises_is_drawn_after_what_it_computed():
+    class OnlyInEvaluation(nn.Module):
+        def __init__(self):
+            self.linear = nn.Linear(3, 4, rng=0)
+
+        def forward(self, x):
+            y = np.tanh(self.linear(x))
+            if self.training:
+                raise RuntimeError("not while it trains")
+            return y
+
+    graph = tg.draw(OnlyInEvaluation(), X)
+    assert [n.label for n in graph.nodes[-3:]] == ["linear", "tanh", "OnlyInEvaluation"]
+    assert graph.edges[-1] == (graph.nodes[-2].number, graph.nodes[-1].number)
 
 
 def test_an_operation_that_fails_is_drawn_after_its_arguments():

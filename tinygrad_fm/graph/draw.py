@@ -63,7 +63,7 @@ def draw(
         tensors, error = call(target, inputs, watch)
         if error is not None:
             failure = next((f for f in watch.failures if f.error is error), None) or Failure(
-                error, type(error).__name__, watch.last and watch.last.scope, []
+                error, type(error).__name__, watch.last and watch.last.scope, [watch.last]
             )
         title = getattr(target, "__name__", type(target).__name__)
     else:
@@ -72,10 +72,7 @@ def draw(
         tensors, title = _tensors(target), ""
     roots = [t.node for t in tensors if t.node is not None]
     if not roots and failure is None:
-        raise ValueError(
-            f"draw takes a recorded Tensor, not {target!r:.80}; compute it from a Tensor with "
-            "requires_grad=True, outside no_grad()"
-        )
+        raise ValueError(_nothing_recorded(target, tensors))
     if failure is not None:
         roots = _reached(failure, watch)
         backward = False
@@ -103,6 +100,21 @@ def draw(
     return graph
 
 
+def _nothing_recorded(target: Any, tensors: list[Tensor]) -> str:
+    if isinstance(target, Tensor) or not callable(target):
+        return (
+            f"draw takes a recorded Tensor, not {target!r:.80}; compute it from a Tensor with "
+            "requires_grad=True, outside no_grad()"
+        )
+    name = getattr(target, "__name__", type(target).__name__)
+    returned = "a Tensor that was not recorded" if tensors else "no Tensor"
+    return (
+        f"there is no graph: {name} returned {returned}; draw needs a Tensor (or a tuple, list or "
+        "dictionary of them) computed from float arrays in inputs or from parameters, not detached "
+        "and not under no_grad()"
+    )
+
+
 def _tensors(target: Any) -> list[Tensor]:
     found = leaves(target)
     wrong = [value for value in found if not isinstance(value, Tensor)]
@@ -127,7 +139,7 @@ def _describe_held(forward: list[Node], tensors: list[Tensor], watch: Watch) -> 
         elif node.args is not None:
             if node.y is not None:
                 held[node] = node.y
-            pairs = zip(node.inputs, node.args, strict=True)
+            pairs = zip(node.inputs, node.args, strict=False)  # a pick holds none
             held.update((n, a) for n, a in pairs if type(n) is Node and a is not n)
     for node, array in held.items():
         if node not in watch.values and not isinstance(array, tuple):
@@ -169,7 +181,7 @@ def _differentiate(
 
 
 def _reached(failure: Failure, watch: Watch) -> list[Node]:
-    """The nodes that a failed operation was given; where it was given none, the last computed."""
+    """The nodes that a failed call was given; where it was given none, the last computed."""
     found = [watch.node_of(value) for value in failure.values]
     reached = list(dict.fromkeys(node for node in found if node is not None))
     return reached or ([watch.last] if watch.last is not None else [])

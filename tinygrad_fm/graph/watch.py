@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,18 +38,18 @@ class Watch:
         statistics: whether to describe the numbers of every result, which takes longer than most
             operations; otherwise only structure and failures are of interest.
         names: of Tensors that were given, by their node.
-        given: names of plain arrays that were given, by identity.
     """
 
     statistics: bool = False
     names: dict[Node, str] = field(default_factory=dict)
-    given: dict[int, str] = field(default_factory=dict)
     values: dict[Node, Statistics] = field(default_factory=dict)
     seconds: dict[Node, float] = field(default_factory=dict)
     constants: dict[tuple[Node, int], str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     last: Node | None = None
     undisturbed: Undisturbed | None = None
+    # by id of the array, which is kept, so that no other can take its id
+    _named: dict[int, tuple[Any, str]] = field(default_factory=dict)
     _nodes: dict[int, tuple[Any, Node]] = field(default_factory=dict)
     _since: float = 0.0
     _before: Any = None
@@ -63,11 +64,15 @@ class Watch:
         state.mode.observer = self._before
 
     def called(self, module: Any) -> None:
-        """Remember what the module is before it can change itself."""
+        """Remember the module as it is, and what it calls its frozen parameters and buffers."""
         if self._before is not None:
             self._before.called(module)
         if self.undisturbed is not None:
             self.undisturbed.remember(module)
+        if state.mode.scope is not None and state.mode.scope.outer is None:
+            for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
+                if tensor.node is None:
+                    self._named.setdefault(id(tensor.data), (tensor.data, name))
 
     def computed(
         self, primitive: Primitive, values: Any, keywords: dict[str, Any], result: Any, node: Any
@@ -78,10 +83,11 @@ class Watch:
             self._before.computed(primitive, values, keywords, result, node)
         if node is not None and primitive is not engine.assign:
             self.last = node
-            self._nodes[id(result)] = result, node  # the array too, so that none takes its id
+            self._nodes[id(result)] = result, node
             for i, value in enumerate(values):
-                if id(value) in self.given:
-                    self.constants[node, i] = self.given[id(value)]
+                name = self.name_of(value)
+                if name:
+                    self.constants[node, i] = name
             if self.statistics:
                 self.seconds[node] = now - self._since
                 found = None if primitive.multiple else describe(result)
@@ -97,12 +103,24 @@ class Watch:
             operation = isinstance(what, Primitive)
             name = what.name if operation else what.kind
             scope = state.mode.scope if operation else what
-            self.failures.append(Failure(error, name, scope, list(values)))
+            # a module's own code raised after what was computed in it, not at its inputs
+            inside = not operation and self.last is not None and _within(self.last.scope, what)
+            self.failures.append(Failure(error, name, scope, [self.last] if inside else [*values]))
+
+    def name_of(self, value: Any) -> str:
+        """What an array that is not traced is called: one that was given, or a module's."""
+        known = self._named.get(id(value))
+        if known is None and isinstance(value, np.ndarray) and isinstance(value.base, np.ndarray):
+            whole = value.base  # as a layer reshapes it
+            known = self._named.get(id(whole)) if whole.size == value.size else None
+        return known[1] if known is not None else ""
 
     def node_of(self, value: Any) -> Node | None:
-        """The node of a Tensor, or of an array that an operation computed."""
+        """The node of a Tensor, or of an array that an operation computed; a node is its own."""
         if isinstance(value, Tensor):
             return value.node
+        if isinstance(value, Node):
+            return value
         return self._nodes.get(id(value), (None, None))[1]
 
     def take(self, tree: Any, name: str) -> Any:
@@ -117,7 +135,7 @@ class Watch:
             elif isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array_ufunc__"):
                 array = as_array(value)
                 if array.dtype.kind != "f":
-                    self.given[id(array)] = name
+                    self._named[id(array)] = array, name
                     return array
                 made = _input(array, name)
             else:
@@ -133,6 +151,13 @@ class Watch:
             return made
 
         return map_tree(one, tree)
+
+
+def _within(scope: Any, outer: Any) -> bool:
+    """Whether a module call is `outer` or under way in it."""
+    while scope is not None and scope is not outer:
+        scope = scope.outer
+    return scope is not None
 
 
 def _input(array: Any, name: str) -> Tensor:
