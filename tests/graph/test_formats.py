@@ -149,6 +149,25 @@ def test_no_name_breaks_mermaid():
 
 
 @needs_renderer
+def test_no_name_steers_a_terminal(tmp_path):
+    name = "red\x1b[31m\u202e\x00\ud800"
+    x = Tensor(np.ones((2, 2), np.float32), requires_grad=True, name=name)
+    graph = tg.draw(Evil(name)(x))
+    graph.nodes[-1].note = graph.title = name
+    for kind in ("txt", "mmd", "dot", "json"):
+        path = graph.save(tmp_path / f"graph.{kind}")
+        assert all(c.isprintable() or c == "\n" for c in path.read_text(encoding="utf-8"))
+    assert Graph.load(tmp_path / "graph.json").nodes[0].name == name
+
+
+def test_totals_say_where_the_work_of_an_operation_is_not_known():
+    own = tg.custom_vjp(lambda x: x[::-1] * 2, backward=lambda g, y, x: 2 * g[::-1])
+    x = Tensor(np.ones(4), requires_grad=True)
+    graph = tg.draw(np.sum(own(np.tanh(x))))
+    assert ", at least 8 FLOP," in graph.to_text()
+    assert ", 4 FLOP," in tg.draw(np.tanh(x)).to_text()
+
+
 def test_a_page_asks_the_network_for_nothing(graph, tmp_path):
     page = graph.save(tmp_path / "g.html").read_text()
     urls = set(re.findall(r"https?://[^\s\"'<]+", page))

@@ -126,7 +126,7 @@ class Graph:
         """The graph as lines for a terminal, one a node, with what it is computed from."""
         from tinygrad_fm.graph.text import to_text
 
-        return to_text(self.fold(fold))
+        return to_text(self.fold(fold), all(node.flops is not None for node in self.nodes))
 
     def to_html(self) -> str:
         """The graph as a page that opens from disk, to zoom, search, fold and colour.
@@ -297,8 +297,13 @@ def _statistics(values: dict[str, Any]) -> dict[int, Statistics]:
 
 def shorten(text: str, limit: int = LABEL) -> str:
     """At most `limit` characters of a name, on one line."""
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """The text with a mark for each character that would steer a terminal, or is none."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def count(number: float | None, unit: str = "") -> str:
