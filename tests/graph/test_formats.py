@@ -88,6 +88,21 @@ def test_another_file_is_no_graph(content, tmp_path):
         Graph.load(tmp_path / "g.json")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"direction": "TB]; evil ["},
+        {"edges": [[0, 99]]},
+        {"results": [99]},
+        {"nodes": [{"number": 0, "kind": "evil", "label": "x"}], "edges": [], "results": []},
+        {"nodes": [{"number": "0]; evil", "kind": "input", "label": "x"}], "edges": []},
+    ],
+)
+def test_a_file_that_no_drawing_made_is_refused(graph, changed):
+    with pytest.raises(ValueError, match=r"no saved graph: .* is not to be in it"):
+        Graph.from_dict({**graph.to_dict(), **changed})
+
+
 def test_without_a_renderer_text_data_and_dot_work(graph, tmp_path, no_renderer):
     for ending in ("dot", "json", "mmd", "txt"):
         assert graph.save(tmp_path / f"g.{ending}").stat().st_size > 100

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_fm.graph.model import Graph, GraphNode
+from tinygrad_fm.graph.model import Graph, GraphNode, present
 from tinygrad_fm.graph.repeats import Path, grouped
 
 SMALL = 40  # up to so many nodes are shown as they are
@@ -109,6 +109,7 @@ def view(graph: Graph, closed_at: Callable[[Path], Path | None]) -> Graph:
 
 def merge(path: Path, nodes: list[GraphNode]) -> GraphNode:
     """One node for all in a level: sums of what adds up, the result's shape."""
+    counted = present(nodes) or nodes  # what was removed counts only where all of it was
     last = next((n for n in reversed(nodes) if n.kind in ("operation", "error")), nodes[-1])
     seconds = [n.seconds for n in nodes if n.seconds is not None]
     changes = {n.change for n in nodes}
@@ -122,9 +123,9 @@ def merge(path: Path, nodes: list[GraphNode]) -> GraphNode:
         part=last.part,
         requires_grad=any(n.requires_grad for n in nodes),
         line=last.line,
-        parameters=sum(n.parameters for n in nodes),
-        flops=sum(n.flops or 0 for n in nodes),
-        kept=sum(n.kept for n in nodes),
+        parameters=sum(n.parameters for n in counted),
+        flops=sum(n.flops or 0 for n in counted),
+        kept=sum(n.kept for n in counted),
         seconds=sum(seconds) if seconds else None,
         badges=list(dict.fromkeys(badge for n in nodes for badge in n.badges))[:3],
         change=changes.pop() if len(changes) == 1 else "changed",

@@ -102,7 +102,9 @@
   // norms, which do not add up, the largest). Undefined where it is not known.
   const weigh = (card, scale) => {
     if (card.members) {
-      const found = card.members.map((node) => weigh(node, scale)).filter((v) => v !== undefined);
+      const present = card.members.filter((node) => node.change !== "removed");
+      const counted = present.length ? present : card.members;
+      const found = counted.map((node) => weigh(node, scale)).filter((v) => v !== undefined);
       if (!found.length) return undefined;
       return scale === "gradient" ? Math.max(...found) : found.reduce((a, b) => a + b, 0);
     }
