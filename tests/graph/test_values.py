@@ -1,6 +1,7 @@
 """Statistics, badges, times, gradients; and that drawing changes nothing."""
 
 import functools
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +184,23 @@ def test_a_tensor_shows_the_values_that_its_graph_holds():
     assert next(n for n in graph.nodes if n.label == "tanh").value is not None
     assert next(n for n in graph.nodes if n.label == "x").gradient is not None
     assert x.grad is None
+
+
+def test_a_freed_graph_shows_the_values_that_are_left():
+    w = nn.Parameter(np.array([1.0, 2.0]))
+    loss = np.sum(w * w)
+    loss.backward()
+    graph = tg.draw(loss, values=True)
+    assert [n.value.mean for n in graph.nodes if n.value] == [1.5, 5.0]
+    assert all(n.gradient is None for n in graph.nodes)
+    with pytest.raises(tg.GraphError, match="freed"):
+        tg.draw(loss, backward=True)
+
+
+def test_a_named_tuple_is_one_argument():
+    pair = namedtuple("Pair", "first second")
+    graph = tg.draw(lambda p: p.first @ p.second, pair(np.ones(2), np.ones(2)))
+    assert [n.label for n in graph.nodes] == ["p", "p", "matmul"]
 
 
 # ---- the backward graph --------------------------------------------------------------------------

@@ -85,9 +85,15 @@ def draw(
     shown = forward
     single = len(tensors) == 1 and tensors[0].size == 1
     if (backward or (values and single)) and failure is None:
-        builder.gradients, builder.gradient_of = _differentiate(
-            tensors, forward, watch, bool(backward), values and single
-        )
+        try:
+            builder.gradients, builder.gradient_of = _differentiate(
+                tensors, forward, watch, bool(backward), values and single
+            )
+        except engine.GraphError:
+            if (
+                backward
+            ):  # else it is only that a graph which was freed has no gradients to describe
+                raise
         if backward:
             known = set(forward)
             later = [n for n in ancestors(list(builder.gradient_of)) if n not in known]

@@ -175,7 +175,8 @@ def call(
     Buffers (running statistics) of the modules that are called, and random generators, are as
     before afterwards, so a drawing does not change a training.
     """
-    arguments = inputs if isinstance(inputs, tuple) else () if inputs is None else (inputs,)
+    several = isinstance(inputs, tuple) and not hasattr(inputs, "_fields")  # a named one is one
+    arguments = inputs if several else () if inputs is None else (inputs,)
     names = _names(function, len(arguments))
     taken = [watch.take(value, name) for value, name in zip(arguments, names, strict=True)]
     with Undisturbed(function, arguments) as watch.undisturbed, enable_grad(), watch:
