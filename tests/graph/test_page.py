@@ -180,6 +180,29 @@ def test_search_counts_marks_and_opens(open_page):
     assert len(page.run("return document.querySelectorAll('.node.chosen')")) == 1
 
 
+def test_search_opens_as_much_as_the_file_holds(open_page):
+    class Branches(nn.Module):
+        def __init__(self):
+            self.parts = {name: nn.Sequential(*map(Block, range(2))) for name in "abcdefgh"}
+
+        def forward(self, x):
+            for scale, part in enumerate(self.parts.values(), 2):
+                x = np.tanh(part(x)) / scale
+            return x
+
+    model = nn.Sequential(nn.Linear(6, 4, rng=0), *[Branches() for _ in range(12)])
+    page = open_page(tg.draw(model, np.ones((5, 6), np.float32)))
+    page.set("search", "8.parts.g.1.linear.weight")
+    assert page.text("#found") == "1 found"
+    page.run(
+        "document.getElementById('search')"
+        ".dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}))"
+    )
+    assert "this is what it is in" in page.text("#message")
+    assert page.text("#panel h2") == "1 (Block)"  # two levels below what the page begins with
+    assert len(page.run("return document.querySelectorAll('.node.chosen')")) == 1
+
+
 def test_heat_changes_colours_and_legend(open_page):
     page = open_page(mlp_graph())
     colours = "return [...document.querySelectorAll('.box')].map(b => b.getAttribute('fill'))"
