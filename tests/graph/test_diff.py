@@ -109,3 +109,8 @@ def test_both_graphs_can_be_read_off_their_difference(a, b):
     assert len(found.nodes) == len({n.number for n in found.nodes})
     known = {n.number for n in found.nodes}
     assert all(start in known and end in known for start, end in found.edges)
+
+
+def test_how_much_changed_is_said_at_once():
+    found = tg.graph_diff(before(), draw(nn.Linear(4, 3, rng=0), nn.Tanh(), nn.Linear(3, 2, rng=0)))
+    assert repr(found) == f"Graph({len(found.nodes)} nodes, 9 edges; 1 added, 1 removed)"

@@ -327,3 +327,12 @@ def test_ten_thousand_nodes_open_folded(open_page):
     page = open_page(tg.draw(y))
     assert len(page.shown()) < 100
     assert "10,001" in page.text("#panel")
+
+
+def test_what_is_too_large_to_read_begins_shallower(open_page):
+    layers = []
+    for i in range(9):
+        layers += [nn.Linear(4 + i, 5 + i, rng=i), nn.Tanh()]
+    page = open_page(tg.draw(nn.Sequential(*layers), np.ones((2, 4), np.float32)))
+    assert not any("8.weight" in text for text in page.texts())
+    assert any("8 (Linear)" in text for text in page.texts())

@@ -340,3 +340,23 @@ def test_functions_of_several_arguments_name_their_inputs():
         (np.ones((2, 3), np.float32), np.array([0, 1])),
     )
     assert graph.nodes[0].label == "images"
+
+
+def test_a_number_shows_its_value_and_not_its_settings():
+    graph = loss_graph(small_model(), X, LABELS, values=True)
+    loss = graph.nodes[-1]
+    assert loss.label == "cross_entropy"
+    assert f"scalar = {loss.value.mean:.4g}" in graph.to_dot()
+
+
+def test_a_failure_says_where():
+    graph = tg.draw(nn.Sequential(nn.Linear(3, 5, rng=0), nn.Linear(4, 2, rng=1)), X)
+    assert graph.failed_at.endswith("in Sequential > 1 (Linear)")
+    assert graph.failed_at.startswith(f"{graph.nodes[-1].line}, in ")
+
+
+def test_a_model_without_inputs_and_a_shape_for_inputs_are_told():
+    with pytest.raises(TypeError, match="give it inputs"):
+        tg.draw(small_model())
+    with pytest.raises(TypeError, match=r"\(32, 3\) looks like a shape; give an array, np\.zeros"):
+        tg.draw(small_model(), (32, 3))

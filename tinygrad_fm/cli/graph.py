@@ -45,11 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
             path = graph.save(arguments.out, fold)
         except (RenderError, ValueError, OSError) as error:
             raise CommandError(error) from error
-        print(f"{path}: {graph}")
+        print(f"{path} written: {graph}")
         if arguments.open:
             webbrowser.open(path.resolve().as_uri())
     if graph.error:
-        print(f"the forward pass failed:\n{graph.error}", file=sys.stderr)
+        where = f" ({graph.failed_at})" if graph.failed_at else ""
+        print(f"the forward pass failed{where}:\n{graph.error}", file=sys.stderr)
         return 1
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_fm.engine import Constant, Node
+from tinygrad_fm.engine.node import line_of
 from tinygrad_fm.graph.facts import flops, kept_bytes
 from tinygrad_fm.graph.model import Graph, GraphNode, shorten
 from tinygrad_fm.graph.statistics import Statistics, badges
@@ -102,7 +103,7 @@ class Builder:
         return GraphNode(
             number=-1,
             kind="operation",
-            label=shorten(" ".join([node.name, *_given(node), *_options(node)])),
+            label=shorten(" ".join([node.name, *_settings(node)])),
             operation=node.name,
             name=f"gradient of {self._name(of)}" if of is not None else "",
             shape=node.shape,
@@ -179,7 +180,9 @@ class Builder:
                 operation=failure.name,
                 modules=self._path(failure.scope),
                 note=said,
-                line=near(_raised_at(failure.error)),
+                line=near(
+                    _raised_at(failure.error) or line_of(getattr(failure.scope, "origin", None))
+                ),
             )
         )
         self.graph.edges += [(parent, number) for parent in parents]
@@ -227,6 +230,8 @@ class Builder:
 
 def near(line: str) -> str:
     """`file:line` seen from the current folder if it is in there: pictures are passed around."""
+    if not line.partition(":")[0].endswith(".py") and "/bin/" in line:
+        return ""  # a command, not a program of the user's
     try:
         return str(Path(line).relative_to(Path.cwd())) if line else ""
     except (ValueError, OSError):
@@ -280,6 +285,16 @@ def _place(index: Any) -> str:
     if index is None or index is Ellipsis:
         return "None" if index is None else "..."
     return str(index) if isinstance(index, int) else "\u00b7"
+
+
+# Operations whose plain arguments are of their inside: a reader would take 0.03125, one divided by
+# the batch size, for the loss itself.
+UNTOLD = frozenset({"cross_entropy", "standardize", "dropout_mask"})
+
+
+def _settings(node: Node) -> list[str]:
+    """The numbers and options of an operation that a picture shows beside its name."""
+    return [] if node.name in UNTOLD else [*_given(node), *_options(node)]
 
 
 def _options(node: Node) -> list[str]:

@@ -58,6 +58,7 @@ def draw(
     watch = Watch(statistics=values)
     failure = None
     if callable(target) and not isinstance(target, Tensor):
+        _check_inputs(target, inputs)
         if values:  # the first run of anything takes longer: not what is to be measured
             call(target, inputs, Watch())
         tensors, error = call(target, inputs, watch)
@@ -104,6 +105,19 @@ def draw(
     if failure is not None:
         builder.add_failure(failure)
     return graph
+
+
+def _check_inputs(target: Any, inputs: Any) -> None:
+    """Refuse what is no input before the model does in words about itself.
+
+    Raises:
+        TypeError: a module without inputs, or with a shape for them.
+    """
+    name = type(target).__name__
+    if inputs is None and hasattr(target, "named_parameters"):
+        raise TypeError(f"draw runs the model: give it inputs, draw({name.lower()}, x)")
+    if isinstance(inputs, tuple) and len(inputs) > 1 and all(type(i) is int for i in inputs):
+        raise TypeError(f"{inputs} looks like a shape; give an array, np.zeros({inputs})")
 
 
 def _nothing_recorded(target: Any, tensors: list[Tensor]) -> str:

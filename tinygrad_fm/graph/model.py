@@ -280,7 +280,19 @@ class Graph:
 
     def __repr__(self) -> str:
         failed = f", failed: {self.error.splitlines()[0]}" if self.error else ""
-        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges{failed})"
+        kinds = [node.change for node in self.nodes if node.change]
+        counts = [f"{kinds.count(k)} {k}" for k in ("added", "removed", "changed") if k in kinds]
+        changed = f"; {', '.join(counts)}" if counts else ""
+        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges{changed}{failed})"
+
+    @property
+    def failed_at(self) -> str:
+        """Where the forward pass failed: `net.py:9, in Net > b (Linear)`; empty if it did not."""
+        node = next((n for n in self.nodes if n.kind == "error"), None)
+        if node is None:
+            return ""
+        parts = [node.line, f"in {' > '.join(node.modules)}" if node.modules else ""]
+        return ", ".join(part for part in parts if part)
 
 
 _DEFAULTS: dict[str, Any] = {f.name: f.default for f in fields(GraphNode)} | {"badges": []}

@@ -166,10 +166,15 @@
   };
 
   // The words in a box: name, shape, and what is worth a look; these change with the step.
+  const linesOf = (card) => {
+    const value = card.size === "scalar" && !card.members ? valueOf(card) : null;
+    if (!value) return card.lines;
+    return card.lines.map((line) => (line.startsWith("scalar") ? `scalar = ${short(value.mean)}` : line));
+  };
   const write = ({ g, x, y, card }) => {
     g.querySelectorAll("text").forEach((old) => old.remove());
     const alarms = card.kind === "error" ? (card.note || "").split("\n").slice(0, 6) : badgesOf(card).map((b) => `! ${b}`);
-    const lines = [...card.lines.map((line, i) => [line, i ? "more" : ""]), ...alarms.map((line) => [line, "alarm"])];
+    const lines = [...linesOf(card).map((line, i) => [line, i ? "more" : ""]), ...alarms.map((line) => [line, "alarm"])];
     if (card.members) lines[0] = [`\u25B8 ${lines[0][0]}`, ""];
     const heights = lines.map(([, kind]) => (kind ? 11.5 : 13.5));
     let top = y - heights.reduce((a, b) => a + b, 0) / 2;
@@ -187,11 +192,20 @@
     let high = 0;
     const weights = new Map();
     if (scale) {
+      const widen = (weight) => {
+        if (weight > 0) [low, high] = [Math.min(low, weight), Math.max(high, weight)];
+      };
       for (const [key, { card }] of drawn) {
         const weight = weigh(card, scale);
         weights.set(key, weight);
-        if (weight > 0) [low, high] = [Math.min(low, weight), Math.max(high, weight)];
+        widen(weight);
       }
+      // one scale for all steps of a training, so that colours can be compared between them
+      const step = now.frame;
+      for (now.frame = 0; scale === "gradient" && now.frame < data.frames.length; now.frame++) {
+        for (const { card } of drawn.values()) widen(weigh(card, scale));
+      }
+      now.frame = step;
     }
     const place = (weight) => (high > low ? Math.log(weight / low) / Math.log(high / low) : 1);
     for (const [key, shape] of drawn) {
@@ -326,7 +340,7 @@
     const more = [...states[best].opened].some((g) => !target.has(g));
     show(best, around);
     const others = [folded && "folded", more && "opened"].filter(Boolean).join(" and ");
-    return say(`this file does not hold every combination: other modules were ${others}`);
+    return say(`this page holds ${states.length} of the foldings; in the nearest one, others are ${others} too`);
   };
   let silence;
   const say = (text) => {
@@ -600,6 +614,6 @@
     $("step-value").textContent = frame().step;
   }
   window.addEventListener("resize", fit);
-  show(0);
+  show(data.start);
   panel();
 })();
