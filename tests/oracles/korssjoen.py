@@ -125,8 +125,8 @@ def _loss_of_net(weights):
     library=lambda w, w_: _loss_of_net((w + w_) / 2),
     right=False, errata="K9",
     why="\u201cWe take the log to make sure our function will be convex\u201d: not in the weights "
-    r"(here $`L = -\ln \sigma(v \tanh u)`$, $`w = (u, v)`$; printed is the most that the middle may "
-    "have).",
+    r"(here $`L = -\ln \sigma(v \tanh u)`$, $`w = (u, v)`$; printed is the most that the middle "
+    "may have).",
 )  # fmt: skip
 def convex_in_weights(w, w_):
     return min(_loss_of_net((w + w_) / 2), (_loss_of_net(w) + _loss_of_net(w_)) / 2)
