@@ -43,8 +43,8 @@ A counterexample gives the arguments, what the printed form makes of them, and w
 in the report's program or in its sentences, and have no number.
 
 The equations also hold together: for random depths, widths, activations, batch sizes and losses the
-gradients of an `nn.Sequential` equal the deltas of report 004, as corrected below, written out by
-hand, to 1e-12; and so do the parameters after five steps of each update rule
+gradients of an `nn.Sequential` equal the deltas of reports 002 and 004, as corrected below, written
+out by hand, to 1e-12; and so do the parameters after five steps of each update rule
 ([test_whole_networks.py](../tests/oracles/test_whole_networks.py)).
 """
 

@@ -13,8 +13,9 @@ import tinygrad_fm as tg
 
 
 def numbers(low: float = -3, high: float = 3) -> st.SearchStrategy[float]:
-    """Numbers of at most three decimals: they can be read off the page and typed in."""
-    return st.floats(low, high, allow_subnormal=False).map(lambda x: round(x, 3) + 0.0)
+    """Whole numbers, or those of at most three decimals: to be read off a page and typed in."""
+    fine = st.floats(low, high, allow_subnormal=False).map(lambda x: round(x, 3) + 0.0)
+    return st.integers(int(low), int(high)).map(float) | fine
 
 
 def away_from_zero() -> st.SearchStrategy[float]:

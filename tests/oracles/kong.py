@@ -420,11 +420,7 @@ early_stopping_late.example(
 @equation(
     "004", "Alg. 2, NaN", of="train.EarlyStopping",
     says=r"\text{if loss} > \text{best: } p \leftarrow p + 1",
-    given=st.tuples(
-        st.lists(st.integers(0, 9).map(float) | st.just(math.nan), min_size=1, max_size=9,
-                 unique_by=lambda x: -1.0 if math.isnan(x) else x)
-        .map(lambda found: [*found, math.nan, math.nan, math.nan]), st.just(1)
-    ),
+    given=st.tuples(FINITE.map(lambda found: [*found, *[math.nan] * 6]), PATIENCE),
     library=lambda losses, patience: _stops(losses, patience, exceed=True),
     right=False, errata="Q8", why="A NaN is not above the best, so it counts as one: no stop ever.",
 )  # fmt: skip

@@ -108,6 +108,8 @@ updated_weights_first.example(2.0, 3.0, 1.0, 0.0, 0.1, printed=10.8, true=18, ro
 
 # ---- convexity -----------------------------------------------------------------------------------
 
+NOT_NEGATIVE = st.integers(0, 3).map(float)
+
 
 def _loss(logit):
     return functional.binary_cross_entropy_with_logits(logit, np.ones_like(logit)).item()
@@ -121,7 +123,7 @@ def _loss_of_net(weights):
 @equation(
     "003", "text, the logarithm", of="functional.binary_cross_entropy_with_logits",
     says=r"L\left( \frac{w + w'}{2} \right) \le \frac{L(w) + L(w')}{2}",
-    given=case(("2", NUMBER), ("2", NUMBER)),
+    given=case(("2", NOT_NEGATIVE), ("2", NOT_NEGATIVE)),
     library=lambda w, w_: _loss_of_net((w + w_) / 2),
     right=False, errata="K9",
     why="\u201cWe take the log to make sure our function will be convex\u201d: not in the weights "

@@ -72,6 +72,13 @@ LOSSES = {
         nn.CrossEntropyLoss(),
         outputs=("identity",),
     ),
+    # report 002 divides its first delta by the number of classes too
+    "softmax cross-entropy, 1/NC": Loss(
+        lambda a, t: -np.sum(t * np.log(_softmax(a))) / t.size,
+        lambda a, t: (t - _softmax(a)) / t.size,
+        nn.CrossEntropyLoss("examples_and_classes"),
+        outputs=("identity",),
+    ),
     "mse, 1/2N": Loss(
         lambda y, t: np.sum((y - t) ** 2) / (2 * len(t)),
         lambda y, t: (t - y) / len(t),
