@@ -30,14 +30,14 @@ LAYER = case("N D", "D H", "H", "N H")
 
 
 def _layer(x, W, b):
-    return np.tanh(x @ W + b)
+    return functional.tanh(functional.linear(x, W, b))
 
 
 @equation(
     "001", "Alg. 1, lines 2 to 7, parameters",
     says=r"\frac{\partial L}{\partial \theta_k} = "
     r"\frac{\partial L}{\partial x_{k+1}} \frac{\partial x_{k+1}}{\partial \theta_k}",
-    of="nn.Linear, nn.Tanh", given=LAYER,
+    of="functional.linear, functional.tanh", given=LAYER,
     library=lambda x, W, b, dL: pulled(_layer, x, W, b, by=dL)[1:],
 )  # fmt: skip
 def chain_rule_parameters(x, W, b, dL):
@@ -49,7 +49,7 @@ def chain_rule_parameters(x, W, b, dL):
     "001", "Alg. 1, lines 2 to 7, inputs",
     says=r"\frac{\partial L}{\partial x_k} = "
     r"\frac{\partial L}{\partial x_{k+1}} \frac{\partial x_{k+1}}{\partial x_k}",
-    of="nn.Linear, nn.Tanh", given=LAYER,
+    of="functional.linear, functional.tanh", given=LAYER,
     library=lambda x, W, b, dL: pulled(_layer, x, W, b, by=dL)[0],
 )  # fmt: skip
 def chain_rule_inputs(x, W, b, dL):
@@ -63,7 +63,7 @@ def _fourth_power(w):
 @equation(
     "001", "\u201cNewton\u2019s iteration\u201d",
     says=r"\theta \leftarrow \theta - \eta \frac{\partial L}{\partial \theta}",
-    of="hessian, optim.SGD", given=STEP,
+    of="hessian, grad", given=STEP,
     # of a sum of fourth powers the matrix of second derivatives is diagonal
     library=lambda w, lr: w
     - np.linalg.solve(tg.hessian(_fourth_power)(w), slope(_fourth_power, w)),
@@ -249,7 +249,7 @@ DECAY = case(("D H", numbers()), rates, rates)
 
 
 @equation(
-    "001", "Alg. 1, line 8", of="nn.L2Penalty, optim.SGD", given=DECAY,
+    "001", "Alg. 1, line 8", of="nn.L2Penalty", given=DECAY,
     says=r"\frac{\partial L}{\partial \theta} \mathrel{+}= "
     r"\lambda \frac{\partial \lVert \theta \rVert^2}{\partial \theta}",
     library=lambda W, lam, lr: W - lr * penalty_gradient(nn.L2Penalty(lam), W),
@@ -275,7 +275,7 @@ decay_logged.example(np.array([[0.5]]), 1e-2, 3e-2, printed=[[0.49985]], rounded
 
 
 @equation(
-    "001", "code, the penalty in the update", of="nn.L2Penalty, optim.SGD", given=DECAY,
+    "001", "code, the penalty in the update", of="nn.L2Penalty", given=DECAY,
     says=r"W \leftarrow W - \lambda W",
     library=lambda W, lam, lr: W - lr * penalty_gradient(nn.L2Penalty(lam), W),
     right=False, errata="C8", why="Not multiplied by the learning rate, and by no 2.",
@@ -293,7 +293,7 @@ decay_coded.example(np.array([[0.5]]), 1e-2, 3e-2, printed=[[0.495]], true=[[0.4
 
 
 @equation(
-    "001", "code, biases", says=r"b \leftarrow b", of="nn.Linear, optim.SGD",
+    "001", "code, biases", says=r"b \leftarrow b", of="functional.linear, optim.SGD",
     given=case("N D", "D H", "H", rates),
     library=lambda x, W, b, lr: descended(
         lambda bias: 0.5 * np.sum(functional.linear(x, W, bias) ** 2), b, lr=lr

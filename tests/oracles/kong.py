@@ -90,7 +90,7 @@ ONE_INPUT = case("1 1", "1 H", "H", "H C", lambda draw, size: one_hot(
 
 
 def _net_error(w, b, z, w_next, t):
-    return _error(np.tanh(z @ w + b) @ w_next, t)
+    return _error(functional.tanh(functional.linear(z, w, b)) @ w_next, t)
 
 
 def _by_weights(z, w, b, w_next, t):
@@ -102,9 +102,10 @@ def _by_biases(z, w, b, w_next, t):
 
 
 @equation(
-    "004", "(2)", says=r"\delta_j = g'(a_j) \sum_k \delta_k w_{jk}", of="vjp", given=NET,
+    "004", "(2)", says=r"\delta_j = g'(a_j) \sum_k \delta_k w_{jk}",
+    of="functional.tanh", given=NET,
     library=lambda z, w, b, w_next, t: -slope(
-        lambda a: _error(np.tanh(a) @ w_next, t), z @ w + b
+        lambda a: _error(functional.tanh(a) @ w_next, t), z @ w + b
     ),
     why="k is the layer after j, not \u201cthe previous layer\u201d.",
 )  # fmt: skip
@@ -113,7 +114,7 @@ def hidden_delta(z, w, b, w_next, t):
 
 
 @equation(
-    "004", "(3)", says=r"\frac{\partial E}{\partial w_j} = \delta_j a_j", of="nn.Linear",
+    "004", "(3)", says=r"\frac{\partial E}{\partial w_j} = \delta_j a_j", of="functional.linear",
     given=ONE_INPUT, library=_by_weights,
     right=False, errata="Q1",
     why="The sign is the other one, and the factor is the layer's input, not its own "
@@ -132,7 +133,7 @@ def weight_gradient_corrected(z, w, b, w_next, t):
 
 
 @equation(
-    "004", "(4)", says=r"\frac{\partial E}{\partial b_j} = \delta_j", of="nn.Linear",
+    "004", "(4)", says=r"\frac{\partial E}{\partial b_j} = \delta_j", of="functional.linear",
     given=NET, library=_by_biases,
     right=False, errata="Q2", why="The sign is the other one.",
 )  # fmt: skip

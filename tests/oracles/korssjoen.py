@@ -25,7 +25,7 @@ SLOPES = st.integers(1, 9).map(lambda n: n / 10)
 
 @equation(
     "003", "(1)", says=r"\sigma(x) = \max\{\alpha x, x\}, \quad 0 < \alpha < 1",
-    of="functional.leaky_relu, nn.LeakyReLU", given=case("N H", SLOPES),
+    of="functional.leaky_relu", given=case("N H", SLOPES),
     library=functional.leaky_relu,
 )  # fmt: skip
 def leaky_relu(x, alpha):
@@ -33,7 +33,7 @@ def leaky_relu(x, alpha):
 
 
 @equation(
-    "003", "(1), derivative", of="functional.leaky_relu, nn.LeakyReLU",
+    "003", "(1), derivative", of="nn.LeakyReLU",
     says=r"\sigma'(x) = \alpha \text{ where } \alpha x > x, \text{ else } 1",
     given=case(("N H", away_from_zero()), "N H", SLOPES),
     library=lambda x, g, alpha: pulled(nn.LeakyReLU(alpha), x, by=g)[0],
@@ -50,7 +50,7 @@ def _probabilities(logits):
 
 @equation(
     "003", "(2)", says=r"L = -\frac{1}{N} \sum_{j=1}^N \ln p_j",
-    of="functional.cross_entropy, nn.CrossEntropyLoss", given=case("N C", labels),
+    of="nn.CrossEntropyLoss", given=case("N C", labels),
     library=nn.CrossEntropyLoss(), why="p_j is the probability of the class that j belongs to.",
 )  # fmt: skip
 def cross_entropy(logits, k):
@@ -67,7 +67,8 @@ def _with_penalty(x, W, k, strength):
 
 @equation(
     "003", "(3)", says=r"L = -\frac{1}{N} \sum_{j=1}^N \ln p_j + \lambda \lVert w \rVert_2^2",
-    of="nn.L2Penalty", given=case("N D", "D C", labels, rates), library=_with_penalty,
+    of="nn.L2Penalty, nn.CrossEntropyLoss",
+    given=case("N D", "D C", labels, rates), library=_with_penalty,
     why="Held in its value and in its gradient, with w the weights and not the biases.",
 )  # fmt: skip
 def cross_entropy_with_penalty(x, W, k, strength):

@@ -28,7 +28,7 @@ LINEAR = case("N D", "D H", "H", "N H")
 
 
 @equation(
-    "000", "3.1.1", says=r"Y = XW + b", of="functional.linear, nn.Linear",
+    "000", "3.1.1", says=r"Y = XW + b", of="functional.linear",
     given=case("N D", "D H", "H"), library=functional.linear,
 )  # fmt: skip
 def linear(X, W, b):
