@@ -23,7 +23,7 @@ def _matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
 
 
 def _matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
-    """dB = A^T dY (report 000, 3.1.2)."""
+    """dB = A^T dY (report 000, 3.1.3)."""
     if _b.ndim == 1:
         return a * g[..., None]
     if a.ndim == 1:
