@@ -34,9 +34,11 @@ from tinygrad_fm.recording import (
     make,
     masked_into,
     recorded,
+    rewritten,
     ufunc_method,
     without_rule,
 )
+from tinygrad_fm.rules import special
 from tinygrad_fm.rules.indexing import getitem, set_at
 
 Hook = Callable[["Tensor"], "Tensor | None"]
@@ -422,11 +424,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
         out = keywords.pop("out", (None,))[0]
         if method != "__call__":
             return ufunc_method(ufunc, method, inputs, keywords, out)
-        found = registry.get(ufunc)
+        found = registry.get(ufunc) or special.find(ufunc)
         if found is None or keywords:
             written = rewrites.get(ufunc)
             if written is not None:
-                result = written(*inputs, **keywords)
+                result = rewritten(ufunc, written, inputs, keywords)
             elif "where" in keywords and out is not None:
                 return masked_into(ufunc, inputs, keywords, out)
             else:
@@ -445,7 +447,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
         out = keywords.pop("out", None)
         written = rewrites.get(function)
         if written is not None:
-            result = written(*args, **keywords)
+            result = rewritten(function, written, args, keywords)
         else:
             found = registry.get(function)
             if found is None:

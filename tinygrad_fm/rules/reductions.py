@@ -76,8 +76,8 @@ _extreme = lambda g, y, x, axis=None, keepdims=False: (
 )
 defvjp(np.max, _extreme, name="max")
 defvjp(np.min, _extreme, name="min")
-rewrite(np.amax, lambda a, axis=None, keepdims=False: np.max(a, axis=axis, keepdims=keepdims))
-rewrite(np.amin, lambda a, axis=None, keepdims=False: np.min(a, axis=axis, keepdims=keepdims))
+rewrite(np.amax, lambda a, axis=None, *, keepdims=False: np.max(a, axis=axis, keepdims=keepdims))
+rewrite(np.amin, lambda a, axis=None, *, keepdims=False: np.min(a, axis=axis, keepdims=keepdims))
 
 
 def identity(like: Any, n: int) -> Any:
