@@ -81,8 +81,25 @@ class ArrayMethods:
         """The values as nested lists of Python numbers."""
         return self._array.tolist()
 
-    def astype(self, dtype: Any) -> Tensor:
-        """Converted to another dtype; a gradient comes back in the old one."""
+    def astype(
+        self,
+        dtype: Any,
+        order: str = "K",
+        casting: str = "unsafe",
+        subok: bool = True,
+        copy: bool = True,
+    ) -> Tensor:
+        """Converted to another dtype; a gradient comes back in the old one.
+
+        Raises:
+            TypeError: `casting` forbids it.
+        """
+        if not np.can_cast(self.dtype, dtype, casting):
+            raise TypeError(
+                f"cannot cast {self.dtype} to {np.dtype(dtype)} by the rule {casting!r}"
+            )
+        if not copy and self.dtype == dtype:
+            return self  # type: ignore[return-value]
         return astype(self, np.dtype(dtype))
 
     def copy(self, order: str = "K") -> Tensor:

@@ -262,6 +262,7 @@ def _wrapped(result: Any) -> Any:
 _QUESTIONS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type}
 _QUESTIONS |= {np.may_share_memory, np.shares_memory, np.array_equal, np.array_equiv, np.allclose}
 _QUESTIONS |= {np.array2string, np.array_repr, np.array_str, np.nonzero, np.iscomplexobj}
+_QUESTIONS |= {np.diag_indices_from, np.tril_indices_from, np.triu_indices_from}
 _QUESTIONS |= {np.isrealobj, np.argwhere, np.flatnonzero, np.save, np.savetxt, np.savez}
 
 

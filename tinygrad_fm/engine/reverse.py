@@ -107,7 +107,8 @@ def _carry(
         if primitive is pick:
             parent, i = node.inputs
             if useful is None or parent in useful:
-                gradients.setdefault(parent, {})[i] = g
+                parts = gradients.setdefault(parent, {})
+                parts[i] = parts[i] + g if i in parts else g  # a rule may have picked it again
             continue
         args = node.args
         if args is None:
