@@ -54,6 +54,21 @@ def as_array(value: Any) -> Any:
     return np.asarray(value)
 
 
+def as_real_array(value: Any, what: str) -> Any:
+    """`as_array` of a gradient or a tangent, which is as real as what it belongs to.
+
+    Raises:
+        TypeError: it is complex.
+    """
+    array = value._array if isinstance(value, Recorded) else as_array(value)
+    if array.dtype.kind == "c":
+        raise TypeError(
+            f"{what} has the dtype {array.dtype}; derivatives are defined for real floats only: "
+            "pass its .real and its .imag one after the other"
+        )
+    return array
+
+
 def make(data: Any, node: Node | None) -> Any:
     """A Tensor around an array and its node, without checks."""
     made = _new(Recorded.result_type)

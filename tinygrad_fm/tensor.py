@@ -29,6 +29,7 @@ from tinygrad_fm.recording import (
     apply_one,
     apply_two,
     as_array,
+    as_real_array,
     enable_grad,
     into,
     make,
@@ -254,7 +255,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 )
             ones = np.ones_like(self._array)
             return make(ones, None) if create_graph else ones
-        raw = gradient._array if isinstance(gradient, Tensor) else as_array(gradient)
+        raw = as_real_array(gradient, "gradient=")
         if raw.shape != self.shape:
             raise ValueError(f"gradient has shape {raw.shape}; {self._describe()} needs its own")
         if create_graph:

@@ -47,6 +47,9 @@ case(np.insert, real(2, 3), slice(0, 2), real(2, 2), axis=1)
 for k in range(-1, 4):
     case(np.rot90, real(2, 3), k)
 case(np.rot90, real(2, 3, 2), axes=(1, -1))
+for function in (np.fft.fftshift, np.fft.ifftshift):
+    case(function, real(3, 4))
+    case(function, real(3, 5), axes=1)
 case(np.fliplr, real(2, 3))
 case(np.flipud, real(2, 3))
 case(np.rollaxis, real(2, 3, 2), 2)
@@ -247,10 +250,11 @@ for shape in ((3, 3), (3, 2), (2, 3), (2, 3, 2)):
     case(np.linalg.svdvals, graded(*shape), plain=True)
 case(np.linalg.svd, graded(2, 2), by=lambda a: np.linalg.svd(a).S, plain=True)
 for shape in ((3, 3), (3, 2), (2, 3), (2, 3, 2)):
-    case(np.linalg.qr, graded(*shape), by=lambda a: np.linalg.qr(a)[0], plain=True)
+    case(np.linalg.qr, graded(*shape), by=lambda a: np.linalg.qr(a)[0].mT @ (a * a), plain=True)
     case(np.linalg.qr, graded(*shape), by=lambda a: np.linalg.qr(a).R, plain=True)
 case(np.linalg.qr, graded(3, 2), mode="r", plain=True)
-case(np.linalg.qr, graded(2, 3), by=lambda a: np.linalg.qr(a, "complete").Q, plain=True)
+complete = lambda a: np.sum(np.linalg.qr(a, "complete").Q.mT @ (a * a)) ** 2
+case(np.linalg.qr, graded(2, 3), by=complete, plain=True)
 case(dec.qr, graded(2, 2), by=lambda a: np.linalg.qr(a)[0] * np.linalg.qr(a)[1], plain=True)
 
 # ---- recorded, but constant --------------------------------------------------------------------

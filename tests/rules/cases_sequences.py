@@ -70,6 +70,38 @@ case(np.resize, real(2, 3), 4)
 case(np.bincount, real(4), by=lambda w: np.bincount([1, 0, 3, 1], w), plain=True)
 case(np.bincount, real(3), by=lambda w: np.bincount([1, 0, 1], weights=w, minlength=4), plain=True)
 
+windows = np.lib.stride_tricks.sliding_window_view
+case(windows, real(4), by=lambda x: windows(x, 2))
+case(windows, real(2, 3, 4), by=lambda x: windows(x, (2, 3), axis=(0, 2)))
+case(windows, real(2, 3), by=lambda x: windows(x, (2, 2)))
+
+
+# ---- functions that write ----------------------------------------------------------------------
+
+
+def written(function, x, *arguments):
+    """What is in a copy of x after the function has written to it."""
+    y = x * x
+    function(y, *arguments)
+    return y
+
+
+WRITES = [
+    (np.fill_diagonal, (2, 3), lambda f, y, v: f(y, v[0]), (2,)),
+    (np.fill_diagonal, (3, 3), lambda f, y, v: f(y, v), (2,)),
+    (np.fill_diagonal, (2, 2, 2), lambda f, y, v: f(y, v), (2,)),
+    (np.put, (2, 3), lambda f, y, v: f(y, [0, -1, 2], v), (2,)),
+    (np.put_along_axis, (2, 3), lambda f, y, v: f(y, integers([1], [0]), v, 1), (2, 1)),
+    (np.putmask, (3, 4), lambda f, y, v: f(y, MASK, v * v), (3, 4)),
+    (np.putmask, (3, 4), lambda f, y, v: f(y, y > 1, v[0]), (1,)),
+    (np.place, (3, 4), lambda f, y, v: f(y, MASK, v), (2,)),
+    (np.copyto, (2, 3), lambda f, y, v: f(y, v), (3,)),
+    (np.copyto, (3, 4), lambda f, y, v: f(y, v, where=MASK), (4,)),
+]
+for function, shape, write, values in WRITES:
+    put = partial(lambda w, f, x, v: written(partial(w, f), x, v), write, function)
+    case(function, real(*shape), real(*values), by=put, plain=True)
+
 # ---- order -------------------------------------------------------------------------------------
 
 case(np.sort, apart(3, 4))
@@ -150,7 +182,7 @@ for order in (1, 2):
         case(np.gradient, real(4, 5), by=partial(np.gradient, axis=axis, edge_order=order))
     spaced = partial(lambda k, f, h: np.gradient(f, h, edge_order=k), order)
     case(np.gradient, real(5), positive(), by=spaced)
-    at = partial(lambda k, f, x: np.gradient(f, np.cumsum(x), edge_order=k), order)
+    at = partial(lambda k, f, x: np.gradient(f * x, np.cumsum(x), edge_order=k) ** 2, order)
     case(np.gradient, real(5), positive(5), by=at)
 case(np.gradient, real(3, 4), by=lambda f: np.gradient(f, 0.5)[0] * np.gradient(f, 0.5, 2.0)[1])
 case(np.gradient, real(2), 0.5)

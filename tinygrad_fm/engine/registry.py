@@ -32,7 +32,6 @@ _IN_PLACE_OF = {
     "weights": "multiply by the weights",
     "mean": "leave it out: the mean is computed again, with its derivative",
     "correction": "write ddof=...",
-    "order": "write order='C' or 'F'",
 }
 
 

@@ -17,6 +17,7 @@ from tinygrad_fm.rules import (
     special,
     statistics,
     windows,
+    writing,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "special",
     "statistics",
     "windows",
+    "writing",
 ]

@@ -85,17 +85,22 @@ def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """In each row along the axis the elements at the row's own indices."""
     if axis is None:
         arr, axis = np.reshape(arr, (-1,)), 0
-    ndim = np.ndim(arr)
+    return getitem(arr, *along_axis(np.shape(arr), indices, axis))
+
+
+def along_axis(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
+    """The index of the elements that `indices` name in each row along an axis."""
+    ndim = len(shape)
     if np.ndim(indices) != ndim:
         raise ValueError(
-            f"take_along_axis takes indices with as many axes as the array: {np.shape(indices)} "
-            f"for {np.shape(arr)}"
+            f"indices along an axis have as many axes as the array: {np.shape(indices)} for {shape}"
         )
-    parts = [
-        np.reshape(np.arange(n), [-1 if k == i else 1 for k in range(ndim)])
-        for i, n in enumerate(np.shape(arr))
-    ]
-    return getitem(arr, *(indices if i == axis % ndim else part for i, part in enumerate(parts)))
+    return tuple(
+        indices
+        if i == axis % ndim
+        else np.reshape(np.arange(n), [-1 if k == i else 1 for k in range(ndim)])
+        for i, n in enumerate(shape)
+    )
 
 
 def _compress(condition: Any, a: Any, axis: int | None = None) -> Any:
@@ -138,3 +143,21 @@ rewrite(np.extract, _extract)
 rewrite(np.delete, _delete)
 rewrite(np.resize, _resize)
 rewrite(np.bincount, _bincount)
+
+
+def _sliding_window_view(x: Any, window_shape: Any, axis: Any = None) -> Any:
+    """All windows; a copy, where NumPy's is a view."""
+    lengths = (window_shape,) if np.ndim(window_shape) == 0 else tuple(window_shape)
+    axes = range(x.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else tuple(axis)
+    if len(lengths) != len(axes):
+        raise ValueError(f"a window of {lengths} does not fit {len(axes)} axes, {tuple(axes)}")
+    for i, length in zip([i % x.ndim for i in axes], lengths, strict=True):
+        count = x.shape[i] - length + 1
+        if count < 1:
+            raise ValueError(f"a window of {length} does not fit axis {i} of shape {x.shape}")
+        places = np.arange(count)[:, None] + np.arange(length)
+        x = np.moveaxis(getitem(x, *before(i, x), places), i + 1, -1)
+    return x
+
+
+rewrite(np.lib.stride_tricks.sliding_window_view, _sliding_window_view)

@@ -195,6 +195,16 @@ rewrite(np.apply_along_axis, _apply_along_axis)
 rewrite(np.apply_over_axes, _apply_over_axes)
 rewrite(np.fliplr, lambda m: np.flip(m, 1))
 rewrite(np.flipud, lambda m: np.flip(m, 0))
+
+
+def _rolled_by_half(x: Any, axes: Any, sign: int) -> Any:
+    """np.fft.fftshift and its inverse, which for odd lengths are not the same."""
+    along = tuple(range(x.ndim)) if axes is None else (axes,) if np.ndim(axes) == 0 else tuple(axes)
+    return np.roll(x, tuple(sign * (x.shape[i] // 2) for i in along), axis=along)
+
+
+rewrite(np.fft.fftshift, lambda x, axes=None: _rolled_by_half(x, axes, 1))
+rewrite(np.fft.ifftshift, lambda x, axes=None: _rolled_by_half(x, axes, -1))
 rewrite(np.rollaxis, _rollaxis)
 rewrite(np.broadcast_arrays, _broadcast_arrays)
 rewrite(np.matrix_transpose, lambda x, /: np.swapaxes(x, -1, -2))

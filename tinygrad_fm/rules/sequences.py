@@ -161,7 +161,7 @@ def _interp(
         left = right = None
         xp = np.remainder(xp, period)
         order = np.argsort(xp)
-        xp, fp, x = np.take(xp, order), np.take(fp, order), np.remainder(x, period)
+        xp, fp, x = getitem(xp, order), getitem(fp, order), np.remainder(x, period)
         xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
     count = np.size(xp)
@@ -169,8 +169,8 @@ def _interp(
         inside = np.broadcast_to(fp[0], np.shape(x))
     else:
         low = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, count - 2)
-        x_low, x_high = np.take(xp, low), np.take(xp, low + 1)
-        f_low, f_high = np.take(fp, low), np.take(fp, low + 1)
+        x_low, x_high = getitem(xp, low), getitem(xp, low + 1)
+        f_low, f_high = getitem(fp, low), getitem(fp, low + 1)
         inside = f_low + (x - x_low) * ((f_high - f_low) / (x_high - x_low))
     below = fp[0] if left is None else left
     above = fp[-1] if right is None else right
