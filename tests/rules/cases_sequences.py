@@ -7,6 +7,7 @@ import numpy as np
 from cases import MASK, apart, between, case, integers, positive, real, unit
 
 from tinygrad_fm.rules.elementwise import exponent
+from tinygrad_fm.rules.ordering import lexsort
 from tinygrad_fm.rules.sequences import convolve, correlate
 from tinygrad_fm.rules.statistics import recurrence
 
@@ -233,7 +234,9 @@ for function in (np.gcd, np.lcm):
     case(function, apart(3, 4), by=partial(lambda f, x: f(np.argmax(x, axis=0), 2), function))
 case(np.bitwise_count, apart(3, 4), by=lambda x: np.bitwise_count(np.argmax(x, axis=0)))
 case(np.argpartition, apart(3, 4), 2)
-case(np.lexsort, apart(3, 4))
+case(lexsort, apart(3, 4), by=np.lexsort)
+case(lexsort, apart(3, 4), by=lambda x: np.lexsort((x[0], x[1])))
+case(np.lexsort, apart(3, 4), by=lambda x: x[:, np.lexsort(x)])
 case(np.digitize, unit(4), np.array([-0.5, 0.0, 0.5]))
 for function in (np.nanargmax, np.nanargmin):
     case(function, apart(3, 4), axis=1)

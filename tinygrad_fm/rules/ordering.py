@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import constant, rewrite
+from tinygrad_fm.engine import constant, primitive, rewrite
 from tinygrad_fm.rules.reductions import Axis, kept, rows_along
 
 
@@ -131,4 +131,11 @@ rewrite(
 )
 
 # recorded, but constant
-constant(np.argpartition, np.lexsort, np.digitize, np.nanargmax, np.nanargmin)
+lexsort = primitive(lambda keys, axis=-1: np.lexsort(keys, axis), name="lexsort")
+rewrite(
+    np.lexsort,
+    lambda keys, axis=-1: lexsort(
+        np.stack(keys) if isinstance(keys, (list, tuple)) else keys, axis=axis
+    ),
+)
+constant(np.argpartition, np.digitize, np.nanargmax, np.nanargmin)
