@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import changes
-from tinygrad_fm.engine.node import GraphError, Node, layout_of, state
+from tinygrad_fm.engine.node import BackwardObserver, GraphError, Node, layout_of, state
 from tinygrad_fm.engine.registry import Primitive, pick
 
 
@@ -70,10 +70,15 @@ def backward(
     useful = None if wanted is None else _leading_to(wanted, order)
     mode = state.mode
     scope = mode.scope
+    watcher = mode.observer
+    if watcher is not None and not isinstance(watcher, BackwardObserver):
+        watcher = None
     try:
-        return _carry(order, gradients, wanted, useful, wrap, keep)
+        return _carry(order, gradients, wanted, useful, wrap, keep, watcher)
     finally:
         mode.scope = scope
+        if watcher is not None:
+            watcher.ended()
 
 
 def _carry(
@@ -83,6 +88,7 @@ def _carry(
     useful: set[Node] | None,
     wrap: Callable[[Any, Node], Any] | None,
     keep: bool,
+    watcher: BackwardObserver | None,
 ) -> dict[Node, Any]:
     """The walk of `backward` along `order`, from the `gradients` of the roots."""
     ours: set[Node] = set()  # whose gradient is an array made here, safe to add to in place
@@ -99,6 +105,8 @@ def _carry(
             for hook in node.hooks:
                 replaced = hook(g)
                 g = g if replaced is None else replaced
+        if watcher is not None:
+            watcher.arrived(node, g)
         if (primitive is None or node.owner is not None) if wanted is None else node in wanted:
             results[node] = g
         if primitive is None:
@@ -148,6 +156,8 @@ def _carry(
                 if rule is None:
                     continue
                 contribution = rule(g, y, *args, **keywords) if keywords else rule(g, y, *args)
+            if watcher is not None:
+                watcher.passed(node, i, g, y, args, contribution)
             if contribution.shape != parent.shape:
                 if not primitive.elementwise:
                     raise ValueError(_wrong_shape(primitive, contribution.shape, parent.shape))
