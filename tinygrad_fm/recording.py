@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import linecache
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tinygrad_fm import engine
-from tinygrad_fm.engine import Node, Primitive, registry, rewrites, state
+from tinygrad_fm.engine import Node, Primitive, quoted, registry, rewrites, state
 
 _new = object.__new__
 _ORDINARY = frozenset({float, int, np.ndarray})  # none of these opts out of NumPy's protocol
@@ -258,9 +257,7 @@ def _source_of(argument: Any) -> str:
         return f"the leaf {name!r}" if node is not None else f"the Tensor {name!r}, not recorded"
     if not node.line:
         return f"made by {node.name}"
-    filename, _, number = node.line.rpartition(":")
-    text = linecache.getline(filename, int(number)).strip()
-    return f"made by {node.name} at {node.line}" + (f": {text}" if text else "")
+    return f"made by {node.name} at {quoted(node.line)}"
 
 
 def _path_of(argument: Any) -> str:

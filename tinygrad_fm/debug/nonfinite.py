@@ -21,7 +21,7 @@ from tinygrad_fm.debug.arrays import (
     plain,
 )
 from tinygrad_fm.debug.watcher import Watcher
-from tinygrad_fm.engine import Node, state
+from tinygrad_fm.engine import Node, source_line, state
 from tinygrad_fm.engine.node import PACKAGE
 
 # Operations after which some elements count no more: what arrives there backward is 0.
@@ -342,7 +342,6 @@ class NonFiniteTrace(Watcher):
     def _of_node(
         self, node: Node, i: int, args: Any, gradient: str, bad: Any, reason: reasons.Reason
     ) -> Origin:
-        filename, _, number = node.line.rpartition(":")
         arrays = [a if isinstance(a, Node) else plain(a) for a in args]
         origin = Origin(
             operation=node.name,
@@ -353,7 +352,7 @@ class NonFiniteTrace(Watcher):
             largest=max((largest(a) for a in arrays), default=0.0),
             module="" if node.scope is None else node.scope.path(),
             line=node.line,
-            source=linecache.getline(filename, int(number)).strip() if filename else "",
+            source=source_line(node.line),
             why=reason[0],
             write=reason[1],
             backward=True,

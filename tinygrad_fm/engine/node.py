@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import linecache
 import math
 import sys
 import threading
@@ -176,11 +177,7 @@ class Node(Shaped):
     @property
     def line(self) -> str:
         """`file:line` of the user's code that recorded this node, or an empty string."""
-        if self.origin is None:
-            return ""
-        code, offset = self.origin
-        position = next(itertools.islice(code.co_positions(), offset // 2, None), (None,))
-        return f"{code.co_filename}:{position[0] or code.co_firstlineno}"
+        return line_of(self.origin)
 
     def __repr__(self) -> str:
         return f"Node({self.name}, shape={self.shape}, dtype={self.dtype})"
@@ -226,3 +223,24 @@ def find_origin(depth: int) -> Origin | None:
             return code, frame.f_lasti
         frame = frame.f_back
     return None
+
+
+def line_of(origin: Origin | None) -> str:
+    """`file:line` of a place that `find_origin` found; empty for None."""
+    if origin is None:
+        return ""
+    code, offset = origin
+    position = next(itertools.islice(code.co_positions(), offset // 2, None), (None,))
+    return f"{code.co_filename}:{position[0] or code.co_firstlineno}"
+
+
+def source_line(line: str) -> str:
+    """The words of a `file:line`, for messages; empty where there are none."""
+    filename, _, number = line.rpartition(":")
+    return linecache.getline(filename, int(number)).strip() if filename else ""
+
+
+def quoted(line: str) -> str:
+    """A `file:line` with its words: `train.py:12: y = f(x)`."""
+    words = source_line(line)
+    return f"{line}: {words}" if words else line

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import changes
-from tinygrad_fm.engine.node import BackwardObserver, GraphError, Node, layout_of, state
+from tinygrad_fm.engine.node import BackwardObserver, GraphError, Node, layout_of, quoted, state
 from tinygrad_fm.engine.registry import Primitive, pick
 
 
@@ -230,13 +230,17 @@ def _in_layout(value: Any, layout: tuple[int, ...] | None) -> Any:
 
 def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any) -> None:
     """Refuse to use a kept array whose memory was written to after the node was recorded."""
-    kept = [("an argument", a) for a in args if type(a) is not Node]
+    kept = [(f"argument {i}", a) for i, a in enumerate(args) if type(a) is not Node]
     for what, array in [*kept, ("its result", y)]:
-        if array is not None and changes.changed_since(array, node.serial):
-            raise GraphError(
-                f"{node.name} needs {what} of shape {array.shape} for its derivative, but that "
-                "array was changed in place after the forward pass (by an optimizer's step, "
-                "load_state_dict, an assignment to .data or x[i], or through a view); compute the "
-                "result again first, or change a copy"
-                + (f"; recorded at {node.line}" if node.line else "")
-            )
+        changed = None if array is None else changes.changed_since(array, node.serial)
+        if changed is None:
+            continue
+        recorded = f" (recorded at {quoted(node.line)})" if node.line else ""
+        raise GraphError(
+            f"{node.name}{recorded} needs {what} of shape {array.shape} for its derivative, but "
+            "that array was changed in place after the forward pass"
+            + (f", at {quoted(changed)}" if changed else "")
+            + "; compute the result again after the change, or change a copy. (An optimizer's "
+            "step, load_state_dict, an assignment to .data or x[i] and a write through a view are "
+            "changes in place.)"
+        )
