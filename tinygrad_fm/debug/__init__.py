@@ -1,6 +1,16 @@
-"""Finding out what went wrong: where a NaN or an infinity came from."""
+"""Finding out what went wrong, and how a gradient comes about."""
 
+from tinygrad_fm.debug.explanation import Explanation, explain
 from tinygrad_fm.debug.frozen import Strict, strict
 from tinygrad_fm.debug.nonfinite import NonFiniteError, NonFiniteTrace, Origin, trace_nonfinite
 
-__all__ = ["NonFiniteError", "NonFiniteTrace", "Origin", "Strict", "strict", "trace_nonfinite"]
+__all__ = [
+    "Explanation",
+    "NonFiniteError",
+    "NonFiniteTrace",
+    "Origin",
+    "Strict",
+    "explain",
+    "strict",
+    "trace_nonfinite",
+]

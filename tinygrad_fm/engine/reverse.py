@@ -239,8 +239,11 @@ def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any) -> None:
         raise GraphError(
             f"{node.name}{recorded} needs {what} of shape {array.shape} for its derivative, but "
             "that array was changed in place after the forward pass"
-            + (f", at {quoted(changed)}" if changed else "")
-            + "; compute the result again after the change, or change a copy. (An optimizer's "
-            "step, load_state_dict, an assignment to .data or x[i] and a write through a view are "
-            "changes in place.)"
+            + (f", at {quoted(changed)}" if changed else _WAYS)
+            + "; compute the result again after the change, or change a copy"
         )
+
+
+_WAYS = (
+    " (by an optimizer's step, load_state_dict, an assignment to .data or x[i], or through a view)"
+)
