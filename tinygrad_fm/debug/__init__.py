@@ -1,16 +1,19 @@
-"""Finding out what went wrong, and how a gradient comes about."""
+"""Finding out what went wrong, where a gradient is a choice, and how one comes about."""
 
 from tinygrad_fm.debug.explanation import Explanation, explain
 from tinygrad_fm.debug.frozen import Strict, strict
+from tinygrad_fm.debug.kink_count import KinkCount, kinks
 from tinygrad_fm.debug.nonfinite import NonFiniteError, NonFiniteTrace, Origin, trace_nonfinite
 
 __all__ = [
     "Explanation",
+    "KinkCount",
     "NonFiniteError",
     "NonFiniteTrace",
     "Origin",
     "Strict",
     "explain",
+    "kinks",
     "strict",
     "trace_nonfinite",
 ]
