@@ -110,6 +110,17 @@ def test_the_owner_of_a_view_is_frozen_too(x, w):
     loss.backward()
 
 
+def test_a_view_waits_for_its_owner(x, w):
+    part = x[1:]
+    with strict():
+        whole, last = np.sum(w * x), np.sum(w[1:] * part)
+        last.backward()
+        assert not part.flags.writeable  # NumPy allows no writeable view of a frozen array
+        whole.backward()
+        assert part.flags.writeable
+        assert x.flags.writeable
+
+
 def test_what_was_read_only_before_stays_so(x, w):
     x.flags.writeable = False
     with strict():

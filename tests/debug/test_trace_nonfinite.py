@@ -220,6 +220,13 @@ def test_the_marks_are_in_every_format():
     assert "class n1,n2 poisoned_" in graph.to_mermaid()
 
 
+def test_a_folded_module_shows_that_the_way_leads_through_it():
+    model = nn.Sequential(nn.Linear(3, 2, rng=0), Root())
+    graph = traced(lambda x: model(x * 0), leaf([1.0, 2.0, 3.0], dtype=np.float32)).graph()
+    assert [n.change for n in graph.fold(0).nodes if n.kind == "module"] == ["poisoned"]
+    assert "! Sequential" in graph.to_text(0)
+
+
 def test_there_is_no_graph_of_nothing():
     with pytest.raises(ValueError, match="nothing that is recorded"):
         NonFiniteTrace().graph()

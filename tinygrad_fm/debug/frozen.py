@@ -19,6 +19,7 @@ class Strict(Watcher):
     def __init__(self) -> None:
         # by id of the array: a weak reference, and by how many nodes it is kept
         self._frozen: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self._waiting: list[int] = []  # ids of those that no node keeps, still to be released
         # by id of the node: a weak reference, and the ids of the arrays that were frozen for it
         self._nodes: dict[int, tuple[weakref.ref[Node], list[int]]] = {}
 
@@ -65,17 +66,25 @@ class Strict(Watcher):
         return keys
 
     def _release(self, node_key: int) -> None:
-        """Make writeable again what no other node keeps; owners of memory before their views."""
+        """Make writeable again what no other node keeps."""
         _, keys = self._nodes.pop(node_key, (None, []))
-        for key in reversed(keys):
+        for key in keys:
             reference, count = self._frozen[key]
-            if count > 1:
-                self._frozen[key] = reference, count - 1
+            self._frozen[key] = reference, count - 1
+            if count == 1:
+                self._waiting.append(key)
+        still = []
+        for key in reversed(self._waiting):  # the owners of memory before their views
+            if key not in self._frozen or self._frozen[key][1]:  # done, or kept anew
                 continue
-            del self._frozen[key]
-            array = reference()
-            if array is not None:
-                array.flags.writeable = True
+            array = self._frozen[key][0]()
+            try:
+                if array is not None:
+                    array.flags.writeable = True
+                del self._frozen[key]
+            except ValueError:  # a view, whose owner another node keeps
+                still.append(key)
+        self._waiting = still[::-1]
 
     def _explain(
         self,
