@@ -226,6 +226,14 @@ def test_a_result_that_is_used_twice_has_a_sum():
     assert "Put together" not in text
 
 
+def test_only_what_signs_can_say_is_put_together():
+    w = leaf(3, 3, name="W")
+    hidden = np.reshape(np.tanh(np.ones((2, 3)) @ w), (3, 2))
+    text = str(tg.explain(np.sum(hidden**2), w))
+    assert "dA2 = dA3 reshaped back" in text
+    assert text.endswith("dW = Xᵀ (dA2 ⊙ (1 - A2²))")
+
+
 def test_shared_weights_have_a_sum_with_a_term_for_each_use():
     w = leaf(3, 3, name="W")
     text = str(tg.explain(np.sum(np.tanh(np.ones((2, 3)) @ w) @ w), w))
@@ -300,6 +308,13 @@ def test_a_result_on_the_way_may_be_asked_for():
     w = leaf(3, 3, name="W")
     hidden = np.ones((2, 3)) @ w
     assert "dH = 2 dA ⊙ H" in str(tg.explain(np.sum(hidden**2), hidden))
+
+
+def test_weights_and_biases_are_called_so_whatever_uses_them():
+    model = nn.Conv2d(1, 2, 3, rng=0)
+    text = str(tg.explain(np.sum(model(np.ones((1, 1, 4, 4), np.float32))), model.weight))
+    assert re.search(r"b +2 +bias", text)
+    assert re.search(r"W +2 × 1 × 3 × 3 +weight", text)
 
 
 def test_a_long_chain_is_explained_without_recursion():

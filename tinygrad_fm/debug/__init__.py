@@ -3,7 +3,8 @@
 from tinygrad_fm.debug.explanation import Explanation, explain
 from tinygrad_fm.debug.frozen import Strict, strict
 from tinygrad_fm.debug.kink_count import KinkCount, kinks
-from tinygrad_fm.debug.nonfinite import NonFiniteError, NonFiniteTrace, Origin, trace_nonfinite
+from tinygrad_fm.debug.nonfinite import NonFiniteTrace, trace_nonfinite
+from tinygrad_fm.debug.origin import NonFiniteError, Origin
 
 __all__ = [
     "Explanation",

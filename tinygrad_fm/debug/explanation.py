@@ -12,6 +12,8 @@ from tinygrad_fm.engine import Node, quoted, source_line
 from tinygrad_fm.graph.build import near
 from tinygrad_fm.graph.model import shorten
 
+LONGEST = 400  # characters of a formula that one can still read
+
 
 def explain(loss: Any, parameter: Any) -> Explanation:
     """The chain rule from a loss to a parameter, as the backward pass computes it.
@@ -209,24 +211,27 @@ class Explanation:
         return f"{factor}{g} ({softmax}({logits}) - {targets})"
 
     def _composed(self, latex: bool) -> str:
-        """All steps in one formula, from the last gradient that a formula names twice."""
+        """The last steps in one formula, as many as signs can say; empty where that is one step."""
         nodes, symbols = self._chain.nodes, self._symbols
-        if any(len(self._chain.uses[n]) > 1 for n in nodes) or len(nodes) < 4:
-            return ""
-        expression = start = symbols.gradient(nodes[0], latex)
+        expression, steps = symbols.gradient(nodes[0], latex), 0
         for node in nodes[1:]:
             user, i = self._chain.uses[node][0]
             merged = self._merged(user, latex)
+            template = symbols.template(user, i)
             if merged:
-                expression, start = merged, ""
-                continue
-            if has_formula(user) is None or symbols.template(user, i).count("<g>") != 1:
-                expression = start = symbols.gradient(node, latex)
-                continue
-            inner = f"({expression})" if " " in expression else expression
-            expression = symbols.contribution(user, i, inner, latex)
-        result = symbols.gradient(nodes[-1], latex)
-        return "" if start == result or len(expression) > 400 else f"{result} = {expression}"
+                expression, steps = merged, 1
+            elif (
+                len(self._chain.uses[node]) > 1
+                or "'" in template.replace("Σ'rows'", "")  # words
+                or template.count("<g>") > 1  # it would be written out twice
+            ):
+                expression, steps = symbols.gradient(node, latex), 0
+            else:
+                inner = f"({expression})" if " " in expression else expression
+                expression, steps = symbols.contribution(user, i, inner, latex), steps + 1
+            if len(expression) > LONGEST:
+                return ""
+        return f"{symbols.gradient(nodes[-1], latex)} = {expression}" if steps > 1 else ""
 
 
 def _where(node: Node, code: bool = True) -> str:

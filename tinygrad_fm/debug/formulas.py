@@ -34,8 +34,12 @@ def _function(name: str, gradient: str) -> Formula:
     return _f(f"{name}(<0>)", gradient)
 
 
-def _moved(words: str) -> Formula:
-    return _f(f"<0> '{words}'", "<g> 'moved back'")
+def _moved(words: str, back: str) -> Formula:
+    return _f(f"<0> '{words}'", f"<g> '{back}'")
+
+
+_RESHAPED = _moved("reshaped", "reshaped back")
+_TURNED = _moved("with axes in another order", "with axes in the old order")
 
 
 FORMULAS: dict[str, Formula] = {
@@ -109,13 +113,13 @@ FORMULAS: dict[str, Formula] = {
     "cumsum": _f("'running sum of' <0>", "'running sum from the end of' <g>"),
     # movement
     "transpose": _f("<0>ᵀ", "<g>ᵀ"),
-    "reshape": _moved("reshaped"),
-    "expand_dims": _moved("reshaped"),
-    "squeeze": _moved("reshaped"),
-    "swapaxes": _moved("with axes swapped"),
-    "moveaxis": _moved("with axes moved"),
-    "flip": _moved("flipped"),
-    "roll": _moved("rolled"),
+    "reshape": _RESHAPED,
+    "expand_dims": _RESHAPED,
+    "squeeze": _RESHAPED,
+    "swapaxes": _TURNED,
+    "moveaxis": _TURNED,
+    "flip": _moved("flipped", "flipped back"),
+    "roll": _moved("rolled", "rolled back"),
     "broadcast_to": _f("<0> 'repeated'", "<g> 'summed back'"),
     "getitem": _f("<0>[…]", "<g> 'at the places of that part, 0 elsewhere'"),
     "setitem": _f(
@@ -143,7 +147,7 @@ def formula_of(node: Node) -> Formula | None:
     if not module.startswith(("numpy", "tinygrad_fm")):
         return None
     if node.name == "transpose" and len(node.shape) != 2:
-        return _moved("with axes in another order")
+        return _TURNED
     if node.name == "matmul" and len(node.shape) < 2:
         return _f("<0> <1>", "<g> ⊗ <1>", "<0> ⊗ <g>", letters="XW")
     return found

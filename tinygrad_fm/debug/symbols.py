@@ -63,6 +63,8 @@ class Symbols:
                 self._names.get(node) or getattr(owner, "name", None) or node.keywords.get("name")
             )
             short = name and re.fullmatch(r"[A-Za-z]", name) and name not in (*"ALd", *self._count)
+            ends = {"weight": "W", "bias": "b"}
+            letter = ends.get(str(name).rpartition(".")[2], letter)
             plain = letter or ("W" if node.requires_grad else "X")
             self._add(node, str(name) if short else plain)
             said = str(name) if name else "a leaf without a name"
