@@ -34,7 +34,7 @@ class Strict(Watcher):
     ) -> None:
         """Freeze what the new node keeps for its derivative rules."""
         super().computed(primitive, values, keywords, result, node)
-        if node is None or not node.requires_grad:
+        if node is None or not node.requires_grad or id(node) in self._nodes:
             return
         kept = [*node.args, *(node.y if isinstance(node.y, tuple) else (node.y,))]
         frozen = [key for array in kept for key in self._freeze(array)]

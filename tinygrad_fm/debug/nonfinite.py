@@ -153,7 +153,7 @@ class NonFiniteTrace(Watcher):
         self._count += 1
         arguments = list(flat(values))
         worse = [i for i, value in enumerate(arguments) if not all_finite(value)]
-        self._used.update(id(arguments[i]) for i in worse)
+        self._used.update({id(arguments[i]) for i in worse} & self._made.keys())
         bad = [part for part in flat((result,)) if not all_finite(part)]
         if not bad:
             return
