@@ -56,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _graph(arguments: argparse.Namespace) -> Graph:
     target: str = arguments.target
+    if arguments.inputs and ":" not in target:
+        raise UsageError(f"--inputs is for code of your own, file.py:name, and not for {target}")
     if target in MODELS:
         settings = settings_of({"model": target}, "fashion-mnist")
         images: Any = np.random.default_rng(0).random((BATCH, 28, 28), dtype=np.float32)
@@ -107,7 +109,13 @@ def _own(found: Any, target: str, arguments: argparse.Namespace) -> Graph:
             raise UsageError(f"{target} takes {', '.join(needed)}; give shapes: --inputs 32x784")
         found = found()
     if isinstance(found, type) and inputs:
-        found = found()  # a model's class
+        try:
+            found = found()  # a model's class
+        except TypeError as error:
+            raise CommandError(
+                f"{target} cannot be made without arguments: {error}; make one in the file, such "
+                "as model = ..., and name that"
+            ) from error
     if isinstance(found, Graph):
         return found
     if isinstance(found, nn.Module) and not inputs:

@@ -34,6 +34,11 @@ class Watcher:
         if self._before is not None:
             self._before.computed(primitive, values, keywords, result, node)
 
+    def called(self, module: Any) -> None:
+        """Before a module is called."""
+        if self._before is not None:
+            self._before.called(module)
+
     def failed(self, error: BaseException, what: Any, values: Any) -> None:
         """When an operation or a module call raises."""
         if self._before is not None:

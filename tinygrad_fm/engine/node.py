@@ -31,6 +31,9 @@ _frame_above = sys._getframe
 class Observer(Protocol):
     """Somebody who watches what a thread computes; drawings and searches for NaN are made so."""
 
+    def called(self, module: Any) -> None:
+        """Before a module's `forward`."""
+
     def computed(
         self, primitive: Primitive, values: Any, keywords: dict[str, Any], result: Any, node: Any
     ) -> None:

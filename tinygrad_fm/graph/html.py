@@ -11,7 +11,7 @@ from typing import Any
 from tinygrad_fm.graph import style
 from tinygrad_fm.graph.fold import merge
 from tinygrad_fm.graph.layouts import Layout, Levels, layouts
-from tinygrad_fm.graph.model import Graph, GraphNode
+from tinygrad_fm.graph.model import Graph, GraphNode, shorten
 from tinygrad_fm.graph.repeats import Path
 from tinygrad_fm.graph.save import without_nan
 from tinygrad_fm.graph.statistics import badges
@@ -29,7 +29,7 @@ def to_html(graph: Graph) -> str:
     data = _data(levels, layouts(levels))
     folder = resources.files("tinygrad_fm.graph") / "page"
     parts = {
-        "TITLE": html.escape(graph.title or "graph"),
+        "TITLE": html.escape(shorten(graph.title) or "graph"),
         "STYLE": (folder / "page.css").read_text(encoding="utf-8"),
         "SCRIPT": (folder / "page.js").read_text(encoding="utf-8"),
         # no "<" in it, so nothing can end the element it stands in
@@ -56,6 +56,7 @@ def _data(levels: Levels, found: list[Layout]) -> dict[str, Any]:
     return {
         "title": graph.title,
         "error": graph.error[:SHOWN],
+        "direction": graph.direction,
         "results": graph.results,
         "looks": {name: asdict(look) for name, look in style.KINDS.items()},
         "totals": {"parameters": graph.parameters, "flops": graph.flops, "kept": graph.kept},

@@ -52,7 +52,7 @@ MARKS = {"added": "+ ", "removed": "\u2212 ", "changed": "~ ", "poisoned": "! "}
 
 def look_of(node: GraphNode, graph: Graph) -> str:
     """The name in KINDS of a node's look."""
-    if node.change and node.kind != "module":
+    if node.change and node.kind not in ("module", "error"):
         return node.change
     if node.kind == "operation":
         if node.number in graph.results:
