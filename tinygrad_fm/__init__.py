@@ -20,6 +20,8 @@ def __getattr__(name: str) -> Any:
     """Import a room when it is first asked for: `tg.nn` works without `import tinygrad_fm.nn`."""
     if name in _ROOMS:
         return importlib.import_module(f"tinygrad_fm.{name}")
+    if name == "explain":
+        return importlib.import_module("tinygrad_fm.debug").explain
     raise AttributeError(f"module 'tinygrad_fm' has no attribute {name!r}")
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_fm import engine
-from tinygrad_fm.engine import Node, Primitive, registry, rewrites, state
+from tinygrad_fm.engine import Node, Primitive, quoted, registry, rewrites, state
 from tinygrad_fm.engine.registry import numpy_signature, unknown_keyword
 from tinygrad_fm.rules import special
 
@@ -109,7 +109,7 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
     try:
         result = primitive.function(x)
     except ValueError as error:
-        raise _explain(primitive, (x,), error) from error.__cause__
+        raise _explain(primitive, (a,), (x,), error) from error.__cause__
     if type(result) is not np.ndarray and isinstance(result, (np.generic, float, int)):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
@@ -143,7 +143,7 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     try:
         result = primitive.function(x, y)
     except ValueError as error:
-        raise _explain(primitive, (x, y), error) from error.__cause__
+        raise _explain(primitive, (a, b), (x, y), error) from error.__cause__
     if type(result) is not np.ndarray and isinstance(result, np.generic):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
@@ -169,7 +169,7 @@ def _compute(
     try:
         result = primitive.function(*values, **keywords)
     except (ValueError, IndexError) as error:
-        raise _explain(primitive, values, error) from error.__cause__
+        raise _explain(primitive, args, values, error) from error.__cause__
     if primitive.multiple:
         return _several(primitive, args, values, nodes, keywords, tuple(result))
     if isinstance(result, (np.generic, float, int)):
@@ -218,21 +218,24 @@ def _several(
     return made
 
 
-def _explain(primitive: Primitive, values: Sequence[Any], error: Exception) -> Exception:
-    """The same error, naming the operation, the shapes aligned on the right, and the module."""
-    shapes = [v.shape for v in values if hasattr(v, "shape")]
-    width = max((len(str(s)) for s in shapes), default=0)
+def _explain(
+    primitive: Primitive, args: Sequence[Any], values: Sequence[Any], error: Exception
+) -> Exception:
+    """The same error, with the operation, the shapes aligned, where each came from, the module."""
+    operands = [(i, args[i], v.shape) for i, v in enumerate(values) if hasattr(v, "shape")]
+    shapes = [shape for _, _, shape in operands]
     said = str(error).removeprefix(f"{primitive.name}: ")
-    if primitive.function is np.matmul and min(map(len, shapes)) > 0:
-        a, b = shapes
-        said = (
-            f"{a} @ {b}: the last axis of the left ({a[-1]}) must equal the last but one of the "
-            f"right ({b[-2] if len(b) > 1 else b[-1]})"
-        )
-        if len(b) > 1 and b[-1] == a[-1]:
-            said += "; perhaps the right one is to be transposed: .T"
-    lines = [f"{primitive.name}: {said}"]
-    lines += [f"    argument {i}: {s!s:>{width}}" for i, s in enumerate(shapes)]
+    # linear's bias is the third; what does not fit there is not about the product
+    if primitive.function is np.matmul or (primitive.name == "linear" and "matmul" in said):
+        a, b = shapes[:2]
+        if min(len(a), len(b)) > 0:
+            said = (
+                f"{a} @ {b}: the last axis of the left ({a[-1]}) must equal the last but one of "
+                f"the right ({b[-2] if len(b) > 1 else b[-1]})"
+            )
+            if len(b) > 1 and b[-1] == a[-1]:
+                said += "; perhaps the right one is to be transposed: .T"
+    lines = [f"{primitive.name}: {said}", *_lines_of(operands)]
     if state.mode.scope is not None:
         lines.append(f"    in module {state.mode.scope.path()}")
     text = "\n".join(lines)
@@ -243,6 +246,48 @@ def _explain(primitive: Primitive, values: Sequence[Any], error: Exception) -> E
     if state.mode.observer is not None:
         state.mode.observer.failed(error, primitive, values)
     return error
+
+
+def explain_call(error: BaseException, scope: Any, arguments: Sequence[Any]) -> None:
+    """Note on an error that a module call raised itself: its path, and where its input came from.
+
+    An operation's own error says so already.
+    """
+    said = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    if isinstance(error, ValueError) and "    in module " not in said:
+        operands = [(i, a, a.shape) for i, a in enumerate(arguments) if hasattr(a, "shape")]
+        error.add_note("\n".join([*_lines_of(operands), f"    in module {scope.path()}"]))
+
+
+def _lines_of(operands: list[tuple[int, Any, Any]]) -> list[str]:
+    """A line for each operand: its shape, aligned on the right, and where it came from."""
+    width = max((len(str(shape)) for _, _, shape in operands), default=0)
+    return [f"    argument {i}: {s!s:>{width}}  {_source_of(value)}" for i, value, s in operands]
+
+
+def _source_of(argument: Any) -> str:
+    """Where an operand came from: the operation and line that made it, or its name."""
+    if not isinstance(argument, Recorded):
+        return "an array"
+    node = argument._node
+    if node is None or node.primitive is None:
+        name = argument.name or _path_of(argument)
+        if not name:
+            return "a leaf without a name" if node is not None else "a Tensor, not recorded"
+        return f"the leaf {name!r}" if node is not None else f"the Tensor {name!r}, not recorded"
+    if not node.line:
+        return f"made by {node.name}"
+    return f"made by {node.name} at {quoted(node.line)}"
+
+
+def _path_of(argument: Any) -> str:
+    """The path of a parameter in the outermost module that is being called; empty for another."""
+    scope = state.mode.scope
+    while scope is not None and scope.outer is not None:
+        scope = scope.outer
+    module = None if scope is None else scope.module()
+    known = () if module is None else (*module.named_parameters(), *module.named_buffers())
+    return next((path for path, tensor in known if tensor is argument), "")
 
 
 def recorded(values: Any) -> bool:

@@ -1,5 +1,6 @@
 """What a mutant of a rule has to get past: the properties of the rule matrix, case by case."""
 
+import importlib
 import signal
 import sys
 import warnings
@@ -11,17 +12,18 @@ from types import FunctionType
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "rules"))
-
-import cases_movement  # noqa: F401  (fills the table)
-import cases_networks  # noqa: F401  (likewise)
-from cases import CASES
-from test_kinks import TABLE as KINKS
-
 from tinygrad_fm import Tensor
 from tinygrad_fm.engine import Node, Primitive, sum_to
 from tinygrad_fm.graph.build import ancestors
 from tinygrad_fm.testing import check_grads
+
+RULES = Path(__file__).parents[1] / "rules"
+sys.path.insert(0, str(RULES))
+for file in sorted(RULES.glob("cases_*.py")):
+    importlib.import_module(file.stem)  # each fills the table
+CASES = importlib.import_module("cases").CASES
+KINKS = importlib.import_module("test_kinks").TABLE
+SERIES = importlib.import_module("test_series")
 
 SECONDS = 10  # a mutant that takes longer does not end
 HOMES = ("tinygrad_fm.rules", "tinygrad_fm.functional")
@@ -132,6 +134,7 @@ def is_caught(cases: list) -> bool:
             (_second, cases),
             (_float32, cases),
             (_kink, KINKS),
+            (_series, [None]),
         ):
             for row in rows:
                 try:
@@ -140,6 +143,10 @@ def is_caught(cases: list) -> bool:
                 except Exception:
                     return True
     return False
+
+
+def _series(_: None) -> None:
+    SERIES.test_the_slope_of_sinc_is_right_to_rounding()
 
 
 def _kink(row) -> None:

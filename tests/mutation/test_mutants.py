@@ -17,6 +17,14 @@ EQUIVALENT = {
     "indexing._may_repeat: any((getattr(part, 'dtype', np.bool_) != np.bool_ and part.ndim "
     "for part in arrays)) -> -any((getattr(part, 'dtype', np.bool_) != np.bool_ and part.ndim "
     "for part in arrays))": "minus True is as true as True",
+    "special.lambda g, _y, v, x: -g / 2 * (_kv(v - 1, x) + _kv(v + 1, x)): v - 1 -> 1 - v": (
+        "K of order -n is K of order n"
+    ),
+    "special.lambda g, y, v, x: g * (y - (_kve(v - 1, x) + _kve(v + 1, x)) / 2): v - 1 -> 1 - v": (
+        "likewise"
+    ),
+    "special.lambda x, number: number + np.zeros_like(x): number + np.zeros_like(x) -> "
+    "number - np.zeros_like(x)": "0 taken away is 0 added",
     "linear._rows: x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1])) -> "
     "-(x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1])))": (
         "both factors of the product that it is used in change sign"

@@ -3,6 +3,7 @@
 import contextlib
 from functools import partial
 
+import numpy as np
 from cases import between, case, positive, real
 
 from tinygrad_fm.rules.special import RULES, find
@@ -39,6 +40,7 @@ with contextlib.suppress(ImportError):
     for name, order in [*((n, v) for n in OF_ORDER.split() for v in (1.5, 2)), *OF_SHAPE]:
         if name in FUNCTIONS:
             case(FUNCTIONS[name], positive(2, 3), by=partial(FUNCTIONS[name], order))
+    case(FUNCTIONS["ive"], np.array([-0.7, -1.3]), by=partial(FUNCTIONS["ive"], 1.0))
     case(FUNCTIONS["_zeta"], positive(2, 3), by=lambda q: special.zeta(2.5, q))
     case(special.betainc, between(0.1, 0.9, 2, 3), by=partial(special.betainc, 1.5, 2.5))
     for boxcox in (special.boxcox, special.boxcox1p):

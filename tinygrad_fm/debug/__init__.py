@@ -1,5 +1,20 @@
-"""Finding out what went wrong: where a NaN or an infinity came from."""
+"""Finding out what went wrong, where a gradient is a choice, and how one comes about."""
 
-from tinygrad_fm.debug.nonfinite import NonFiniteError, NonFiniteTrace, Origin
+from tinygrad_fm.debug.explanation import Explanation, explain
+from tinygrad_fm.debug.frozen import Strict, strict
+from tinygrad_fm.debug.kink_count import KinkCount, kinks
+from tinygrad_fm.debug.nonfinite import NonFiniteTrace, trace_nonfinite
+from tinygrad_fm.debug.origin import NonFiniteError, Origin
 
-__all__ = ["NonFiniteError", "NonFiniteTrace", "Origin"]
+__all__ = [
+    "Explanation",
+    "KinkCount",
+    "NonFiniteError",
+    "NonFiniteTrace",
+    "Origin",
+    "Strict",
+    "explain",
+    "kinks",
+    "strict",
+    "trace_nonfinite",
+]

@@ -9,12 +9,16 @@ stands for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no va
 from tinygrad_fm.engine.changes import mark as mark_changed
 from tinygrad_fm.engine.changes import memory_of
 from tinygrad_fm.engine.node import (
+    BackwardObserver,
     Constant,
     GraphError,
     Node,
     find_origin,
     layout_of,
     leaf,
+    line_of,
+    quoted,
+    source_line,
     state,
 )
 from tinygrad_fm.engine.recorder import record, record_one, record_pick, record_two
@@ -34,6 +38,7 @@ from tinygrad_fm.engine.registry import (
 from tinygrad_fm.engine.reverse import backward, sum_to, topological
 
 __all__ = [
+    "BackwardObserver",
     "Constant",
     "GraphError",
     "Node",
@@ -47,10 +52,12 @@ __all__ = [
     "find_origin",
     "layout_of",
     "leaf",
+    "line_of",
     "mark_changed",
     "memory_of",
     "pick",
     "primitive",
+    "quoted",
     "record",
     "record_one",
     "record_pick",
@@ -58,6 +65,7 @@ __all__ = [
     "registry",
     "rewrite",
     "rewrites",
+    "source_line",
     "state",
     "sum_to",
     "topological",

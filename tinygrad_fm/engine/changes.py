@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine.node import now
+from tinygrad_fm.engine.node import Origin, find_origin, line_of, now
 
 Memory = tuple[Any, int, int]  # the array that owns the memory, first and last byte
 
 newest = [0]  # the time of the latest change, for a quick "nothing changed since"
-_owners: dict[int, tuple[weakref.ref[Any], dict[tuple[int, int], int]]] = {}
+# for each owner: which bytes were changed, when, and at which line of the user's
+_owners: dict[int, tuple[weakref.ref[Any], dict[tuple[int, int], tuple[int, Origin | None]]]] = {}
 
 
 def memory_of(array: Any) -> Memory | None:
@@ -31,8 +32,8 @@ def memory_of(array: Any) -> Memory | None:
     return owner, start, end
 
 
-def mark(memory: Memory | None) -> None:
-    """Say that this memory has just been changed in place."""
+def mark(memory: Memory | None, origin: Origin | None = None) -> None:
+    """Say that this memory has just been changed in place; `origin` is where, if known already."""
     newest[0] = now()
     if memory is None:
         return
@@ -41,7 +42,7 @@ def mark(memory: Memory | None) -> None:
     if found is None or found[0]() is not owner:
         key = id(owner)
         found = _owners[key] = (weakref.ref(owner, lambda _, key=key: _forget(key)), {})  # type: ignore[misc]
-    found[1][start, end] = newest[0]
+    found[1][start, end] = newest[0], origin or find_origin(2)
 
 
 def _forget(key: int) -> None:
@@ -50,17 +51,20 @@ def _forget(key: int) -> None:
         del _owners[key]
 
 
-def changed_since(array: Any, time: int) -> bool:
-    """Whether anything was written into the memory of `array` after `time`."""
+def changed_since(array: Any, time: int) -> str | None:
+    """The line that wrote into the memory of `array` after `time`; None if there was none.
+
+    The line is empty where the change was not made by a program (at an interactive prompt, say).
+    """
     memory = memory_of(array)
     if memory is None:
-        return False
+        return None
     owner, start, end = memory
     found = _owners.get(id(owner))
     if found is None or found[0]() is not owner:
-        return False
+        return None
     # a copy: another thread may be writing
-    return any(
-        when > time and start < last and first < end
-        for (first, last), when in list(found[1].items())
-    )
+    for (first, last), (when, origin) in list(found[1].items()):
+        if when > time and start < last and first < end:
+            return line_of(origin)
+    return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import linecache
 import math
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +41,22 @@ class Observer(Protocol):
 
     def failed(self, error: BaseException, what: Any, values: Any) -> None:
         """When an operation (`what` is its Primitive) or a module call (its Scope) raises."""
+
+
+@runtime_checkable
+class BackwardObserver(Observer, Protocol):
+    """An observer that sees the backward pass as well, where rules run on plain arrays."""
+
+    def arrived(self, node: Node, g: Any) -> None:
+        """When the gradient of a node's result is complete, before its rules run."""
+
+    def passed(
+        self, node: Node, i: int, g: Any, y: Any, args: tuple[Any, ...], contribution: Any
+    ) -> None:
+        """After the rule for argument `i` of a node; `g`, `y` and `args` are what it got."""
+
+    def ended(self) -> None:
+        """When the backward pass is over, or has raised."""
 
 
 class Mode:
@@ -218,3 +235,15 @@ def find_origin(depth: int) -> Origin | None:
             return code, frame.f_lasti
         frame = frame.f_back
     return None
+
+
+def source_line(line: str) -> str:
+    """The words of a `file:line`, for messages; empty where there are none."""
+    filename, _, number = line.rpartition(":")
+    return linecache.getline(filename, int(number)).strip() if filename else ""
+
+
+def quoted(line: str) -> str:
+    """A `file:line` with its words: `train.py:12: y = f(x)`."""
+    words = source_line(line)
+    return f"{line}: {words}" if words else line

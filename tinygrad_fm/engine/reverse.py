@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import changes
-from tinygrad_fm.engine.node import GraphError, Node, layout_of, state
+from tinygrad_fm.engine.node import BackwardObserver, GraphError, Node, layout_of, quoted, state
 from tinygrad_fm.engine.recorder import record_pick
 from tinygrad_fm.engine.registry import Primitive, pick
 
@@ -71,10 +71,15 @@ def backward(
     useful = None if wanted is None else _leading_to(wanted, order)
     mode = state.mode
     scope = mode.scope
+    watcher = mode.observer
+    if watcher is not None and not isinstance(watcher, BackwardObserver):
+        watcher = None
     try:
-        return _carry(order, gradients, wanted, useful, wrap, keep)
+        return _carry(order, gradients, wanted, useful, wrap, keep, watcher)
     finally:
         mode.scope = scope
+        if watcher is not None:
+            watcher.ended()
 
 
 def _carry(
@@ -84,6 +89,7 @@ def _carry(
     useful: set[Node] | None,
     wrap: Callable[[Any, Node], Any] | None,
     keep: bool,
+    watcher: BackwardObserver | None,
 ) -> dict[Node, Any]:
     """The walk of `backward` along `order`, from the `gradients` of the roots."""
     ours: set[Node] = set()  # whose gradient is an array made here, safe to add to in place
@@ -100,6 +106,8 @@ def _carry(
             for hook in node.hooks:
                 replaced = hook(g)
                 g = g if replaced is None else replaced
+        if watcher is not None:
+            watcher.arrived(node, g)
         if (primitive is None or node.owner is not None) if wanted is None else node in wanted:
             results[node] = g
         if primitive is None:
@@ -153,6 +161,8 @@ def _carry(
                 if rule is None:
                     continue
                 contribution = rule(g, y, *args, **keywords) if keywords else rule(g, y, *args)
+            if watcher is not None:
+                watcher.passed(node, i, g, y, args, contribution)
             if contribution.shape != parent.shape:
                 if not primitive.elementwise:
                     raise ValueError(_wrong_shape(primitive, contribution.shape, parent.shape))
@@ -225,14 +235,21 @@ def _in_layout(value: Any, layout: tuple[int, ...] | None) -> Any:
 
 def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any) -> None:
     """Refuse to use a kept array whose memory was written to after the node was recorded."""
-    kept = [("an argument", a) for a in args if type(a) is not Node]
+    kept = [(f"argument {i}", a) for i, a in enumerate(args) if type(a) is not Node]
     results = y if type(y) is tuple else (y,)
     for what, array in [*kept, *(("its result", part) for part in results)]:
-        if array is not None and changes.changed_since(array, node.serial):
-            raise GraphError(
-                f"{node.name} needs {what} of shape {array.shape} for its derivative, but that "
-                "array was changed in place after the forward pass (by an optimizer's step, "
-                "load_state_dict, an assignment to .data or x[i], or through a view); compute the "
-                "result again first, or change a copy"
-                + (f"; recorded at {node.line}" if node.line else "")
-            )
+        changed = None if array is None else changes.changed_since(array, node.serial)
+        if changed is None:
+            continue
+        recorded = f" (recorded at {quoted(node.line)})" if node.line else ""
+        raise GraphError(
+            f"{node.name}{recorded} needs {what} of shape {array.shape} for its derivative, but "
+            "that array was changed in place after the forward pass"
+            + (f", at {quoted(changed)}" if changed else _WAYS)
+            + "; compute the result again after the change, or change a copy"
+        )
+
+
+_WAYS = (
+    " (by an optimizer's step, load_state_dict, an assignment to .data or x[i], or through a view)"
+)

@@ -57,7 +57,7 @@ class Builder:
         self._clusters = False
         self._paths: dict[Any, tuple[str, ...]] = {}
         self._taken: dict[tuple[str, ...], int] = {}
-        self._names = _parameter_names(forward)
+        self._names = parameter_names(forward)
         self._kept = kept_bytes(forward)
         self._homes = self._find_homes(forward)
 
@@ -306,7 +306,7 @@ def _options(node: Node) -> list[str]:
     ]
 
 
-def _parameter_names(nodes: list[Node]) -> dict[Node, str]:
+def parameter_names(nodes: list[Node]) -> dict[Node, str]:
     """The path of every leaf that is a parameter of a module that ran."""
     names: dict[Node, str] = {}
     seen = set()

@@ -113,6 +113,7 @@ def merge(path: Path, nodes: list[GraphNode]) -> GraphNode:
     last = next((n for n in reversed(nodes) if n.kind in ("operation", "error")), nodes[-1])
     seconds = [n.seconds for n in nodes if n.seconds is not None]
     changes = {n.change for n in nodes}
+    mixed = "poisoned" if "poisoned" in changes else "changed"
     return GraphNode(
         number=nodes[0].number,
         kind="module",
@@ -128,7 +129,7 @@ def merge(path: Path, nodes: list[GraphNode]) -> GraphNode:
         kept=sum(n.kept for n in counted),
         seconds=sum(seconds) if seconds else None,
         badges=list(dict.fromkeys(badge for n in nodes for badge in n.badges))[:3],
-        change=changes.pop() if len(changes) == 1 else "changed",
+        change=changes.pop() if len(changes) == 1 else mixed,
         note="\n".join(n.note for n in nodes if n.note)[:500],
         count=sum(n.count for n in nodes),
     )

@@ -36,7 +36,8 @@ class GraphNode:
         seconds: what computing it took, where it was measured.
         value, gradient: statistics, where they were asked for.
         badges: what a person should look at.
-        change: in a difference of two graphs "added", "removed", "changed", or empty.
+        change: in a difference of two graphs "added", "removed" or "changed"; "poisoned" where a
+            NaN or an infinity passed (`tg.debug.trace_nonfinite`); else empty.
         note: more to say: what an error said, what changed.
         count: how many nodes it stands for.
     """

@@ -45,8 +45,9 @@ KINDS: dict[str, Look] = {
     "added": Look("#D5F0E6", "#007D5A", "+ added", rounded=True, thick=True),
     "removed": Look("#F9D5C2", "#B03A00", "\u2212 removed", rounded=True, dashed=True),
     "changed": Look("#F1E1EB", "#99527C", "~ changed", rounded=True, thick=True),
+    "poisoned": Look("#F9D5C2", "#B03A00", "NaN or infinity on its way", rounded=True, thick=True),
 }
-MARKS = {"added": "+ ", "removed": "\u2212 ", "changed": "~ "}
+MARKS = {"added": "+ ", "removed": "\u2212 ", "changed": "~ ", "poisoned": "! "}
 
 
 def look_of(node: GraphNode, graph: Graph) -> str:

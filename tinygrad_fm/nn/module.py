@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import find_origin, state
+from tinygrad_fm.recording import explain_call
 from tinygrad_fm.tensor import Tensor
 
 
@@ -127,6 +128,7 @@ class Module:
                 mode.observer.called(self)
             return self.forward(*args, **keywords)
         except Exception as error:
+            explain_call(error, mode.scope, (*args, *keywords.values()))
             if mode.observer is not None:
                 mode.observer.failed(error, mode.scope, (*args, *keywords.values()))
             raise

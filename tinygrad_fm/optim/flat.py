@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import layout_of, mark_changed, memory_of
+from tinygrad_fm.engine import find_origin, layout_of, mark_changed, memory_of
 from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
@@ -97,13 +97,14 @@ class Flat:
         A gradient as large as a block is read where it lies; smaller ones are gathered.
         A parameter without a gradient is left out: neither it nor its state changes.
         """
+        origin = find_origin(1)
         start = end = step = 0  # the stretch of small parameters that is being gathered
         for i, (p, view) in enumerate(zip(self.parameters, self.gradient_views, strict=True)):
             if p._grad is None:
                 continue
             g = p._grad._array
             self.steps[i] += 1
-            mark_changed(self.memories[i])
+            mark_changed(self.memories[i], origin)
             first, last = self.spans[i]
             if last - first >= BLOCK and g.flags.c_contiguous and view.flags.c_contiguous:
                 yield slice(first, last), g.reshape(-1), self.steps[i]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.debug import NonFiniteError, NonFiniteTrace, Origin
-from tinygrad_fm.debug.nonfinite import all_finite, describe, describe_nonfinite, largest
+from tinygrad_fm.debug.arrays import all_finite, describe, describe_nonfinite, largest
 from tinygrad_fm.nn import Module
 from tinygrad_fm.tensor import array_of
 from tinygrad_fm.train.callback import TrainingState
