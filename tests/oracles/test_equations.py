@@ -55,7 +55,8 @@ def test_the_library_agrees_with_the_corrected_form(equation, data):
 
 
 @pytest.mark.parametrize(
-    ("equation", "example"), [(e, x) for e in REGISTRY for x in e.examples], ids=str
+    ("equation", "example"),
+    [pytest.param(e, x, id=f"{e} {i}") for e in REGISTRY for i, x in enumerate(e.examples)],
 )
 def test_the_numbers_of_the_errata(equation, example):
     for form, expected in ((equation.printed, example.printed), (equation.library, example.true)):
