@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from cases import MASK, apart, between, case, integers, positive, real, unit
 
-from tinygrad_fm.rules.elementwise import exponent
+from tinygrad_fm.rules.elementwise import exponent, masked
 from tinygrad_fm.rules.ordering import lexsort
 from tinygrad_fm.rules.sequences import convolve, correlate
 from tinygrad_fm.rules.statistics import recurrence
@@ -19,6 +19,7 @@ for function in (np.fmax, np.fmin):
     case(function, real(2, 3), real(2, 3))
     case(function, real(2, 1), real(3))
     case(function, real(4), 0.1)
+case(masked, real(3, 4), MASK)
 case(np.heaviside, real(2, 3), positive(3))
 case(np.heaviside, positive(3), by=partial(np.heaviside, np.array([0.0, 1.0, 0.0])), plain=True)
 case(np.copysign, real(2, 3), real(3))
