@@ -251,11 +251,11 @@ for shape in ((3, 3), (3, 2), (2, 3), (2, 3, 2)):
 case(np.linalg.svd, graded(2, 2), by=lambda a: np.linalg.svd(a).S, plain=True)
 for shape in ((3, 3), (3, 2), (2, 3), (2, 3, 2)):
     case(np.linalg.qr, graded(*shape), by=lambda a: np.linalg.qr(a)[0].mT @ (a * a), plain=True)
-    case(np.linalg.qr, graded(*shape), by=lambda a: np.linalg.qr(a).R, plain=True)
+    case(np.linalg.qr, graded(*shape), by=lambda a: np.sum(np.linalg.qr(a).R) ** 2, plain=True)
 case(np.linalg.qr, graded(3, 2), mode="r", plain=True)
 complete = lambda a: np.sum(np.linalg.qr(a, "complete").Q.mT @ (a * a)) ** 2
 case(np.linalg.qr, graded(2, 3), by=complete, plain=True)
-case(dec.qr, graded(2, 2), by=lambda a: np.linalg.qr(a)[0] * np.linalg.qr(a)[1], plain=True)
+case(dec.qr, graded(2, 2), by=lambda a: sum(map(np.sum, np.linalg.qr(a))) ** 2, plain=True)
 
 # ---- recorded, but constant --------------------------------------------------------------------
 

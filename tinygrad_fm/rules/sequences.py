@@ -206,8 +206,8 @@ def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, ax
     steps = max(num - 1 if endpoint else num, 1)
     ndim = len(np.broadcast_shapes(np.shape(start), np.shape(stop)))
     count = np.cumsum(np.ones_like(like, shape=(num,))) - 1
-    share = np.reshape(count / steps, (num,) + (1,) * ndim)
-    return np.moveaxis(start + share * (stop - start), 0, axis)
+    number = np.reshape(count, (num,) + (1,) * ndim)
+    return np.moveaxis(number * ((stop - start) / steps) + start, 0, axis)
 
 
 def _logspace(
