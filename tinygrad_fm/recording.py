@@ -377,7 +377,7 @@ def _differentiable() -> list[Any]:
 
 
 # Modules and functions whose results are complex numbers.
-_COMPLEX = ("np.fft.", "np.lib.scimath.", "np.linalg.eig", "np.roots")
+_COMPLEX = ("np.fft.", "np.lib.scimath.", "np.lib._scimath_impl.", "np.linalg.eig", "np.roots")
 
 
 def without_rule(

@@ -58,4 +58,12 @@ ORDER = [
          gives=[[1, 0], [0, 1]], peer="torch.linalg.eigvalsh(x)"),
     kink("equal singular values", "their sum's", "np.linalg.svdvals(x)", at=[[1, 0], [0, 1]],
          gives=[[1, 0], [0, 1]], peer="torch.linalg.svdvals(x)"),
+    kink("an infinite slope behind maximum", "0 where the other is larger",
+         "np.sqrt(np.maximum(x, 0))", at=[-1, 4], gives=[0, 0.25],
+         peer="torch.sqrt(torch.maximum(x, torch.zeros_like(x)))"),
+    kink("an infinite slope behind clip", "0 outside", "np.log(np.clip(x, 0, 1))", at=[-1, 0.5],
+         gives=[0, 2], peer="torch.log(torch.clamp(x, 0, 1))"),
+    kink("an infinite slope behind where", "0 where it is not taken",
+         "np.log(np.where(x > 0, x, 0))", at=[-1, 0.5], gives=[0, 2],
+         peer="torch.log(torch.where(x > 0, x, 0))"),
 ]  # fmt: skip

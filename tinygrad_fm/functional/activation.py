@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_fm.engine import primitive
 from tinygrad_fm.functional.special import erf
+from tinygrad_fm.rules.elementwise import masked
 
 relu = primitive(lambda x: np.maximum(x, 0), lambda g, y, _x: g * (y > 0), name="relu")
 relu.__doc__ = "max(x, 0), element-wise (report 000, 3.2.1); slope 0 at 0."
@@ -65,8 +66,10 @@ softplus.__doc__ = "log(1 + exp(x)), element-wise, without overflow."
 
 
 _elu = primitive(
-    lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-    lambda g, _y, x, _alpha: np.where(x > 0, g, g * _alpha * np.exp(np.minimum(x, 0))),
+    lambda x, alpha: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0)),
+    lambda g, _y, x, _alpha: (
+        masked(g, x > 0) + masked(g * _alpha * np.exp(np.minimum(x, 0)), ~(x > 0))
+    ),
     name="elu",
 )
 

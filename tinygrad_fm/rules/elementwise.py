@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import constant, defvjp, primitive, rewrite, sum_to
+from tinygrad_fm.engine import Primitive, constant, defvjp, primitive, rewrite, sum_to
 
 LN2, LN10 = math.log(2.0), math.log(10.0)
 
@@ -125,33 +125,53 @@ defvjp(np.arctanh, lambda g, _y, x: g / ((1 - x) * (1 + x)))
 # kinks
 defvjp(np.absolute, lambda g, _y, x: g * np.sign(x))
 defvjp(np.fabs, lambda g, _y, x: g * np.sign(x))
+
+
+def _masked(g: Any, mask: Any) -> Any:
+    """`g` where the mask is true, else 0, even if `g` is infinite or NaN there.
+
+    A product, which takes a twentieth of np.where's time for a mask without pattern; only where its
+    sum is not finite was there something that 0 times does not make 0.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        product = np.multiply(g, mask)
+        # np.sum takes four times as long as what it calls, which other libraries do not have
+        plain = type(product) is np.ndarray
+        total = np.add.reduce(product, axis=None) if plain else np.sum(product).item()
+    return product if math.isfinite(total) else np.where(mask, g, 0)
+
+
+masked: Primitive = primitive(
+    _masked, lambda g, _y, _g, mask: sum_to(masked(g, mask), _g.shape), None, name="masked"
+)
+# half of the gradient for the larger, and half for one that is not the smaller: a tie is split
 defvjp(
     np.maximum,
-    lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a < b, 0, g)),
-    lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a > b, 0, g)),
+    lambda g, _y, a, b: masked(g / 2, ~(a < b)) + masked(g / 2, ~(a <= b)),
+    lambda g, _y, a, b: masked(g / 2, ~(a > b)) + masked(g / 2, ~(a >= b)),
 )
 defvjp(
     np.minimum,
-    lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a > b, 0, g)),
-    lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a < b, 0, g)),
+    lambda g, _y, a, b: masked(g / 2, ~(a > b)) + masked(g / 2, ~(a >= b)),
+    lambda g, _y, a, b: masked(g / 2, ~(a < b)) + masked(g / 2, ~(a <= b)),
 )
 defvjp(
     np.fmax,  # ignores NaN
-    lambda g, _y, a, b: np.where((a >= b) | np.isnan(b), g, 0),
-    lambda g, _y, a, b: np.where((a >= b) | np.isnan(b), 0, g),
+    lambda g, _y, a, b: masked(g, (a >= b) | np.isnan(b)),
+    lambda g, _y, a, b: masked(g, ~((a >= b) | np.isnan(b))),
 )
 defvjp(
     np.fmin,
-    lambda g, _y, a, b: np.where((a <= b) | np.isnan(b), g, 0),
-    lambda g, _y, a, b: np.where((a <= b) | np.isnan(b), 0, g),
+    lambda g, _y, a, b: masked(g, (a <= b) | np.isnan(b)),
+    lambda g, _y, a, b: masked(g, ~((a <= b) | np.isnan(b))),
 )
 defvjp(np.heaviside, None, lambda g, _y, x, _h: np.where(x == 0, g, 0))
 defvjp(np.copysign, lambda g, y, a, _b: g * np.sign(a) * np.sign(y), None)
 where = primitive(
     np.where,
     None,
-    lambda g, _y, c, _a, _b: sum_to(np.where(c, g, 0), _a.shape),
-    lambda g, _y, c, _a, _b: sum_to(np.where(c, 0, g), _b.shape),
+    lambda g, _y, c, _a, _b: sum_to(masked(g, np.not_equal(c, 0)), _a.shape),
+    lambda g, _y, c, _a, _b: sum_to(masked(g, np.equal(c, 0)), _b.shape),
     name="where",
 )
 rewrite(np.where, lambda c, *xy: where(c, *xy) if xy else np.nonzero(c))
@@ -170,7 +190,7 @@ def _crossed(low: Any, high: Any) -> Any:
 
 clip = primitive(
     np.clip,
-    lambda g, _y, a, low, high: sum_to(np.where(_inside(a, low, high), g, 0), a.shape),
+    lambda g, _y, a, low, high: sum_to(masked(g, _inside(a, low, high)), a.shape),
     lambda g, _y, a, low, high: sum_to(
         np.where(_crossed(low, high), 0, np.where(a < low, g, 0)), low.shape
     ),

@@ -31,7 +31,7 @@ def _power_norm_rule(
 ) -> Any:
     """sign(x) (|x| / y)**(p - 1), which neither overflows nor divides by 0."""
     share = np.abs(x) / kept(np.where(y == 0, 1, y), x, axis, keepdims)
-    power = np.where(x == 0, 1, share) ** (ord - 1)
+    power = np.power(np.where(x == 0, 1, share), ord - 1)
     return kept(g, x, axis, keepdims) * np.sign(x) * power
 
 

@@ -17,6 +17,7 @@ def _along(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     if n < 0:
         raise ValueError(f"diff takes an order of 0 or more, not {n}")
+    a = a if hasattr(a, "dtype") else np.asarray(a)
     if prepend is not None or append is not None:
         edge = tuple(1 if i == axis % a.ndim else length for i, length in enumerate(a.shape))
         parts = [p if p is a else _edge(p, a, edge) for p in (prepend, a, append) if p is not None]
@@ -44,6 +45,7 @@ def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> A
     """np.gradient: central differences within, one-sided ones at the edges, along each axis."""
     if edge_order not in (1, 2):
         raise ValueError(f"gradient takes edge_order 1 or 2, not {edge_order}")
+    f = f if hasattr(f, "dtype") else np.asarray(f)
     axes = range(f.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     spacings = varargs or (1.0,)
     if len(spacings) == 1:
@@ -206,8 +208,8 @@ def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, ax
     steps = max(num - 1 if endpoint else num, 1)
     ndim = len(np.broadcast_shapes(np.shape(start), np.shape(stop)))
     count = np.cumsum(np.ones_like(like, shape=(num,))) - 1
-    share = np.reshape(count / steps, (num,) + (1,) * ndim)
-    return np.moveaxis(start + share * (stop - start), 0, axis)
+    number = np.reshape(count, (num,) + (1,) * ndim)
+    return np.moveaxis(number * ((stop - start) / steps) + start, 0, axis)
 
 
 def _logspace(

@@ -172,7 +172,7 @@ if hasattr(np, "cumulative_sum"):  # since NumPy 2.1
 
 def _cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None) -> Any:
     """The covariances of variables in the rows, from observations in the columns."""
-    m = m.astype(np.float64)  # as NumPy does
+    m = m.astype(np.float64) if hasattr(m, "astype") else np.asarray(m, float)  # as NumPy does
     variables = m if rowvar or m.ndim < 2 else np.transpose(m)
     variables = np.reshape(variables, (-1, variables.shape[-1]))
     if y is not None:
