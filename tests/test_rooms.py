@@ -12,7 +12,7 @@ ROOT = Path(tinygrad_fm.__file__).parent
 ROOMS = [
     ["engine"],
     ["rules"],
-    ["tensor", "recording", "operators", "array_methods"],
+    ["tensor", "recording", "operators", "array_methods", "sharing", "writing"],
     ["trees"],
     ["transforms", "custom", "functional", "graph", "program", "debug"],
     ["testing"],

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node, Primitive, registry, rewrites, state
+from tinygrad_fm.sharing import Share
 
 _new = object.__new__
 _ORDINARY = frozenset({float, int, np.ndarray})  # none of these opts out of NumPy's protocol
@@ -28,7 +29,7 @@ class Recorded:
     _array: Any
     _grad: Any
     _node: Node | None
-    _memory: object | None  # shared by the values that are views of one another
+    _memory: object | None  # a Share, or else one object that all views of one another refer to
     _view: tuple[Any, tuple[Any, ...]] | None  # for x[i]: a weak reference to x, and i
     name: str | None
 
@@ -89,7 +90,7 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
     try:
         result = primitive.function(x)
     except ValueError as error:
-        raise _explain(primitive, (x,), error) from error.__cause__
+        raise explain(primitive, (x,), error) from error.__cause__
     if type(result) is not np.ndarray and isinstance(result, (np.generic, float, int)):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
@@ -108,10 +109,14 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
 
 def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     """`apply` to two arguments, of which at least one is a Tensor, likewise without loops."""
+    if type(a) is list:
+        a = stacked(a)
     if isinstance(a, Recorded):
         x, n = a._array, a._node
     else:
-        x, n = np.asarray(a) if type(a) is list else a, None
+        x, n = a, None
+    if type(b) is list:
+        b = stacked(b)
     if isinstance(b, Recorded):
         y, m = b._array, b._node
     elif type(b) in _ORDINARY:
@@ -119,11 +124,11 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     elif getattr(b, "__array_ufunc__", b) is None:
         return NotImplemented  # b opts out of NumPy's protocol and answers for itself
     else:
-        y, m = np.asarray(b) if type(b) is list else b, None
+        y, m = b, None
     try:
         result = primitive.function(x, y)
     except ValueError as error:
-        raise _explain(primitive, (x, y), error) from error.__cause__
+        raise explain(primitive, (x, y), error) from error.__cause__
     if type(result) is not np.ndarray and isinstance(result, np.generic):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
@@ -149,7 +154,7 @@ def _compute(
     try:
         result = primitive.function(*values, **keywords)
     except (ValueError, IndexError) as error:
-        raise _explain(primitive, values, error) from error.__cause__
+        raise explain(primitive, values, error) from error.__cause__
     if primitive.multiple:
         return _several(primitive, args, values, nodes, keywords, tuple(result))
     if isinstance(result, (np.generic, float, int)):
@@ -171,9 +176,14 @@ def _mark_view(made: Any, source: Any) -> None:
     if isinstance(source, Recorded):
         base = getattr(made._array, "base", None)
         if base is not None and (base is source._array or base is source._array.base):
-            if source._memory is None:
-                source._memory = object()
-            made._memory = source._memory
+            memory = source._memory
+            if type(memory) is Share:
+                made._memory = Share(memory.family, memory.parts)
+                memory.family.add(made)
+                return
+            if memory is None:
+                memory = source._memory = object()
+            made._memory = memory
 
 
 def _several(
@@ -198,7 +208,7 @@ def _several(
     return made
 
 
-def _explain(primitive: Primitive, values: Sequence[Any], error: Exception) -> Exception:
+def explain(primitive: Primitive, values: Sequence[Any], error: Exception) -> Exception:
     """The same error, naming the operation, the shapes aligned on the right, and the module."""
     shapes = [v.shape for v in values if hasattr(v, "shape")]
     width = max((len(str(s)) for s in shapes), default=0)
@@ -232,6 +242,24 @@ def recorded(values: Any) -> bool:
     if isinstance(values, dict):
         return any(recorded(v) for v in values.values())
     return isinstance(values, (list, tuple)) and any(recorded(v) for v in values)
+
+
+def holds_tensor(values: Any) -> bool:
+    """Whether a Tensor is among the values of a list or tuple, or of lists in it."""
+    return any(
+        isinstance(v, Recorded) or (isinstance(v, (list, tuple)) and holds_tensor(v))
+        for v in values
+    )
+
+
+def stacked(values: Any) -> Any:
+    """A list as one array, as np.array makes it; as one Tensor where the list holds Tensors."""
+    if not isinstance(values, (list, tuple)):
+        return values
+    if not holds_tensor(values):
+        return np.asarray(values)
+    parts: list[Any] = [stacked(v) for v in values]
+    return np.stack(parts)
 
 
 def _plain(values: Any) -> Any:

@@ -39,6 +39,19 @@ scatter_add: Primitive = primitive(
 )
 
 
+def _add_at(total: Any, g: Any, _x: Any, *index: Any) -> None:
+    """Add `g` to `total` at the index: what the rule of getitem gives, without its zeros."""
+    if _may_repeat(index):
+        np.add.at(total, index, g)
+    else:
+        total[index] += g
+
+
+def _clear_at(g: Any, _x: Any, _value: Any, *index: Any) -> None:
+    """Zeros in `g` at the index: what the rule of set_at gives, without its copy."""
+    g[index] = 0
+
+
 def _set_at(x: Any, value: Any, *index: Any) -> Any:
     """A copy of `x` in which the index holds `value`."""
     changed = np.copy(x, order="K")
@@ -72,3 +85,7 @@ def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
 
 
 rewrite(np.take, _take)
+
+# for the first-order pass; a loop that reads or fills an array element by element needs them
+getitem.adds = _add_at
+set_at.clears = _clear_at
