@@ -14,7 +14,7 @@ ROOMS = [
     ["rules"],
     ["tensor", "recording", "operators", "array_methods", "sharing", "writing"],
     ["trees"],
-    ["transforms", "custom", "functional", "graph", "program", "debug"],
+    ["transforms", "custom", "functional", "numpy", "graph", "program", "debug"],
     ["testing"],
     ["nn", "optim", "data"],
     ["train", "plots"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from tinygrad_fm.engine import state
 from tinygrad_fm.rules.elementwise import astype
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class ArrayMethods:
 
     __slots__ = ()
     _array: Any
+    _node: Any
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,6 +81,8 @@ class ArrayMethods:
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
+        if self._node is not None:
+            state.mode.left = "t.tolist()"
         return self._array.tolist()
 
     def astype(self, dtype: Any) -> Tensor:

@@ -282,17 +282,17 @@ def _wrapped(result: Any) -> Any:
 
 
 # Questions about arrays, answered in plain Python values whether or not a graph is recorded.
-_QUESTIONS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type}
-_QUESTIONS |= {np.may_share_memory, np.shares_memory, np.array_equal, np.array_equiv, np.allclose}
-_QUESTIONS |= {np.array2string, np.array_repr, np.array_str, np.nonzero, np.iscomplexobj}
-_QUESTIONS |= {np.isrealobj, np.argwhere, np.flatnonzero, np.save, np.savetxt, np.savez}
+QUESTIONS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type}
+QUESTIONS |= {np.may_share_memory, np.shares_memory, np.array_equal, np.array_equiv, np.allclose}
+QUESTIONS |= {np.array2string, np.array_repr, np.array_str, np.nonzero, np.iscomplexobj}
+QUESTIONS |= {np.isrealobj, np.argwhere, np.flatnonzero, np.save, np.savetxt, np.savez}
 
 
 def without_rule(
     function: Any, args: tuple[Any, ...], keywords: dict[str, Any], found: Primitive | None
 ) -> Any:
     """Compute a function that has no rule: plainly where nothing is recorded, else an error."""
-    if function in _QUESTIONS:
+    if function in QUESTIONS:
         return function(*_plain(args), **_plain(keywords))
     constant = found is not None and not found.differentiable
     if not constant and state.mode.recording and (recorded(args) or recorded(keywords)):

@@ -117,6 +117,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: an assigned array has another shape, or values that do not fit the dtype.
         """
+        if self._node is not None:
+            state.mode.left = "t.data"
         return self._array
 
     @data.setter
@@ -199,6 +201,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: there are several.
         """
+        if self._node is not None:
+            state.mode.left = "t.item()"
         return self._array.item()
 
     # ---- derivatives -----------------------------------------------------------------------------
@@ -473,8 +477,9 @@ class Tensor(Recorded, Operators, ArrayMethods):
             raise TypeError(
                 f"write t.item() for the number or t.detach() for the values: {self._describe()} "
                 f"is recorded, and cannot become {to} without losing its graph (by {written}, "
-                "math.exp(t), array[i] = t or a plot); to keep the derivative, use NumPy's "
-                "functions (np.exp, np.stack)"
+                "math.exp(t), array[i] = t or a plot). To keep the derivative, use NumPy's "
+                "functions (np.exp, np.stack), and fill an array that tg.zeros or the np of "
+                "`import tinygrad_fm.numpy as np` made; testing.grad_or_numeric needs no graph"
             )
 
     def __len__(self) -> int:
@@ -501,6 +506,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         return f"Tensor({text})"
 
     def __format__(self, spec: str) -> str:
+        if spec and self._node is not None:
+            state.mode.left = "a text"
         return format(self._array.item() if self._array.size == 1 and spec else str(self), spec)
 
     def __str__(self) -> str:

@@ -134,10 +134,10 @@ def _others(line: list[Any], parts: tuple[Any, ...] | None) -> list[Any]:
     root = family.root()
     written = None
     if root is not None and root is line[-1]:
-        written = _bounds(root, parts if target is root else share.parts)
+        written = _elements(root, parts if target is root else share.parts)
     found = []
     for member in others:
-        if written is not None and not _overlap(written, _bounds(root, member._memory.parts)):
+        if not _overlap(written, _elements(root, member._memory.parts)):
             continue
         if member._view is None or member._view[0]() is None:
             raise _shared(target)
@@ -210,8 +210,8 @@ def _same_memory(a: Any, b: Any) -> bool:
     return memories[0] is None or memories[1] is None or memories[0][0] is memories[1][0]
 
 
-def _bounds(root: Any, parts: tuple[Any, ...] | None) -> tuple[int, int] | None:
-    """First and last byte of the root's elements at the index; None where that says too little."""
+def _elements(root: Any, parts: tuple[Any, ...] | None) -> Any:
+    """The root's elements at the index, as a view; None where they may be any."""
     if parts is None or type(root._array) is not np.ndarray:
         return None
     plain = _plain(parts)
@@ -220,10 +220,15 @@ def _bounds(root: Any, parts: tuple[Any, ...] | None) -> tuple[int, int] | None:
     if not any(p is Ellipsis for p in plain):
         plain = (*plain, Ellipsis)  # a view of one element, where it would be a scalar
     try:
-        return np.lib.array_utils.byte_bounds(root._array[plain])
+        return root._array[plain]
     except IndexError:
         return None  # the assignment itself will say so
 
 
-def _overlap(a: tuple[int, int], b: tuple[int, int] | None) -> bool:
-    return b is None or (a[0] < b[1] and b[0] < a[1])
+def _overlap(a: Any, b: Any) -> bool:
+    if a is None or b is None:
+        return True
+    try:
+        return np.shares_memory(a, b, max_work=100)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
