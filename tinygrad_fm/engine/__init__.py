@@ -19,6 +19,7 @@ from tinygrad_fm.engine.node import (
 )
 from tinygrad_fm.engine.recorder import record, record_one, record_pick, record_two
 from tinygrad_fm.engine.registry import (
+    InPlace,
     Primitive,
     UnknownKeywordError,
     assign,
@@ -36,6 +37,7 @@ from tinygrad_fm.engine.reverse import backward, sum_to, topological
 __all__ = [
     "Constant",
     "GraphError",
+    "InPlace",
     "Node",
     "Primitive",
     "UnknownKeywordError",

@@ -6,7 +6,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,17 @@ def _holds_tensor(value: Any) -> bool:
 
 class UnknownKeywordError(TypeError):
     """A function is called with an argument that its derivative does not know."""
+
+
+class InPlace(NamedTuple):
+    """The gradient of an array of which a part was read or written, without an array of its size.
+
+    One of the two: `adds(total, g, *args)` adds the gradient of argument 0 to `total`;
+    `clears(g, *args)` makes it of `g`.
+    """
+
+    adds: Callable[..., None] | None = None
+    clears: Callable[..., None] | None = None
 
 
 class Primitive:
@@ -48,10 +59,7 @@ class Primitive:
         self.variadic = variadic  # one rule (i, g, y, *args) for any number of arguments
         self.joint = joint  # one rule (g, y, *args) that returns a tuple with all gradients
         self.multiple = multiple  # the function returns a tuple
-        # where the function reads or writes a part of argument 0: its gradient without a new array
-        # of the whole. `adds(total, g, *args)` adds it to `total`; `clears(g, *args)` makes it of g
-        self.adds: Callable[..., None] | None = None
-        self.clears: Callable[..., None] | None = None
+        self.in_place: InPlace | None = None
         self.elementwise = isinstance(function, np.ufunc)
         self.differentiable = bool(variadic or joint or any(rules))
         self.keywords: frozenset[str] = frozenset()

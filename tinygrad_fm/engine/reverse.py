@@ -134,9 +134,9 @@ def _carry(
         joint_gradients = None if joint is None else joint(g, y, *args, **keywords)
         inputs = node.inputs
         fresh = partial = False
-        if (primitive.adds or primitive.clears) and wrap is None and _is_numpy(g):
+        if primitive.in_place is not None and wrap is None and _is_numpy(g):
             fresh = True  # what the rule of the first argument returns is an array of its own
-            if primitive.adds:
+            if primitive.in_place.adds is not None:
                 partial = inputs[0] in gradients
             else:
                 partial = node in ours and node.hooks is None and node not in results
@@ -201,18 +201,19 @@ def _carry_part(
     What the rule returns has the shape of the whole, mostly zeros or a copy of `g`: a loop over
     n elements would take n times as long.
     """
+    in_place = node.primitive.in_place  # type: ignore[union-attr]
     total = gradients.get(parent)
-    if node.primitive.adds is not None:  # type: ignore[union-attr]
+    if in_place.adds is not None:  # type: ignore[union-attr]
         if parent not in ours:
             total = _in_layout(total, parent.layout)
-        node.primitive.adds(total, g, *args)  # type: ignore[union-attr]
+        in_place.adds(total, g, *args)  # type: ignore[union-attr]
     else:
         for other in node.inputs[1:]:  # what was read from g must not change with it
             read = gradients.get(other) if type(other) is Node else None
             if _is_numpy(read) and np.may_share_memory(read, g):
                 gradients[other] = read.copy(order="K")  # type: ignore[union-attr]
         total = gradients.get(parent)
-        node.primitive.clears(g, *args)  # type: ignore[union-attr,misc]
+        in_place.clears(g, *args)  # type: ignore[union-attr,misc]
         if layout_of(g) != parent.layout:
             g = _in_layout(g, parent.layout)
         total = g if total is None else total + g

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import Primitive, primitive, rewrite, sum_to
+from tinygrad_fm.engine import InPlace, Primitive, primitive, rewrite, sum_to
 
 
 def _may_repeat(index: tuple[Any, ...]) -> bool:
@@ -87,5 +87,5 @@ def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
 rewrite(np.take, _take)
 
 # for the first-order pass; a loop that reads or fills an array element by element needs them
-getitem.adds = _add_at
-set_at.clears = _clear_at
+getitem.in_place = InPlace(adds=_add_at)
+set_at.in_place = InPlace(clears=_clear_at)
