@@ -13,7 +13,7 @@ print(tg.grad(tg.grad(lambda v: v**3))(2.0))  # a function's second derivative
 images = data.load("fashion-mnist-mini")  # 6,000 images of clothes, always there
 model = nn.Sequential(nn.Linear(784, 64, rng=0), nn.ReLU(), nn.Linear(64, 10, rng=1))
 batches = data.Loader(images.train_images, images.train_labels, batch_size=32, seed=0)
-test = data.flatten(data.scale(images.test_images)), images.test_labels
+test = data.flatten(data.scale(images.test_images)), images.test_labels  # as the Loader does it
 optimizer = optim.Adam(model.parameters(), lr=1e-3)
 train.fit(model, nn.CrossEntropyLoss(), optimizer, batches, epochs=5, progress=False)
 loss, accuracy = train.evaluate(model, nn.CrossEntropyLoss(), *test)

@@ -23,6 +23,9 @@ class ArrayMethods:
     _array: Any
     _node: Any
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise NotImplementedError
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
@@ -211,3 +214,32 @@ class ArrayMethods:
     def take(self, indices: Any, axis: Any = None) -> Tensor:
         """Elements at the indices along an axis."""
         return np.take(self, indices, axis=axis)
+
+    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
+        """Running product along an axis."""
+        return np.cumprod(self, axis=axis, dtype=dtype, out=out)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        """The elements of a diagonal."""
+        return np.diagonal(self, offset, axis1, axis2)
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        """Sum along a diagonal."""
+        return np.trace(self, offset, axis1, axis2)
+
+    def nonzero(self) -> tuple[Any, ...]:
+        """Indices of the elements that are not zero, as plain arrays."""
+        return np.nonzero(self)
+
+    @property
+    def flat(self) -> Tensor:
+        """The elements along one axis, to read."""
+        return self.reshape(-1)
+
+    def fill(self, value: Any) -> None:
+        """Set every element, as self[...] = value."""
+        self[...] = value
+
+    def sort(self, axis: int = -1) -> None:
+        """Sort along an axis, in place."""
+        self[...] = np.sort(self, axis=axis)

@@ -385,6 +385,20 @@ def test_a_list_of_tensors_can_be_assigned():
     numpy.testing.assert_array_equal(x.grad.data, [3.0, 2.0])
 
 
+def test_the_methods_that_write_are_recorded():
+    x = leaf(2.0, 3.0)
+    z = tg.zeros(3)
+    z.fill(x[0])
+    z.flat[1].backward()
+    assert x.grad.data.tolist() == [1.0, 0.0]
+    plain = tg.ones(2)
+    plain.fill(7.0)
+    plain[0] = 9.0
+    plain.sort()
+    assert plain.data.tolist() == [7.0, 9.0]
+    assert [part.tolist() for part in plain.nonzero()] == [[0, 1]]
+
+
 def test_the_gradient_of_a_version_can_be_retained():
     x = leaf(2.0, 3.0)
     z = tg.zeros(2)

@@ -100,3 +100,15 @@ def test_weights_of_another_model_are_refused_and_change_nothing(saved, other, m
     assert str(saved) in str(caught.value)
     for name, values in other.state_dict().items():
         np.testing.assert_array_equal(values, before[name])
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.PT", "w.pkl"])
+def test_weights_are_not_written_under_the_name_of_another_format(name, tmp_path):
+    with pytest.raises(ValueError, match=r"write 'w\.safetensors'"):
+        train.save_weights(nn.Linear(2, 2, rng=0), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_comes_before_the_path(tmp_path):
+    with pytest.raises(TypeError, match=r"save_weights\(model, path\): the first argument is 'w"):
+        train.save_weights("w.safetensors", nn.Linear(2, 2, rng=0))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_fm import nn, train
+from tinygrad_fm import nn, optim, train
 
 
 class Callback:
@@ -85,3 +85,14 @@ def test_an_error_of_the_model_says_where_training_was(setting, batches):
     with pytest.raises(ValueError, match="label 9 is no class") as caught:
         train.fit(*setting, [batches[0], (x, y * 0 + 9)], epochs=1, progress=False)
     assert caught.value.__notes__ == ["(training was in epoch 1, batch 2)"]
+
+
+def test_loss_and_optimizer_in_the_wrong_order_are_told_apart(make_model, batches):
+    model = make_model()
+    optimizer, loss = optim.Adam(model.parameters()), nn.CrossEntropyLoss()
+    with pytest.raises(
+        TypeError, match=r"loss is a function .* the order is fit\(model, loss, opt"
+    ):
+        train.fit(model, optimizer, loss, batches, epochs=1, progress=False)
+    with pytest.raises(TypeError, match=r"optimizer is one of optim, .* not CrossEntropyLoss"):
+        train.fit(model, loss, loss, batches, epochs=1, progress=False)

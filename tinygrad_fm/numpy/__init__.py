@@ -22,7 +22,7 @@ import numpy
 
 from tinygrad_fm.numpy.creation import CREATION, creating, tracing
 from tinygrad_fm.numpy.kinds import ndarray
-from tinygrad_fm.numpy.lists import joining
+from tinygrad_fm.numpy.lists import dispatches, joining
 from tinygrad_fm.numpy.tricks import c_, r_
 
 __all__ = [*numpy.__all__, "tracing"]
@@ -35,9 +35,7 @@ def _here(name: str, found: Any) -> Any:
     """What stands here for NumPy's object of that name."""
     if name in CREATION:
         return creating(found, False)
-    if isinstance(found, numpy.ufunc) or type(found).__name__ == "_ArrayFunctionDispatcher":
-        return joining(found)
-    return found
+    return joining(found) if dispatches(found) else found
 
 
 class _Room(types.ModuleType):

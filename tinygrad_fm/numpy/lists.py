@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy
+
 from tinygrad_fm.recording import Recorded, holds_tensor, stacked
 
 # Functions whose first argument is a sequence of arrays, which stays one.
@@ -73,6 +75,12 @@ class _Joining:
 def joining(function: Callable[..., Any]) -> Any:
     """The function, which takes a list of Tensors wherever it takes a list of numbers."""
     return _Joining(function)
+
+
+def dispatches(function: Any) -> bool:
+    """Whether a function of NumPy's asks its arguments what to do, as a Tensor needs it to."""
+    kind = type(function).__name__
+    return isinstance(function, numpy.ufunc) or kind == "_ArrayFunctionDispatcher"
 
 
 def is_tensor(value: Any) -> bool:

@@ -9,16 +9,18 @@ import numpy
 
 import tinygrad_fm.numpy as room
 from tinygrad_fm.numpy.creation import CREATION, creating
+from tinygrad_fm.numpy.lists import dispatches
 
 
 def find(name: str) -> Any:
-    """NumPy's function of that name; a creating one always gives Tensors. None: there is none."""
+    """NumPy's function of arrays of that name; a creating one always gives Tensors. None: none."""
     if name in ("linalg", "fft", "c_", "r_"):
         return getattr(room, name)
-    function = getattr(numpy, name) if name in numpy.__all__ else None
-    if not callable(function) or isinstance(function, type):
+    if name not in numpy.__all__:
         return None
-    return creating(function, True) if name in CREATION else getattr(room, name)
+    if name in CREATION:
+        return creating(getattr(numpy, name), True)
+    return getattr(room, name) if dispatches(getattr(numpy, name)) else None
 
 
 def near(name: str, others: list[str]) -> str:

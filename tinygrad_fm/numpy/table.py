@@ -11,6 +11,7 @@ import numpy
 
 from tinygrad_fm.engine import GraphError, registry, rewrites
 from tinygrad_fm.numpy.creation import CREATION
+from tinygrad_fm.numpy.lists import dispatches
 from tinygrad_fm.recording import QUESTIONS
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves
@@ -67,9 +68,7 @@ def _classify(prefix: str, name: str, function: Any) -> tuple[str, str]:
         return "constant", ""
     if function in QUESTIONS:
         return "answered", ""
-    dispatches = isinstance(function, numpy.ufunc)
-    dispatches |= type(function).__name__ == "_ArrayFunctionDispatcher"
-    return ("refused" if dispatches else "plain"), ""
+    return ("refused" if dispatches(function) else "plain"), ""
 
 
 def _passes_gradients(function: Any) -> bool:

@@ -12,6 +12,8 @@ from tinygrad_fm.train.files import replacing
 
 CHECKPOINT = "tinygrad_fm.checkpoint"  # the key of a checkpoint's metadata; see resume.py
 MODEL = "model."  # how the names of a checkpoint's weights begin
+# endings by which other formats are known: reading such a file as one of those would fail
+OTHERS = frozenset({".npz", ".npy", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".keras", ".onnx"})
 
 
 def save_weights(
@@ -25,10 +27,20 @@ def save_weights(
         metadata: words to keep with the weights, for people and other programs.
 
     Raises:
+        ValueError: the name ends as that of another format, such as .npz or .pt.
+        TypeError: the first argument is no model.
         OSError: the folder is missing or may not be written.
     """
     from safetensors.numpy import save
 
+    if not hasattr(model, "state_dict"):
+        raise TypeError(f"save_weights(model, path): the first argument is {model!r:.60}, no model")
+    ending = Path(path).suffix.lower()
+    if ending in OTHERS:
+        raise ValueError(
+            f"the weights are written in the format safetensors, and {os.fspath(path)!r} is named "
+            f"as another; write {Path(path).with_suffix('.safetensors').name!r}"
+        )
     content = save(model.state_dict(), dict(metadata) if metadata else None)
     with replacing(path) as temporary:
         temporary.write_bytes(content)

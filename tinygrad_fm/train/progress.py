@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Generator, Iterable, Sized
 from typing import Any
@@ -35,6 +36,7 @@ class Progress:
             file=sys.stdout,
             unit=" batches",
             bar_format=layout if total else None,
+            ncols=shutil.get_terminal_size().columns,  # 80 where a terminal does not tell its size
         ) as self._open:
             yield from self._open
 

@@ -93,6 +93,16 @@ def fit(
     accumulate = _whole_number("accumulate", accumulate)
     call = Calls(callbacks)
     _check_loader("loader", loader)
+    if not callable(loss):
+        raise TypeError(
+            f"loss is a function of (prediction, y), such as nn.CrossEntropyLoss(), not "
+            f"{loss!r:.60}; the order is fit(model, loss, optimizer, loader, epochs)"
+        )
+    if not (hasattr(optimizer, "zero_grad") and hasattr(optimizer, "step")):
+        raise TypeError(
+            f"optimizer is one of optim, such as optim.Adam(model.parameters()), not "
+            f"{optimizer!r:.60}; the order is fit(model, loss, optimizer, loader, epochs)"
+        )
     held_out = _checked_validation(validation, loader)
     history = History()
     state = TrainingState(
