@@ -9,7 +9,16 @@ from tinygrad_fm.engine import GraphError, defvjp, primitive
 from tinygrad_fm.graph import draw, graph_diff
 from tinygrad_fm.recording import enable_grad, is_grad_enabled, no_grad
 from tinygrad_fm.tensor import Tensor
-from tinygrad_fm.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from tinygrad_fm.transforms import (
+    LostGradientWarning,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
 
 __version__ = "0.1.0"
 
@@ -42,6 +51,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "GraphError",
+    "LostGradientWarning",
     "Tensor",
     "custom_vjp",
     "defvjp",

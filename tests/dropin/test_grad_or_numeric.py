@@ -8,7 +8,6 @@ import pytest
 
 import tinygrad_fm as tg
 from tinygrad_fm import Tensor, testing
-from tinygrad_fm.transforms import LostGradientWarning
 
 X = numpy.array([0.3, 0.7])
 
@@ -90,7 +89,9 @@ LOST = {
 @pytest.mark.parametrize("name", LOST)
 @pytest.mark.parametrize("transform", [tg.grad, tg.jacobian], ids=["grad", "jacobian"])
 def test_a_gradient_that_is_zero_because_a_value_left_the_graph_is_warned_of(name, transform):
-    with pytest.warns(LostGradientWarning, match=r"is zero: .*left the graph \(by .*\)") as caught:
+    with pytest.warns(
+        tg.LostGradientWarning, match=r"is zero: .*left the graph \(by .*\)"
+    ) as caught:
         transform(LOST[name])(X)
     assert caught[0].filename == __file__
 
