@@ -26,6 +26,9 @@ class ArrayMethods:
     def __setitem__(self, index: Any, value: Any) -> None:
         raise NotImplementedError
 
+    def _has_left(self, how: str) -> None:
+        raise NotImplementedError
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
@@ -84,8 +87,8 @@ class ArrayMethods:
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        if self._node is not None:
-            state.mode.left = "t.tolist()"
+        if self._node is not None and state.mode.transforms:
+            self._has_left("t.tolist()")
         return self._array.tolist()
 
     def astype(self, dtype: Any) -> Tensor:

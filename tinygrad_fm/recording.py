@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node, Primitive, registry, rewrites, state
+from tinygrad_fm.engine.node import PACKAGE
 from tinygrad_fm.sharing import Share
 
 _new = object.__new__
@@ -37,6 +39,11 @@ class Recorded:
 
     def _assign(self, value: Any) -> Any:
         raise NotImplementedError
+
+    def _has_left(self, how: str) -> None:
+        """Note that the value was taken out of a graph under way, by somebody's own code."""
+        if not sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
+            state.mode.left = how
 
     def _describe(self) -> str:
         name = f" {self.name!r}" if self.name else ""

@@ -117,8 +117,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: an assigned array has another shape, or values that do not fit the dtype.
         """
-        if self._node is not None:
-            state.mode.left = "t.data"
+        if self._node is not None and state.mode.transforms:
+            self._has_left("t.data")
         return self._array
 
     @data.setter
@@ -201,8 +201,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: there are several.
         """
-        if self._node is not None:
-            state.mode.left = "t.item()"
+        if self._node is not None and state.mode.transforms:
+            self._has_left("t.item()")
         return self._array.item()
 
     # ---- derivatives -----------------------------------------------------------------------------
@@ -506,8 +506,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         return f"Tensor({text})"
 
     def __format__(self, spec: str) -> str:
-        if spec and self._node is not None:
-            state.mode.left = "a text"
+        if spec and self._node is not None and state.mode.transforms:
+            self._has_left("a text")
         return format(self._array.item() if self._array.size == 1 and spec else str(self), spec)
 
     def __str__(self) -> str:
