@@ -60,7 +60,7 @@ with tempfile.TemporaryDirectory() as folder:
     browser.execute_script(
         "const heat = document.getElementById('heat'); heat.value = 'kept';"
         "heat.dispatchEvent(new Event('change'));"
-        "[...document.querySelectorAll('.node')].find(n => n.textContent.includes('relu'))"
+        "[...document.querySelectorAll('.node')].find(n => n.textContent.includes('BatchNorm2d'))"
         ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
     )
     browser.save_screenshot(str(HERE / "page.png"))

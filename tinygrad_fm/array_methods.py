@@ -91,8 +91,25 @@ class ArrayMethods:
             self._has_left("t.tolist()")
         return self._array.tolist()
 
-    def astype(self, dtype: Any) -> Tensor:
-        """Converted to another dtype; a gradient comes back in the old one."""
+    def astype(
+        self,
+        dtype: Any,
+        order: str = "K",
+        casting: str = "unsafe",
+        subok: bool = True,
+        copy: bool = True,
+    ) -> Tensor:
+        """Converted to another dtype; a gradient comes back in the old one.
+
+        Raises:
+            TypeError: `casting` forbids it.
+        """
+        if not np.can_cast(self.dtype, dtype, casting):
+            raise TypeError(
+                f"cannot cast {self.dtype} to {np.dtype(dtype)} by the rule {casting!r}"
+            )
+        if not copy and self.dtype == dtype:
+            return self  # type: ignore[return-value]
         return astype(self, np.dtype(dtype))
 
     def copy(self, order: str = "K") -> Tensor:
@@ -123,22 +140,37 @@ class ArrayMethods:
         return np.dot(self, other)
 
     def sum(
-        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
+        self,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: bool = False,
+        **others: Any,
     ) -> Tensor:
         """Sum along axes."""
-        return np.sum(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
+        return np.sum(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims, **others)
 
     def mean(
-        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
+        self,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: bool = False,
+        **others: Any,
     ) -> Tensor:
         """Mean along axes."""
-        return np.mean(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
+        return np.mean(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims, **others)
 
     def prod(
-        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
+        self,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: bool = False,
+        **others: Any,
     ) -> Tensor:
         """Product along axes."""
-        return np.prod(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
+        return np.prod(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims, **others)
 
     def var(
         self,
@@ -147,9 +179,10 @@ class ArrayMethods:
         out: Any = None,
         ddof: float = 0,
         keepdims: bool = False,
+        **others: Any,
     ) -> Tensor:
         """Variance along axes."""
-        return np.var(self, axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)
+        return np.var(self, axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims, **others)
 
     def std(
         self,
@@ -158,21 +191,34 @@ class ArrayMethods:
         out: Any = None,
         ddof: float = 0,
         keepdims: bool = False,
+        **others: Any,
     ) -> Tensor:
         """Standard deviation along axes."""
-        return np.std(self, axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)
+        return np.std(self, axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims, **others)
 
-    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
+    def max(
+        self, axis: Any = None, out: Any = None, keepdims: bool = False, **others: Any
+    ) -> Tensor:
         """Largest element along axes."""
-        return np.max(self, axis=axis, out=out, keepdims=keepdims)
+        return np.max(self, axis=axis, out=out, keepdims=keepdims, **others)
 
-    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
+    def min(
+        self, axis: Any = None, out: Any = None, keepdims: bool = False, **others: Any
+    ) -> Tensor:
         """Smallest element along axes."""
-        return np.min(self, axis=axis, out=out, keepdims=keepdims)
+        return np.min(self, axis=axis, out=out, keepdims=keepdims, **others)
 
     def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
         """Running sum along an axis."""
         return np.cumsum(self, axis=axis, dtype=dtype, out=out)
+
+    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
+        """Running product along an axis."""
+        return np.cumprod(self, axis=axis, dtype=dtype, out=out)
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Tensor:
+        """Sum along a diagonal."""
+        return np.trace(self, offset, axis1, axis2, dtype=dtype)
 
     def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Tensor:
         """Index of the largest element along an axis."""
@@ -182,17 +228,33 @@ class ArrayMethods:
         """Index of the smallest element along an axis."""
         return np.argmin(self, axis=axis, out=out, keepdims=keepdims)
 
-    def argsort(self, axis: Any = -1) -> Tensor:
+    def argsort(self, axis: Any = -1, kind: Any = None, *, stable: Any = None) -> Tensor:
         """Indices that would sort along an axis."""
-        return np.argsort(self, axis=axis)
+        return np.argsort(self, axis=axis, kind=kind, stable=stable)
 
-    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
+    def argpartition(self, kth: Any, axis: Any = -1) -> Tensor:
+        """Indices that would partition along an axis."""
+        return np.argpartition(self, kth, axis=axis)
+
+    def searchsorted(self, v: Any, side: str = "left") -> Tensor:
+        """Where the elements of `v` belong in this sorted sequence."""
+        return np.searchsorted(self, v, side=side)
+
+    def nonzero(self) -> Any:
+        """The indices of the elements that are not 0, as plain arrays."""
+        return np.nonzero(self)
+
+    def all(
+        self, axis: Any = None, out: Any = None, keepdims: bool = False, **others: Any
+    ) -> Tensor:
         """Whether all elements are true, along axes."""
-        return np.all(self, axis=axis, out=out, keepdims=keepdims)
+        return np.all(self, axis=axis, out=out, keepdims=keepdims, **others)
 
-    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
+    def any(
+        self, axis: Any = None, out: Any = None, keepdims: bool = False, **others: Any
+    ) -> Tensor:
         """Whether any element is true, along axes."""
-        return np.any(self, axis=axis, out=out, keepdims=keepdims)
+        return np.any(self, axis=axis, out=out, keepdims=keepdims, **others)
 
     def round(self, decimals: int = 0, out: Any = None) -> Tensor:
         """Rounded; recorded without gradient."""
@@ -214,35 +276,57 @@ class ArrayMethods:
         """Each element several times."""
         return np.repeat(self, repeats, axis=axis)
 
-    def take(self, indices: Any, axis: Any = None) -> Tensor:
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Tensor:
         """Elements at the indices along an axis."""
-        return np.take(self, indices, axis=axis)
+        return np.take(self, indices, axis=axis, out=out, mode=mode)
 
-    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
-        """Running product along an axis."""
-        return np.cumprod(self, axis=axis, dtype=dtype, out=out)
+    def compress(self, condition: Any, axis: Any = None) -> Tensor:
+        """Elements, or slices along an axis, where the condition holds."""
+        return np.compress(condition, self, axis=axis)
+
+    def choose(self, choices: Any, mode: str = "raise") -> Tensor:
+        """For each of these numbers an element of the choice of that number."""
+        return np.choose(self, choices, mode=mode)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        """The elements of a diagonal."""
+        """The elements on a diagonal."""
         return np.diagonal(self, offset, axis1, axis2)
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        """Sum along a diagonal."""
-        return np.trace(self, offset, axis1, axis2)
+    @property
+    def real(self) -> Tensor:
+        """The real part: of real numbers themselves."""
+        return np.real(self)
 
-    def nonzero(self) -> tuple[Any, ...]:
-        """Indices of the elements that are not zero, as plain arrays."""
-        return np.nonzero(self)
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part: of real numbers 0."""
+        return np.imag(self)
+
+    def conj(self) -> Tensor:
+        """The complex conjugate: of real numbers themselves."""
+        return np.conjugate(self)
+
+    conjugate = conj
 
     @property
     def flat(self) -> Tensor:
         """The elements along one axis, to read."""
         return self.reshape(-1)
 
+    # ---- in place, as ndarray's: the Tensor is bound to the result ------------------------------
+
+    def sort(self, axis: int = -1, kind: Any = None, *, stable: Any = None) -> None:
+        """Sort in place along an axis; `np.sort(t)` gives a sorted copy."""
+        self[...] = np.sort(self, axis=axis, kind=kind, stable=stable)
+
+    def partition(self, kth: Any, axis: int = -1) -> None:
+        """Partition in place along an axis; `np.partition(t, kth)` gives a copy."""
+        self[...] = np.partition(self, kth, axis=axis)
+
     def fill(self, value: Any) -> None:
-        """Set every element, as self[...] = value."""
+        """Set every element to a number."""
         self[...] = value
 
-    def sort(self, axis: int = -1) -> None:
-        """Sort along an axis, in place."""
-        self[...] = np.sort(self, axis=axis)
+    def put(self, indices: Any, values: Any) -> None:
+        """Set the elements at places counted in reading order."""
+        np.put(self, indices, values)

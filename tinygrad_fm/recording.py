@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
+import inspect
 import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -16,6 +18,8 @@ import numpy as np
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node, Primitive, registry, rewrites, state
 from tinygrad_fm.engine.node import PACKAGE
+from tinygrad_fm.engine.registry import numpy_signature, unknown_keyword
+from tinygrad_fm.rules import special
 from tinygrad_fm.sharing import Share
 
 _new = object.__new__
@@ -55,6 +59,21 @@ def as_array(value: Any) -> Any:
     if hasattr(value, "__array_ufunc__") and not isinstance(value, np.generic):
         return value
     return np.asarray(value)
+
+
+def as_real_array(value: Any, what: str) -> Any:
+    """`as_array` of a gradient or a tangent, which is as real as what it belongs to.
+
+    Raises:
+        TypeError: it is complex.
+    """
+    array = value._array if isinstance(value, Recorded) else as_array(value)
+    if array.dtype.kind == "c":
+        raise TypeError(
+            f"{what} has the dtype {array.dtype}; derivatives are defined for real floats only: "
+            "pass its .real and its .imag one after the other"
+        )
+    return array
 
 
 def make(data: Any, node: Node | None) -> Any:
@@ -292,7 +311,62 @@ def _wrapped(result: Any) -> Any:
 QUESTIONS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type}
 QUESTIONS |= {np.may_share_memory, np.shares_memory, np.array_equal, np.array_equiv, np.allclose}
 QUESTIONS |= {np.array2string, np.array_repr, np.array_str, np.nonzero, np.iscomplexobj}
+QUESTIONS |= {np.diag_indices_from, np.tril_indices_from, np.triu_indices_from}
 QUESTIONS |= {np.isrealobj, np.argwhere, np.flatnonzero, np.save, np.savetxt, np.savez}
+
+
+def rewritten(function: Any, written: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Compute `function` by what is `written` for it, which may know fewer keywords."""
+    places, names = _takes(written)
+    if len(args) > places or (names is not None and not keywords.keys() <= names):
+        signature = numpy_signature(function)
+        if signature is not None and names is not None:
+            given = dict(zip((n for n, _ in signature), args, strict=False)) | keywords
+            unknown = {
+                name: value
+                for name, value in given.items()
+                if name not in names and value is not dict(signature).get(name, given)
+            }
+            if unknown:
+                if not (state.mode.recording and recorded((args, keywords))):
+                    return without_rule(function, args, keywords, None)
+                name, value = next(iter(unknown.items()))
+                known = ", ".join(sorted(names)) or "no keywords"
+                raise TypeError(unknown_keyword(_public_name(function), name, value, known))
+            first = {name for name, _ in signature[:places]}
+            keywords = {n: v for n, v in given.items() if n in names - first or n in keywords}
+            keywords = {n: v for n, v in keywords.items() if n in names}
+            args = args[:places]
+    return written(*args, **keywords)
+
+
+@functools.cache
+def _takes(written: Any) -> tuple[int, frozenset[str] | None]:
+    """How many arguments a rewrite takes by position, and which by name (None: any)."""
+    parameters = inspect.signature(written).parameters.values()
+    kinds = [p.kind for p in parameters]
+    places = sum(k in (k.POSITIONAL_ONLY, k.POSITIONAL_OR_KEYWORD) for k in kinds)
+    any_number = any(k is k.VAR_POSITIONAL for k in kinds)
+    names = frozenset(p.name for p in parameters if p.kind is not p.VAR_POSITIONAL)
+    any_name = any(k is k.VAR_KEYWORD for k in kinds)
+    return sys.maxsize if any_number else places, None if any_name else names
+
+
+def _public_name(function: Any) -> str:
+    """How a person writes the function: np.linalg.norm."""
+    name = getattr(function, "__name__", str(function))
+    module = getattr(function, "__module__", None) or "numpy"
+    if isinstance(function, np.ufunc) and getattr(np, name, None) is not function:
+        module = "scipy.special" if special.is_special(function) else ""
+    return f"{module}.{name}".removeprefix(".").replace("numpy.", "np.", 1)
+
+
+def _differentiable() -> list[Any]:
+    return [f for f, p in registry.items() if p.differentiable] + list(rewrites)
+
+
+# Modules and functions whose results are complex numbers.
+_COMPLEX = ("np.fft.", "np.lib.scimath.", "np.linalg.eig", "np.roots")
 
 
 def without_rule(
@@ -303,14 +377,19 @@ def without_rule(
         return function(*_plain(args), **_plain(keywords))
     constant = found is not None and not found.differentiable
     if not constant and state.mode.recording and (recorded(args) or recorded(keywords)):
-        name = getattr(function, "__name__", str(function))
+        name = _public_name(function)
         if found is not None:
+            unknown, value = next(iter(keywords.items()))
+            raise TypeError(unknown_keyword(name, unknown, value, "no keywords"))
+        if name.startswith(_COMPLEX):
             raise TypeError(
-                f"the derivative of np.{name} does not know {', '.join(keywords)}=...; leave it "
-                "out, or write x.detach() where no gradient is needed"
+                f"{name} computes with complex numbers, and derivatives are defined for real "
+                "floats only; write real and imaginary parts as two real arrays, or x.detach() "
+                "where no gradient is needed"
             )
-        known = {p.name for p in registry.values()} | {f.__name__ for f in rewrites}
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        known = {_public_name(f).rpartition(".")[2]: _public_name(f) for f in _differentiable()}
+        short = name.rpartition(".")[2]
+        near = [known[k] for k in difflib.get_close_matches(short, known, n=3, cutoff=0.5)]
         raise TypeError(
             f"{name} has no derivative rule"
             + (f" (near it: {', '.join(near)})" if near else "")

@@ -28,16 +28,19 @@ from tinygrad_fm.recording import (
     apply_one,
     apply_two,
     as_array,
+    as_real_array,
     enable_grad,
     holds_tensor,
     into,
     make,
     masked_into,
     recorded,
+    rewritten,
     stacked,
     ufunc_method,
     without_rule,
 )
+from tinygrad_fm.rules import special
 from tinygrad_fm.rules.indexing import getitem
 from tinygrad_fm.sharing import Family, Share
 
@@ -258,7 +261,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 )
             ones = np.ones_like(self._array)
             return make(ones, None) if create_graph else ones
-        raw = gradient._array if isinstance(gradient, Tensor) else as_array(gradient)
+        raw = as_real_array(gradient, "gradient=")
         if raw.shape != self.shape:
             raise ValueError(f"gradient has shape {raw.shape}; {self._describe()} needs its own")
         if create_graph:
@@ -407,11 +410,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
         out = keywords.pop("out", (None,))[0]
         if method != "__call__":
             return ufunc_method(ufunc, method, inputs, keywords, out)
-        found = registry.get(ufunc)
+        found = registry.get(ufunc) or special.find(ufunc)
         if found is None or keywords:
             written = rewrites.get(ufunc)
             if written is not None:
-                result = written(*inputs, **keywords)
+                result = rewritten(ufunc, written, inputs, keywords)
             elif "where" in keywords and out is not None:
                 return masked_into(ufunc, inputs, keywords, out)
             else:
@@ -430,7 +433,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
         out = keywords.pop("out", None)
         written = rewrites.get(function)
         if written is not None:
-            result = written(*args, **keywords)
+            result = rewritten(function, written, args, keywords)
         else:
             found = registry.get(function)
             if found is None:

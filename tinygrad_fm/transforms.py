@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_fm import engine
 from tinygrad_fm.engine import primitive, state
 from tinygrad_fm.engine.node import PACKAGE
-from tinygrad_fm.recording import as_array, enable_grad, make
+from tinygrad_fm.recording import as_array, as_real_array, enable_grad, make
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves, leaves_like, map_tree, rebuild, unwrap
 
@@ -259,10 +259,10 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
 
 
 def _as_seed(given: Any, dtype: Any, record: bool) -> Any:
+    array = as_real_array(given, "a gradient or tangent")
     if not record:
-        array = as_array(given)
         return array if array.dtype == dtype else array.astype(dtype)
-    seed = given if isinstance(given, Tensor) else Tensor(as_array(given))
+    seed = given if isinstance(given, Tensor) else Tensor(array)
     return seed if seed.dtype == dtype else seed.astype(dtype)
 
 

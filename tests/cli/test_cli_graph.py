@@ -28,6 +28,10 @@ class Net(nn.Module):
     def forward(self, images):
         return self.second(self.first(images))
 
+class Wide(nn.Module):
+    def __init__(self, width):
+        self.layer = nn.Linear(width, 2, rng=0)
+
 model = Net()
 """
 
@@ -107,6 +111,8 @@ def test_a_run(command, bare_machine):
         (["other.json"], "other.json"),
         (["mlp", "--diff", "other.json"], "other.json"),
         (["mine.py:MINE"], "mine.py has no MINE"),
+        (["mlp", "--inputs", "3"], "--inputs is for code of your own, file.py:name"),
+        (["mine.py:Wide", "--inputs", "3x4"], "missing 1 required positional argument: 'width'"),
     ],
 )
 def test_what_cannot_be_drawn_says_so(command, mine, words, said):

@@ -39,9 +39,12 @@ def outcome(function):
         try:
             y = function(Tensor([0.3, 0.6], requires_grad=True))
         except TypeError as error:
-            return "refused" if "no derivative rule" in str(error) else "not for floats"
-    assert y.node is not None
-    return "differentiable" if y.requires_grad else "constant"
+            return (
+                "not for floats" if "not supported for the input types" in str(error) else "refused"
+            )
+    parts = y if isinstance(y, (tuple, list)) else [y]
+    assert all(part.node is not None for part in parts)
+    return "differentiable" if any(part.requires_grad for part in parts) else "constant"
 
 
 def test_functions_of_one_argument_do_what_the_table_says():
@@ -54,4 +57,4 @@ def test_functions_of_one_argument_do_what_the_table_says():
     told = {name: kind for name, kind in found.items() if kind != "not for floats"}
     assert told == {name: table[name] for name in told}
     assert len(told) > 40
-    assert len(set(told.values())) == 3
+    assert set(told.values()) >= {"differentiable", "constant"}

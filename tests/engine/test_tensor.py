@@ -288,11 +288,11 @@ def test_a_keyword_that_no_rule_knows_fails_at_the_forward_call():
 
 def test_a_function_without_a_rule_fails_at_the_forward_call():
     x = leaf(1.0, 2.0)
-    with pytest.raises(TypeError, match=r"nanprod has no derivative rule.*near it: .*prod.*defvjp"):
-        np.nanprod(x)
+    with pytest.raises(TypeError, match=r"np.union1d has no derivative rule.*near it: np.*defvjp"):
+        np.union1d(x, x)
     with pytest.raises(TypeError, match="no derivative rule"):
-        np.vstack([np.ones(2), x])
-    assert isinstance(np.nanprod(x.detach()), Tensor)
+        np.histogram(x)
+    assert isinstance(np.union1d(x.detach(), x.detach()), Tensor)
 
 
 def test_ufunc_methods_are_refused_with_what_to_write():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fm as tg
 from tinygrad_fm import Tensor, nn
+from tinygrad_fm.graph import style
 
 
 def draw(*layers):
@@ -46,6 +47,23 @@ def test_another_activation_is_removed_and_added():
     first = next(n.number for n in found.nodes if n.label == "linear")
     assert (first, keys["relu"]) in found.edges
     assert (first, keys["tanh"]) in found.edges
+
+
+@pytest.mark.parametrize("fold", ["none", 0])
+def test_totals_are_those_of_the_later_graph(fold):
+    after = draw(nn.Linear(4, 6, rng=0), nn.Tanh(), nn.Linear(6, 6, rng=0), nn.ReLU())
+    shorter = tg.graph_diff(after, before()).fold(fold)
+    longer = tg.graph_diff(before(), after).fold(fold)
+    for found, graph in ((longer, after), (shorter, before())):
+        totals = (found.parameters, found.flops, found.kept)
+        assert totals == (graph.parameters, graph.flops, graph.kept)
+
+
+def test_a_failure_of_the_later_graph_stays_red():
+    found = tg.graph_diff(before(), draw(nn.Linear(4, 3, rng=0), nn.Linear(4, 2, rng=0)))
+    assert "its last axis must be 4" in found.error
+    error = next(n for n in found.nodes if n.kind == "error")
+    assert (error.change, style.look_of(error, found)) == ("added", "error")
 
 
 def test_it_works_on_saved_graphs(tmp_path):
@@ -91,3 +109,8 @@ def test_both_graphs_can_be_read_off_their_difference(a, b):
     assert len(found.nodes) == len({n.number for n in found.nodes})
     known = {n.number for n in found.nodes}
     assert all(start in known and end in known for start, end in found.edges)
+
+
+def test_how_much_changed_is_said_at_once():
+    found = tg.graph_diff(before(), draw(nn.Linear(4, 3, rng=0), nn.Tanh(), nn.Linear(3, 2, rng=0)))
+    assert repr(found) == f"Graph({len(found.nodes)} nodes, 9 edges; 1 added, 1 removed)"

@@ -157,6 +157,37 @@ def test_what_cannot_be_drawn_or_saved_says_so(tmp_path):
         tg.draw(expression()).save(tmp_path / "g.gif")
 
 
+def test_a_function_without_a_recorded_result_says_so():
+    with pytest.raises(ValueError, match="<lambda> returned no Tensor"):
+        tg.draw(lambda x: 3, np.ones(2))
+    with pytest.raises(ValueError, match="returned a Tensor that was not recorded"):
+        tg.draw(lambda x: np.tanh(x).detach(), np.ones(2))
+
+
+def test_labels_tell_operations_apart_that_differ_in_their_plain_arguments():
+    x = Tensor(np.ones((3, 4)), requires_grad=True)
+    changed = x * 1.0
+    changed[0, 1:] = 7.0
+    condition = np.ones((3, 4), bool)
+    labels = {
+        "divide 2": x / 2,
+        "divide 2, ·": 2 / x,
+        "subtract 2": x - 2,
+        "subtract 2, ·": 2 - x,
+        "multiply 2": 2 * x,
+        "power 3, ·": 3.0**x,
+        "where 0": np.where(condition, x, 0.0),
+        "where ·, 0, ·": np.where(condition, 0.0, x),
+        "getitem [1]": x[1],
+        "getitem [:, 1]": x[:, 1],
+        "getitem [1:3, ::2]": x[1:3, ::2],
+        "getitem [..., None]": x[..., None],
+        "getitem [·]": x[condition],
+        "setitem 7 [0, 1:]": changed,
+    }
+    assert [tg.draw(y).nodes[-1].label for y in labels.values()] == list(labels)
+
+
 def test_leaky_relu_shows_its_slope():
     x = Tensor([1.0], requires_grad=True)
     assert tg.draw(functional.leaky_relu(x, 0.1)).nodes[-1].label == "leaky_relu 0.1"

@@ -153,3 +153,36 @@ def test_ten_thousand_nodes_fold_quickly():
     start = time.perf_counter()
     assert len(graph.fold().nodes) < 100
     assert time.perf_counter() - start < 10  # a walk over all pairs would take minutes
+
+
+def test_a_loop_over_time_steps_folds():
+    cell = nn.Linear(8, 4, rng=0)
+
+    def recurrent(xs):
+        h = np.zeros((2, 4), np.float32)
+        for x in xs:
+            h = np.tanh(cell(np.concatenate([x, h], axis=1)))
+        return h
+
+    graph = tg.draw(recurrent, np.ones((20, 2, 4), np.float32)).fold()
+    assert any(node.label.endswith("× 19") for node in graph.nodes)
+    assert len(graph.nodes) < 12
+
+
+def test_modules_three_hundred_deep_fold_soon():
+    class Wrap(nn.Module):
+        def __init__(self, inner):
+            self.inner = inner
+
+        def forward(self, x):
+            return np.tanh(self.inner(x)) * 0.5 + 0.1
+
+    model = nn.Linear(2, 2, rng=0)
+    for _ in range(300):
+        model = Wrap(model)
+    start = time.perf_counter()
+    graph = tg.draw(model, np.ones((2, 2), np.float32))
+    assert len(graph.nodes) == 3 * 300 + 4
+    assert len(graph.fold().nodes) <= 100
+    graph.to_dot("none")
+    assert time.perf_counter() - start < 5  # in cubic time it would be 15

@@ -88,6 +88,21 @@ def test_another_file_is_no_graph(content, tmp_path):
         Graph.load(tmp_path / "g.json")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"direction": "TB]; evil ["},
+        {"edges": [[0, 99]]},
+        {"results": [99]},
+        {"nodes": [{"number": 0, "kind": "evil", "label": "x"}], "edges": [], "results": []},
+        {"nodes": [{"number": "0]; evil", "kind": "input", "label": "x"}], "edges": []},
+    ],
+)
+def test_a_file_that_no_drawing_made_is_refused(graph, changed):
+    with pytest.raises(ValueError, match=r"no saved graph: .* is not to be in it"):
+        Graph.from_dict({**graph.to_dict(), **changed})
+
+
 def test_without_a_renderer_text_data_and_dot_work(graph, tmp_path, no_renderer):
     for ending in ("dot", "json", "mmd", "txt"):
         assert graph.save(tmp_path / f"g.{ending}").stat().st_size > 100
@@ -149,6 +164,25 @@ def test_no_name_breaks_mermaid():
 
 
 @needs_renderer
+def test_no_name_steers_a_terminal(tmp_path):
+    name = "red\x1b[31m\u202e\x00\ud800"
+    x = Tensor(np.ones((2, 2), np.float32), requires_grad=True, name=name)
+    graph = tg.draw(Evil(name)(x))
+    graph.nodes[-1].note = graph.title = name
+    for kind in ("txt", "mmd", "dot", "json"):
+        path = graph.save(tmp_path / f"graph.{kind}")
+        assert all(c.isprintable() or c == "\n" for c in path.read_text(encoding="utf-8"))
+    assert Graph.load(tmp_path / "graph.json").nodes[0].name == name
+
+
+def test_totals_say_where_the_work_of_an_operation_is_not_known():
+    own = tg.custom_vjp(lambda x: x[::-1] * 2, backward=lambda g, y, x: 2 * g[::-1])
+    x = Tensor(np.ones(4), requires_grad=True)
+    graph = tg.draw(np.sum(own(np.tanh(x))))
+    assert ", at least 8 FLOP," in graph.to_text()
+    assert ", 4 FLOP," in tg.draw(np.tanh(x)).to_text()
+
+
 def test_a_page_asks_the_network_for_nothing(graph, tmp_path):
     page = graph.save(tmp_path / "g.html").read_text()
     urls = set(re.findall(r"https?://[^\s\"'<]+", page))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_fm as tg
-from tinygrad_fm import functional, nn
+from tinygrad_fm import Tensor, functional, nn
 from tinygrad_fm.graph import Frame, find_renderer
 
 selenium = pytest.importorskip("selenium.webdriver", reason="needs the group `browser`")
@@ -180,6 +180,29 @@ def test_search_counts_marks_and_opens(open_page):
     assert len(page.run("return document.querySelectorAll('.node.chosen')")) == 1
 
 
+def test_search_opens_as_much_as_the_file_holds(open_page):
+    class Branches(nn.Module):
+        def __init__(self):
+            self.parts = {name: nn.Sequential(*map(Block, range(2))) for name in "abcdefgh"}
+
+        def forward(self, x):
+            for scale, part in enumerate(self.parts.values(), 2):
+                x = np.tanh(part(x)) / scale
+            return x
+
+    model = nn.Sequential(nn.Linear(6, 4, rng=0), *[Branches() for _ in range(12)])
+    page = open_page(tg.draw(model, np.ones((5, 6), np.float32)))
+    page.set("search", "8.parts.g.1.linear.weight")
+    assert page.text("#found") == "1 found"
+    page.run(
+        "document.getElementById('search')"
+        ".dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}))"
+    )
+    assert "this is what it is in" in page.text("#message")
+    assert page.text("#panel h2") == "1 (Block)"  # two levels below what the page begins with
+    assert len(page.run("return document.querySelectorAll('.node.chosen')")) == 1
+
+
 def test_heat_changes_colours_and_legend(open_page):
     page = open_page(mlp_graph())
     colours = "return [...document.querySelectorAll('.box')].map(b => b.getAttribute('fill'))"
@@ -245,6 +268,43 @@ def test_light_and_dark(open_page):
     assert page.run(ground) != before
 
 
+def test_a_wide_graph_begins_at_its_inputs_in_a_size_to_read(open_page):
+    y = Tensor([0.5], requires_grad=True, name="first")
+    for _ in range(30):
+        y = np.tanh(y)
+    page = open_page(tg.draw(y, direction="LR"))
+    page.set("depth", 9)
+    transform = page.run("return document.getElementById('world').getAttribute('transform')")
+    assert float(transform.partition("scale(")[2].rstrip(")")) >= 0.5
+    left = page.run("return document.querySelector('.node').getBoundingClientRect().left")
+    assert 0 <= left < 200
+
+
+def test_the_keyboard_chooses_folds_and_moves(open_page):
+    page = open_page(mlp_graph())
+    press = (
+        "document.querySelector(arguments[0])"
+        ".dispatchEvent(new KeyboardEvent('keydown', {key: arguments[1], bubbles: true}))"
+    )
+    place = "return document.getElementById('world').getAttribute('transform')"
+    page.run(press, "[data-key=n3]", "Enter")
+    assert page.text("#panel h2") == "linear"
+    before = page.run(place)
+    page.run(press, "#canvas", "ArrowDown")
+    assert page.run(place) != before
+    shown = len(page.shown())
+    page.run(press, ".frame .handle", "Enter")
+    assert len(page.shown()) < shown
+
+
+def test_a_path_begins_at_an_input_too(open_page):
+    x = Tensor([1.0], requires_grad=True, name="x")
+    w = Tensor([2.0], requires_grad=True, name="w")
+    page = open_page(tg.draw(np.tanh(x) * np.exp(w)))
+    page.set("path", "n0", "change")
+    assert len(page.run("return document.querySelectorAll('.node.dim')")) == 2  # w and exp
+
+
 def test_no_name_is_markup(open_page):
     evil = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'\n" * 3
     model = nn.Module()
@@ -267,3 +327,12 @@ def test_ten_thousand_nodes_open_folded(open_page):
     page = open_page(tg.draw(y))
     assert len(page.shown()) < 100
     assert "10,001" in page.text("#panel")
+
+
+def test_what_is_too_large_to_read_begins_shallower(open_page):
+    layers = []
+    for i in range(9):
+        layers += [nn.Linear(4 + i, 5 + i, rng=i), nn.Tanh()]
+    page = open_page(tg.draw(nn.Sequential(*layers), np.ones((2, 4), np.float32)))
+    assert not any("8.weight" in text for text in page.texts())
+    assert any("8 (Linear)" in text for text in page.texts())

@@ -1,5 +1,7 @@
 """Statistics, badges, times, gradients; and that drawing changes nothing."""
 
+import functools
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,70 @@ def test_drawing_changes_nothing():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+class Holder:
+    """An object of the user's that holds a model and a generator."""
+
+    def __init__(self, model, rng):
+        self.model, self.rng = model, rng
+
+    def __call__(self, x):
+        return self.loss(x)
+
+    def loss(self, x):
+        return (self.model(x) * self.rng.standard_normal(4)).sum()
+
+
+def ways_to_reach(model, rng):
+    """Functions that call the model and draw from the generator."""
+    inside = [{"model": model}]
+    holder = Holder(model, rng)
+
+    def helper(x):
+        return model(x)
+
+    def plain(model, rng, x):
+        return model(x) * rng.standard_normal(4)
+
+    return {
+        "list": lambda x: inside[0]["model"](x) * rng.random(),
+        "helper": lambda x: helper(x) * rng.random(),
+        "method": holder.loss,
+        "callable": holder,
+        "partial": functools.partial(plain, model, rng),
+        "default": lambda x, m=model, r=rng: m(x) * r.random(),
+        "forward": model.forward,
+        "legacy": lambda x: model(x) * np.random.rand(),  # noqa: NPY002
+    }
+
+
+@pytest.mark.parametrize("way", ways_to_reach(nn.Identity(), None))
+def test_drawing_changes_nothing_however_the_model_is_reached(way):
+    rng = np.random.default_rng(3)
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    function = ways_to_reach(model, rng)[way]
+
+    def everything():
+        generators = [rng, nn.init.generator()]
+        states = [g.bit_generator.state for g in generators]
+        return str([model.state_dict(), states, np.random.get_state()])  # noqa: NPY002
+
+    before = everything()
+    tg.draw(function, X, values=True)
+    assert everything() == before
+
+
+def test_drawing_does_not_bind_a_given_tensor_anew():
+    def doubled(x):
+        x *= 2.0
+        return x
+
+    x = Tensor([1.0], requires_grad=True) * 3.0
+    node = x.node
+    assert len(tg.draw(doubled, x).nodes) == 3
+    assert x.node is node
+    assert x.item() == 3.0
+
+
 def test_a_tensor_shows_the_values_that_its_graph_holds():
     x = Tensor([1.0, 2.0], requires_grad=True, name="x")
     loss = np.sum(np.tanh(x) * x)
@@ -120,7 +186,43 @@ def test_a_tensor_shows_the_values_that_its_graph_holds():
     assert x.grad is None
 
 
+def test_a_freed_graph_shows_the_values_that_are_left():
+    w = nn.Parameter(np.array([1.0, 2.0]))
+    loss = np.sum(w * w)
+    loss.backward()
+    graph = tg.draw(loss, values=True)
+    assert [n.value.mean for n in graph.nodes if n.value] == [1.5, 5.0]
+    assert all(n.gradient is None for n in graph.nodes)
+    with pytest.raises(tg.GraphError, match="freed"):
+        tg.draw(loss, backward=True)
+
+
+def test_a_named_tuple_is_one_argument():
+    pair = namedtuple("Pair", "first second")
+    graph = tg.draw(lambda p: p.first @ p.second, pair(np.ones(2), np.ones(2)))
+    assert [n.label for n in graph.nodes] == ["p", "p", "matmul"]
+
+
 # ---- the backward graph --------------------------------------------------------------------------
+
+
+def test_parts_of_a_split_are_described():
+    w = Tensor(np.ones((4, 3), np.float32), requires_grad=True)
+    graph = tg.draw(lambda x: np.split(x @ w, 3, axis=1)[1].sum(), np.ones((2, 4)), values=True)
+    assert [n.label for n in graph.nodes if n.operation][1:3] == ["split 3 axis=1", "pick 1"]
+    assert graph.nodes[-1].value.mean == 8.0
+    assert tg.draw(np.sum(np.split(w, 3, axis=1)[0]), values=True).nodes[-1].value.mean == 4.0
+
+
+def test_frozen_parameters_and_buffers_keep_their_names():
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm1d(4), nn.Linear(4, 2, rng=1))
+    model.eval()
+    for parameter in model[0].parameters():
+        parameter.requires_grad = False
+    nodes = tg.draw(model, X).nodes
+    named = [n.label for n in nodes if n.kind == "constant"]
+    assert named == ["0.weight", "0.bias", "1.running_mean", "array"]
+    assert sum(n.parameters for n in nodes) == 8 + 10  # those that are learned
 
 
 def test_the_backward_graph_is_beside_the_forward_one():
@@ -173,6 +275,22 @@ def test_a_layer_that_refuses_its_input_is_drawn_in_red():
     assert graph.to_text().count("must be 4") == 1
 
 
+def test_a_module_that_raises_is_drawn_after_what_it_computed():
+    class OnlyInEvaluation(nn.Module):
+        def __init__(self):
+            self.linear = nn.Linear(3, 4, rng=0)
+
+        def forward(self, x):
+            y = np.tanh(self.linear(x))
+            if self.training:
+                raise RuntimeError("not while it trains")
+            return y
+
+    graph = tg.draw(OnlyInEvaluation(), X)
+    assert [n.label for n in graph.nodes[-3:]] == ["linear", "tanh", "OnlyInEvaluation"]
+    assert graph.edges[-1] == (graph.nodes[-2].number, graph.nodes[-1].number)
+
+
 def test_an_operation_that_fails_is_drawn_after_its_arguments():
     graph = tg.draw(lambda x, w: np.tanh(x) @ w, (np.ones((2, 3)), np.ones((4, 5))))
     assert [n.label for n in graph.nodes] == ["x", "tanh", "w", "matmul"]
@@ -222,3 +340,23 @@ def test_functions_of_several_arguments_name_their_inputs():
         (np.ones((2, 3), np.float32), np.array([0, 1])),
     )
     assert graph.nodes[0].label == "images"
+
+
+def test_a_number_shows_its_value_and_not_its_settings():
+    graph = loss_graph(small_model(), X, LABELS, values=True)
+    loss = graph.nodes[-1]
+    assert loss.label == "cross_entropy"
+    assert f"scalar = {loss.value.mean:.4g}" in graph.to_dot()
+
+
+def test_a_failure_says_where():
+    graph = tg.draw(nn.Sequential(nn.Linear(3, 5, rng=0), nn.Linear(4, 2, rng=1)), X)
+    assert graph.failed_at.endswith("in Sequential > 1 (Linear)")
+    assert graph.failed_at.startswith(f"{graph.nodes[-1].line}, in ")
+
+
+def test_a_model_without_inputs_and_a_shape_for_inputs_are_told():
+    with pytest.raises(TypeError, match="give it inputs"):
+        tg.draw(small_model())
+    with pytest.raises(TypeError, match=r"\(32, 3\) looks like a shape; give an array, np\.zeros"):
+        tg.draw(small_model(), (32, 3))

@@ -1,7 +1,10 @@
 """Every operation with a rule has a count of floating-point operations, for drawings."""
 
-import cases_movement  # noqa: F401  (fills the table)
+import cases_matrices  # noqa: F401  (fills the table)
+import cases_movement  # noqa: F401  (likewise)
 import cases_networks  # noqa: F401  (likewise)
+import cases_sequences  # noqa: F401  (likewise)
+import cases_special  # noqa: F401  (likewise)
 import numpy as np
 import pytest
 from cases import CASES

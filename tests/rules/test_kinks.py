@@ -4,14 +4,17 @@ The numbers are PyTorch's wherever it has a convention; `peer` is its function, 
 PyTorch is installed. None: ours departs from it, or it has no such function.
 """
 
+from functools import partial
+from operator import attrgetter
+
 import numpy as np
 import pytest
 
 import tinygrad_fm as tg
 import tinygrad_fm.functional as fm
 
-INF = np.inf
-C, O = np.array([True, False]), np.zeros(3)  # noqa: E741
+INF, NAN = np.inf, np.nan
+C, O3, I2 = np.array([True, False]), np.arange(1.0, 4), [[1, 0], [0, 1]]
 
 # name, function, PyTorch's, arguments, gradients of the sum of the results
 TABLE = [
@@ -61,6 +64,31 @@ TABLE = [
     ("fmod, negative", np.fmod, "fmod", [[-5], [3]], [[1], [1]]),
     ("logaddexp of equals", np.logaddexp, "logaddexp", [[1], [1]], [[0.5], [0.5]]),
     ("logaddexp of infinity", np.logaddexp, None, [[INF], [0]], [[1], [0]]),
+    ("fmax, tie", np.fmax, "fmax", [[1, 2, 3], [2, 2, 2]], [[0, 1, 1], [1, 0, 0]]),
+    ("fmin, tie", np.fmin, "fmin", [[1, 2, 3], [2, 2, 2]], [[1, 1, 0], [0, 0, 1]]),
+    ("fmax of NaN", np.fmax, "fmax", [[NAN, 1], [1, NAN]], [[0, 1], [1, 0]]),
+    ("copysign at 0", lambda x: np.copysign(x, -1.0), "copysign", [[0, 1, -2]], [[0, -1, 1]]),
+    ("heaviside at 0", partial(np.heaviside, np.array([0.0, 1.0])), None, [[2, 2]], [[1, 0]]),
+    ("modf at an integer", lambda x: np.modf(x)[0], "frac", [[1, -1, 0.5]], [[1, 1, 1]]),
+    ("sinc at 0", np.sinc, "sinc", [[0, 1]], [[0, -1]]),
+    ("nan_to_num", np.nan_to_num, "nan_to_num", [[NAN, INF, -INF, 1]], [[0, 0, 0, 1]]),
+    ("norm at 0", np.linalg.norm, "norm2", [[0, 0]], [[0, 0]]),
+    ("norm of a matrix at 0", np.linalg.norm, "norm_fro", [[[0, 0], [0, 0]]], [[[0, 0], [0, 0]]]),
+    ("1-norm at 0", lambda x: np.linalg.norm(x, 1), "norm1", [[0, -2]], [[0, -1]]),
+    ("3-norm at 0", lambda x: np.linalg.norm(x, 3), "norm3", [[0, 0]], [[0, 0]]),
+    ("1/2-norm, one 0", lambda x: np.linalg.norm(x, 0.5), "norm0.5", [[0, 4]], [[0, 1]]),
+    ("inf-norm, tie", lambda x: np.linalg.norm(x, INF), "norminf", [[0, 3, -3]], [[0, 0.5, -0.5]]),
+    ("sort, tie", lambda x: np.sort(x) * O3, "sort", [[2, 1, 1]], [[3, 1, 2]]),
+    ("median, tie", np.median, "quantile", [[2, 2, 2]], [[0, 1, 0]]),
+    ("median of four, tie", np.median, "quantile", [[2, 2, 2, 2]], [[0, 0.5, 0.5, 0]]),
+    ("ptp, ties", np.ptp, "ptp", [[1, 1, 2, 2]], [[-0.5, -0.5, 0.5, 0.5]]),
+    ("nansum", np.nansum, "nansum", [[NAN, 1]], [[0, 1]]),
+    ("nanmax, tie", np.nanmax, None, [[NAN, 1, 1]], [[0, 0.5, 0.5]]),
+    ("cumprod, zeros", np.cumprod, "cumprod0", [[2, 0, 3, 0, 4]], [[1, 8, 0, 0, 0]]),
+    ("interp at a point", lambda x: np.interp(x, [0, 1, 2], [0, 1, 3]), None, [[1, 2]], [[2, 2]]),
+    ("interp outside", lambda x: np.interp(x, [0, 1], [0, 1]), None, [[-1, 2]], [[0, 0]]),
+    ("eigenvalues, equal", np.linalg.eigvalsh, "linalg.eigvalsh", [I2], [I2]),
+    ("singular values, equal", np.linalg.svdvals, "linalg.svdvals", [I2], [I2]),
 ]
 
 
@@ -74,8 +102,16 @@ def peers(torch):
         "leaky_relu": functional.leaky_relu,
         "std": lambda x: torch.std(x, correction=0),
         "where": lambda x, y: torch.where(torch.tensor(C), x, y),
+        "copysign": lambda x: torch.copysign(x, -1.0),
+        "norm_fro": torch.linalg.matrix_norm,
+        "sort": lambda x: torch.sort(x).values * torch.tensor(O3),
+        "quantile": lambda x: torch.quantile(x, 0.5),
+        "ptp": lambda x: torch.amax(x) - torch.amin(x),
+        "cumprod0": lambda x: torch.cumprod(x, 0),
     }
-    return lambda name: special.get(name) or getattr(torch, name)
+    for order in ("2", "1", "3", "0.5", "inf"):
+        special["norm" + order] = partial(torch.linalg.vector_norm, ord=float(order))
+    return lambda name: special.get(name) or attrgetter(name)(torch)
 
 
 each_kink = pytest.mark.parametrize(
@@ -124,8 +160,11 @@ def test_a_recorded_backward_pass_obeys_the_same_table():
         (lambda x: x**2, [0.0, 1.0], [2.0, 2.0]),
         (lambda x: x**3.0, [0.0, 1.0], [0.0, 6.0]),
         (lambda x: np.prod(x) + 0 * x, [0.0, 0.0], [2.0, 2.0]),
+        (lambda x: np.cumprod(x)[1] + 0 * x, [0.0, 0.0], [2.0, 2.0]),
+        (np.sinc, [0.0, 0.0], [-(np.pi**2) / 3] * 2),
+        (lambda x: np.sort(x) ** 2, [1.0, 1.0], [2.0, 2.0]),
     ],
-    ids=["abs", "maximum", "clip", "max", "square", "cube", "prod"],
+    ids=["abs", "maximum", "clip", "max", "square", "cube", "prod", "cumprod", "sinc", "sort"],
 )
 def test_second_derivatives_at_kinks_are_finite(function, x, curvature):
     product = tg.hvp(lambda t: np.sum(function(t)), np.array(x), np.ones(2))

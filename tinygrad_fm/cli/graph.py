@@ -45,17 +45,20 @@ def run(arguments: argparse.Namespace) -> int:
             path = graph.save(arguments.out, fold)
         except (RenderError, ValueError, OSError) as error:
             raise CommandError(error) from error
-        print(f"{path}: {graph}")
+        print(f"{path} written: {graph}")
         if arguments.open:
             webbrowser.open(path.resolve().as_uri())
     if graph.error:
-        print(f"the forward pass failed:\n{graph.error}", file=sys.stderr)
+        where = f" ({graph.failed_at})" if graph.failed_at else ""
+        print(f"the forward pass failed{where}:\n{graph.error}", file=sys.stderr)
         return 1
     return 0
 
 
 def _graph(arguments: argparse.Namespace) -> Graph:
     target: str = arguments.target
+    if arguments.inputs and ":" not in target:
+        raise UsageError(f"--inputs is for code of your own, file.py:name, and not for {target}")
     if target in MODELS:
         settings = settings_of({"model": target}, "fashion-mnist")
         images: Any = np.random.default_rng(0).random((BATCH, 28, 28), dtype=np.float32)
@@ -107,7 +110,13 @@ def _own(found: Any, target: str, arguments: argparse.Namespace) -> Graph:
             raise UsageError(f"{target} takes {', '.join(needed)}; give shapes: --inputs 32x784")
         found = found()
     if isinstance(found, type) and inputs:
-        found = found()  # a model's class
+        try:
+            found = found()  # a model's class
+        except TypeError as error:
+            raise CommandError(
+                f"{target} cannot be made without arguments: {error}; make one in the file, such "
+                "as model = ..., and name that"
+            ) from error
     if isinstance(found, Graph):
         return found
     if isinstance(found, nn.Module) and not inputs:

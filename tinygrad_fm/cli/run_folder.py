@@ -16,7 +16,7 @@ import numpy as np
 import tinygrad_fm
 from tinygrad_fm import plots
 from tinygrad_fm.cli.text import CommandError, bold, table
-from tinygrad_fm.graph import RenderError, draw
+from tinygrad_fm.graph import Graph, RenderError
 from tinygrad_fm.train import History, save_weights
 from tinygrad_fm.train.files import replacing
 
@@ -140,9 +140,8 @@ class RunFolder:
             )
             self._write("curves.png", "learning curves", lambda p: plots.save(figure, p))
 
-    def write_graph(self, loss: Any) -> None:
+    def write_graph(self, graph: Graph) -> None:
         """graph.dot, and graph.svg where a renderer is found."""
-        graph = draw(loss)
         self._write("graph.dot", "the graph of one loss, as text", graph.save)
         try:
             self._write("graph.svg", "the same as a picture", graph.save)

@@ -20,6 +20,7 @@ from tinygrad_fm.cli.data import checked, checked_name
 from tinygrad_fm.cli.run_folder import RunFolder
 from tinygrad_fm.cli.settings import OPTIONS, OWN_SETTINGS, RATES, Settings, read_config
 from tinygrad_fm.cli.text import INTERRUPTED, CommandError, UsageError, bold, counted
+from tinygrad_fm.graph import draw
 from tinygrad_fm.train.threads import one_blas_thread
 
 FULL, SHIPPED = "fashion-mnist", "fashion-mnist-mini"
@@ -126,7 +127,11 @@ def _finish(run: Run, folder: RunFolder, loss: Any, history: train.History, seco
     folder.write_confusion(matrix, dataset.class_names, f"{title}: {accuracy:.2%} right")
     folder.write_curves(history, title, "held out" if settings.validation else "test")
     # of one batch: dropout and batch normalisation are drawn as they are in training
-    folder.write_graph(loss(model.train()(batch), dataset.train_labels[: settings.batch_size]))
+    model.train()
+    target = dataset.train_labels[: settings.batch_size]
+    graph = draw(lambda images: loss(model(images), target), (batch,), values=True)
+    graph.title = title
+    folder.write_graph(graph)
     print(f"\n{folder.report()}")
     return INTERRUPTED if history.interrupted else 0
 

@@ -109,6 +109,11 @@ class NonFiniteTrace:
         known = self._made.get(id(data))
         return None if known is None else known[1]
 
+    def called(self, module: Any) -> None:
+        """A module call begins: nothing of it can be NaN yet."""
+        if self._before is not None:
+            self._before.called(module)
+
     def failed(self, error: BaseException, what: Any, values: Any) -> None:
         """An operation raised: nothing of it can be NaN."""
         if self._before is not None:

@@ -30,6 +30,9 @@ _frame_above = sys._getframe
 class Observer(Protocol):
     """Somebody who watches what a thread computes; drawings and searches for NaN are made so."""
 
+    def called(self, module: Any) -> None:
+        """Before a module's `forward`."""
+
     def computed(
         self, primitive: Primitive, values: Any, keywords: dict[str, Any], result: Any, node: Any
     ) -> None:
@@ -162,14 +165,19 @@ class Node(Shaped):
     @property
     def line(self) -> str:
         """`file:line` of the user's code that recorded this node, or an empty string."""
-        if self.origin is None:
-            return ""
-        code, offset = self.origin
-        position = next(itertools.islice(code.co_positions(), offset // 2, None), (None,))
-        return f"{code.co_filename}:{position[0] or code.co_firstlineno}"
+        return line_of(self.origin)
 
     def __repr__(self) -> str:
         return f"Node({self.name}, shape={self.shape}, dtype={self.dtype})"
+
+
+def line_of(origin: Origin | None) -> str:
+    """`file:line` of a place in code; an empty string for None."""
+    if origin is None:
+        return ""
+    code, offset = origin
+    position = next(itertools.islice(code.co_positions(), offset // 2, None), (None,))
+    return f"{code.co_filename}:{position[0] or code.co_firstlineno}"
 
 
 def leaf(value: Any, requires_grad: bool, name: str | None = None) -> Node:

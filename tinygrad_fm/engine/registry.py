@@ -34,6 +34,28 @@ class InPlace(NamedTuple):
     clears: Callable[..., None] | None = None
 
 
+# what to write in place of a keyword that derivatives do not know
+_IN_PLACE_OF = {
+    "where": "choose the elements before, as in np.sum(np.where(mask, x, 0)) or np.max(x[mask])",
+    "initial": "bring it in afterwards: np.sum(x) + initial, np.maximum(np.max(x), initial)",
+    "dtype": "convert with x.astype(dtype)",
+    "casting": "convert with x.astype(dtype)",
+    "weights": "multiply by the weights",
+    "mean": "leave it out: the mean is computed again, with its derivative",
+    "correction": "write ddof=...",
+}
+
+
+def unknown_keyword(function: str, name: str, value: Any, known: str) -> str:
+    """The message for a keyword that a function's derivative does not know."""
+    shown = repr(value) if np.ndim(value) == 0 else f"<{type(value).__name__}>"
+    return (
+        f"the derivative of {function} does not know {name}={shown} (it knows {known}); "
+        f"{_IN_PLACE_OF.get(name, 'leave it out')}, or call it on x.detach() where no gradient is "
+        "needed"
+    )
+
+
 class Primitive:
     """A function together with the derivative rule of each of its array arguments.
 
@@ -103,7 +125,7 @@ class Primitive:
         n = self.positional
         if n is None or (len(args) == n and keywords.keys() <= self.keywords):
             return args, keywords
-        signature = _numpy_signature(self.function)
+        signature = numpy_signature(self.function)
         if signature is None:
             return args, keywords
         given = dict(zip((name for name, _ in signature), args, strict=False)) | keywords
@@ -116,10 +138,7 @@ class Primitive:
         for name, value in named.items():
             if name not in self.keywords:
                 known = ", ".join(sorted(self.keywords)) or "no keywords"
-                raise UnknownKeywordError(
-                    f"the derivative of {self.name} does not know {name}={value!r} (it knows "
-                    f"{known}); leave it out, or call it on x.detach()"
-                )
+                raise UnknownKeywordError(unknown_keyword(self.name, name, value, known))
         return tuple(positional), named
 
     def plan(self, wanted: int, count: int) -> tuple[bool, tuple[int, ...]]:
@@ -166,7 +185,7 @@ def _read_signature(
 
 
 @functools.cache
-def _numpy_signature(function: Callable[..., Any]) -> tuple[tuple[str, Any], ...] | None:
+def numpy_signature(function: Callable[..., Any]) -> tuple[tuple[str, Any], ...] | None:
     """The names and defaults of a function's arguments; None where it does not tell."""
     try:
         parameters = inspect.signature(function).parameters.values()

@@ -22,6 +22,7 @@ import numpy as np
 
 from tinygrad_fm.engine import changes
 from tinygrad_fm.engine.node import GraphError, Node, layout_of, state
+from tinygrad_fm.engine.recorder import record_pick
 from tinygrad_fm.engine.registry import Primitive, pick
 
 
@@ -106,7 +107,8 @@ def _carry(
         if primitive is pick:
             parent, i = node.inputs
             if useful is None or parent in useful:
-                gradients.setdefault(parent, {})[i] = g
+                parts = gradients.setdefault(parent, {})
+                parts[i] = parts[i] + g if i in parts else g  # a rule may have picked it again
             continue
         args = node.args
         if args is None:
@@ -125,7 +127,10 @@ def _carry(
                     for a, n in zip(args, node.inputs, strict=True)
                 ]
             )
-            y = None if y is None else wrap(y, node)
+            if type(y) is tuple:
+                y = tuple([wrap(part, record_pick(node, i, part)) for i, part in enumerate(y)])
+            elif y is not None:
+                y = wrap(y, node)
         if y is None:
             y = node
         keywords = node.keywords
@@ -276,7 +281,8 @@ def _in_layout(value: Any, layout: tuple[int, ...] | None) -> Any:
 def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any) -> None:
     """Refuse to use a kept array whose memory was written to after the node was recorded."""
     kept = [("an argument", a) for a in args if type(a) is not Node]
-    for what, array in [*kept, ("its result", y)]:
+    results = y if type(y) is tuple else (y,)
+    for what, array in [*kept, *(("its result", part) for part in results)]:
         if array is not None and changes.changed_since(array, node.serial):
             raise GraphError(
                 f"{node.name} needs {what} of shape {array.shape} for its derivative, but that "

@@ -42,7 +42,7 @@ def _sigmoid(x: Any) -> Any:
 
 
 sigmoid = primitive(_sigmoid, lambda g, y, _x: g * (y * (1 - y)), name="sigmoid")
-sigmoid.__doc__ = "1 / (1 + exp(-x)), element-wise (report 000, 3.2.5), without overflow."
+sigmoid.__doc__ = "1 / (1 + exp(-x)), element-wise (report 000, 3.2.7), without overflow."
 
 
 def tanh(x: Any) -> Any:

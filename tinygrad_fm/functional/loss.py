@@ -164,7 +164,7 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
     Args:
         prediction, target: of one shape, (N, ...).
         reduction: "mean" over all elements, "sum", "none", or "half_per_example": the sum divided
-            by 2N (report 001, eq. 1).
+            by 2N (report 001, eq. 1 as corrected).
 
     Raises:
         ValueError: the shapes differ (broadcasting here is nearly always a mistake).
@@ -231,7 +231,7 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = 
 def binary_cross_entropy(
     probability: Any, target: Any, reduction: str = "mean", eps: float = 0.0
 ) -> Any:
-    """-t log p - (1 - t) log(1 - p) (report 001, eq. 2); prefer the form with logits.
+    """-t log p - (1 - t) log(1 - p) (report 001, eq. 2 as corrected); prefer the form with logits.
 
     Args:
         probability: any shape, 0 to 1. target: likewise.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_fm.engine import Constant, Node
+from tinygrad_fm.engine.node import line_of
 from tinygrad_fm.graph.facts import flops, kept_bytes
 from tinygrad_fm.graph.model import Graph, GraphNode, shorten
 from tinygrad_fm.graph.statistics import Statistics, badges
@@ -102,7 +103,7 @@ class Builder:
         return GraphNode(
             number=-1,
             kind="operation",
-            label=shorten(" ".join([node.name, *_options(node)])),
+            label=shorten(" ".join([node.name, *_settings(node)])),
             operation=node.name,
             name=f"gradient of {self._name(of)}" if of is not None else "",
             shape=node.shape,
@@ -137,10 +138,12 @@ class Builder:
         return drawn
 
     def _constant(self, user: Node, position: int, given: Constant) -> GraphNode:
+        name = self.watch.constants.get((user, position), "")
         return GraphNode(
             number=len(self.graph.nodes),
             kind="constant",
-            label=shorten(self.watch.constants.get((user, position), "array")),
+            label=shorten(name or "array"),
+            name=name,
             shape=given.shape,
             dtype=str(given.dtype),
             modules=self._modules(user),
@@ -162,7 +165,7 @@ class Builder:
                     GraphNode(
                         number=len(self.graph.nodes),
                         kind="constant",
-                        label=shorten(self.watch.given.get(id(value), "array")),
+                        label=shorten(self.watch.name_of(value) or "array"),
                         shape=tuple(value.shape),
                         dtype=str(value.dtype),
                         modules=self._path(failure.scope),
@@ -177,7 +180,9 @@ class Builder:
                 operation=failure.name,
                 modules=self._path(failure.scope),
                 note=said,
-                line=near(_raised_at(failure.error)),
+                line=near(
+                    _raised_at(failure.error) or line_of(getattr(failure.scope, "origin", None))
+                ),
             )
         )
         self.graph.edges += [(parent, number) for parent in parents]
@@ -225,6 +230,8 @@ class Builder:
 
 def near(line: str) -> str:
     """`file:line` seen from the current folder if it is in there: pictures are passed around."""
+    if not line.partition(":")[0].endswith(".py") and "/bin/" in line:
+        return ""  # a command, not a program of the user's
     try:
         return str(Path(line).relative_to(Path.cwd())) if line else ""
     except (ValueError, OSError):
@@ -236,14 +243,63 @@ def _common(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(title for title, _ in pairs)
 
 
+# Operations whose arguments may change places.
+_SYMMETRIC = frozenset("add multiply maximum minimum equal not_equal".split())  # noqa: SIM905
+# Operations whose arguments from this place on are an index.
+_INDEX = {"getitem": 1, "scatter_add": 1, "setitem": 2}
+
+
+def _given(node: Node) -> list[str]:
+    """The plain numbers among the arguments, and where the others stand, if that is the question.
+
+    `multiply 0.5`, `divide 2` for x / 2, but `divide 2, \u00b7` for 2 / x; `getitem [:, 1]`.
+    """
+    first = _INDEX.get(node.name, len(node.inputs))
+    given = node.inputs[:first]
+    words = [_word(value) for value in given]
+    numbers = [i for i, word in enumerate(words) if word not in ("", "\u00b7")]
+    traced = [i for i, word in enumerate(words) if word == "\u00b7"]
+    if numbers and traced and numbers[0] < traced[-1] and node.name not in _SYMMETRIC:
+        found = [", ".join(word for word in words if word)]
+    else:
+        found = [words[i] for i in numbers]
+    if first < len(node.inputs):
+        found.append(f"[{', '.join(map(_place, node.inputs[first:]))}]")
+    return found
+
+
+def _word(given: Any) -> str:
+    if isinstance(given, (Node, Constant)):
+        return "\u00b7"
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return f"{given:.6g}" if isinstance(given, float) else str(given)
+    return ""
+
+
+def _place(index: Any) -> str:
+    """A part of an index as it is written: `1`, `:`, `2:8:2`, `...`, or a dot for an array."""
+    if isinstance(index, slice):
+        parts = [index.start, index.stop, index.step]
+        words = ["" if part is None else str(part) for part in parts]
+        return ":".join(words if words[2] else words[:2])
+    if index is None or index is Ellipsis:
+        return "None" if index is None else "..."
+    return str(index) if isinstance(index, int) else "\u00b7"
+
+
+# Operations whose plain arguments are of their inside: a reader would take 0.03125, one divided by
+# the batch size, for the loss itself.
+UNTOLD = frozenset({"cross_entropy", "standardize", "dropout_mask"})
+
+
+def _settings(node: Node) -> list[str]:
+    """The numbers and options of an operation that a picture shows beside its name."""
+    return [] if node.name in UNTOLD else [*_given(node), *_options(node)]
+
+
 def _options(node: Node) -> list[str]:
-    """The plain numbers and settings of an operation: `multiply 0.5`, `sum axis=1`."""
-    plain = [
-        f"{given:.6g}" if isinstance(given, float) else str(given)
-        for given in node.inputs
-        if isinstance(given, (int, float)) and not isinstance(given, bool)
-    ]
-    return plain + [
+    """The settings of an operation: `axis=1`."""
+    return [
         f"{k}={v}"
         for k, v in node.keywords.items()
         if v is not False and isinstance(v, (int, str, tuple))

@@ -68,6 +68,7 @@ def graph_diff(before: Graph | str | Path, after: Graph | str | Path) -> Graph:
         edges=kept + [edge for edge in dict.fromkeys(lost) if edge not in known],
         results=[numbers_b[number] for number in b.results],
         direction=b.direction,
+        error=b.error,
         title=f"{a.title or 'before'} \u2192 {b.title or 'after'}",
     )
 

@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable
 
 from tinygrad_fm.graph import style
-from tinygrad_fm.graph.model import Graph, GraphNode, shorten
+from tinygrad_fm.graph.model import Graph, GraphNode, printable, shorten
 
 Label = Callable[[GraphNode, Graph], str]
 
@@ -89,8 +89,7 @@ def label(node: GraphNode, graph: Graph) -> str:
 
 def text(value: str) -> str:
     """Words as DOT's HTML labels read them literally, without characters that XML does not know."""
-    printable = "".join(c if c.isprintable() else "\ufffd" for c in value)
-    return html.escape(printable) or " "
+    return html.escape(printable(value)) or " "
 
 
 def _legend(looks: object) -> str:

@@ -58,12 +58,13 @@ def draw(
     watch = Watch(statistics=values)
     failure = None
     if callable(target) and not isinstance(target, Tensor):
+        _check_inputs(target, inputs)
         if values:  # the first run of anything takes longer: not what is to be measured
             call(target, inputs, Watch())
         tensors, error = call(target, inputs, watch)
         if error is not None:
             failure = next((f for f in watch.failures if f.error is error), None) or Failure(
-                error, type(error).__name__, watch.last and watch.last.scope, []
+                error, type(error).__name__, watch.last and watch.last.scope, [watch.last]
             )
         title = getattr(target, "__name__", type(target).__name__)
     else:
@@ -72,10 +73,7 @@ def draw(
         tensors, title = _tensors(target), ""
     roots = [t.node for t in tensors if t.node is not None]
     if not roots and failure is None:
-        raise ValueError(
-            f"draw takes a recorded Tensor, not {target!r:.80}; compute it from a Tensor with "
-            "requires_grad=True, outside no_grad()"
-        )
+        raise ValueError(_nothing_recorded(target, tensors))
     if failure is not None:
         roots = _reached(failure, watch)
         backward = False
@@ -88,9 +86,15 @@ def draw(
     shown = forward
     single = len(tensors) == 1 and tensors[0].size == 1
     if (backward or (values and single)) and failure is None:
-        builder.gradients, builder.gradient_of = _differentiate(
-            tensors, forward, watch, bool(backward), values and single
-        )
+        try:
+            builder.gradients, builder.gradient_of = _differentiate(
+                tensors, forward, watch, bool(backward), values and single
+            )
+        except engine.GraphError:
+            if (
+                backward
+            ):  # else it is only that a graph which was freed has no gradients to describe
+                raise
         if backward:
             known = set(forward)
             later = [n for n in ancestors(list(builder.gradient_of)) if n not in known]
@@ -101,6 +105,34 @@ def draw(
     if failure is not None:
         builder.add_failure(failure)
     return graph
+
+
+def _check_inputs(target: Any, inputs: Any) -> None:
+    """Refuse what is no input before the model does in words about itself.
+
+    Raises:
+        TypeError: a module without inputs, or with a shape for them.
+    """
+    name = type(target).__name__
+    if inputs is None and hasattr(target, "named_parameters"):
+        raise TypeError(f"draw runs the model: give it inputs, draw({name.lower()}, x)")
+    if isinstance(inputs, tuple) and len(inputs) > 1 and all(type(i) is int for i in inputs):
+        raise TypeError(f"{inputs} looks like a shape; give an array, np.zeros({inputs})")
+
+
+def _nothing_recorded(target: Any, tensors: list[Tensor]) -> str:
+    if isinstance(target, Tensor) or not callable(target):
+        return (
+            f"draw takes a recorded Tensor, not {target!r:.80}; compute it from a Tensor with "
+            "requires_grad=True, outside no_grad()"
+        )
+    name = getattr(target, "__name__", type(target).__name__)
+    returned = "a Tensor that was not recorded" if tensors else "no Tensor"
+    return (
+        f"there is no graph: {name} returned {returned}; draw needs a Tensor (or a tuple, list or "
+        "dictionary of them) computed from float arrays in inputs or from parameters, not detached "
+        "and not under no_grad()"
+    )
 
 
 def _tensors(target: Any) -> list[Tensor]:
@@ -127,7 +159,7 @@ def _describe_held(forward: list[Node], tensors: list[Tensor], watch: Watch) -> 
         elif node.args is not None:
             if node.y is not None:
                 held[node] = node.y
-            pairs = zip(node.inputs, node.args, strict=True)
+            pairs = zip(node.inputs, node.args, strict=False)  # a pick holds none
             held.update((n, a) for n, a in pairs if type(n) is Node and a is not n)
     for node, array in held.items():
         if node not in watch.values and not isinstance(array, tuple):
@@ -169,7 +201,7 @@ def _differentiate(
 
 
 def _reached(failure: Failure, watch: Watch) -> list[Node]:
-    """The nodes that a failed operation was given; where it was given none, the last computed."""
+    """The nodes that a failed call was given; where it was given none, the last computed."""
     found = [watch.node_of(value) for value in failure.values]
     reached = list(dict.fromkeys(node for node in found if node is not None))
     return reached or ([watch.last] if watch.last is not None else [])

@@ -14,14 +14,15 @@ Shape = tuple[int, ...]
 
 # Operations that arrange numbers and compute none.
 MOVES = frozenset(
-    """argument assign astype broadcast_to concatenate copy empty_like expand_dims flip full_like
-    getitem moveaxis ones_like pad pick pick_pooled reshape roll setitem split squeeze swapaxes
-    transpose unpool windows zeros_like""".split()  # noqa: SIM905
+    """argument assign astype broadcast_to concatenate conjugate copy empty_like expand_dims flip
+    full_like getitem imag moveaxis ones_like pad pick pick_pooled real real_if_close reshape roll
+    setitem split squeeze swapaxes transpose tril triu unpool windows
+    zeros_like""".split()  # noqa: SIM905
 )
 # Of those, the ones whose result is usually a view: it keeps the memory of its argument.
 VIEWS = frozenset(
-    """argument broadcast_to expand_dims flip getitem moveaxis pick reshape squeeze swapaxes
-    transpose windows""".split()  # noqa: SIM905
+    """argument broadcast_to expand_dims flip getitem imag moveaxis pick real real_if_close reshape
+    squeeze swapaxes transpose windows""".split()  # noqa: SIM905
 )
 
 
@@ -52,7 +53,24 @@ def _several(times: int) -> Callable[..., int]:
     return lambda node, *shapes: times * _of_argument(node, *shapes)
 
 
-# The counts that are not one for each number of the result.
+def _of_matrices(times: float) -> Callable[..., int]:
+    """So many times rows * columns * the shorter of both, for each matrix of a stack."""
+    return lambda node, a, *_rest: round(times * math.prod(a) * min(a[-2:]))
+
+
+def _solve(node: Node, a: Shape, b: Shape) -> int:
+    """An LU decomposition, and two substitutions for each column."""
+    return _of_matrices(2 / 3)(node, a) + 2 * node.size * a[-1]
+
+
+def _filter(node: Node, a: Shape, v: Shape) -> int:
+    """Each number of one sequence times each of the other, or of its part that fits."""
+    shorter = min(*a, *v) if node.name == "convolve" else v[0]
+    return 2 * shorter * (max(*a, *v) if node.name == "convolve" else node.size)
+
+
+# The counts that are not one for each number of the result. Decompositions: Golub and Van Loan,
+# Matrix Computations; those that iterate have a typical count.
 FLOPS: dict[str, Callable[..., int]] = {
     "matmul": _product,
     "dot": _product,
@@ -65,6 +83,23 @@ FLOPS: dict[str, Callable[..., int]] = {
     "log_softmax": _several(4),
     "cross_entropy": _several(5),
     "standardize": _several(7),  # mean, variance, scale
+    "norm": _several(2),  # square, add
+    "power_norm": _several(3),  # absolute value, power, add
+    "recurrence": lambda node, a, b: 2 * node.size,
+    "solve": _solve,
+    "convolve": _filter,
+    "correlate": _filter,
+    "cholesky": _of_matrices(1 / 3),
+    "inv": _of_matrices(2),
+    "qr": _of_matrices(4),
+    "eigh": _of_matrices(9),
+    "svd": _of_matrices(14),
+    "pinv": _of_matrices(16),
+    "cofactors": _of_matrices(16),
+    "matrix_rank": _of_matrices(4),
+    **dict.fromkeys(["det", "log_determinant", "determinant_sign"], _of_matrices(2 / 3)),
+    **dict.fromkeys(["cumprod", "argpartition", "lexsort", "digitize"], _of_argument),
+    **dict.fromkeys(["nanargmax", "nanargmin"], _of_argument),
     **dict.fromkeys(["sum", "prod", "max", "min", "all", "any", "argmax", "argmin"], _of_argument),
     **dict.fromkeys(["cumsum", "count_nonzero", "max_pool", "add_windows"], _of_argument),
     **dict.fromkeys(["scatter_add", "argsort", "searchsorted"], _of_argument),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_fm.graph.model import Graph, GraphNode
+from tinygrad_fm.graph.model import Graph, GraphNode, present
 from tinygrad_fm.graph.repeats import Path, grouped
 
 SMALL = 40  # up to so many nodes are shown as they are
@@ -41,26 +42,27 @@ def _titles(graph: Graph, wanted: list[Any]) -> Graph:
 
 def automatic(graph: Graph, repeats: set[Path]) -> Graph:
     """Repeats folded, and the deepest level at which there are no more than MANY nodes."""
-    deepest = max((len(node.modules) for node in graph.nodes), default=0)
-    for depth in range(deepest, -1, -1):
-        choose = _to_depth(depth, repeats)
-        shown = {choose(node.modules) or node.number for node in graph.nodes}
-        if len(shown) <= MANY:
+    members = Counter(node.modules for node in graph.nodes)
+    closed = {path: first_in(path, repeats) for path in members}
+    for depth in range(max(map(len, members), default=0), -1, -1):
+        chosen = {path: _to_depth(path, depth, closed[path]) for path in members}
+        open_nodes = sum(members[path] for path, level in chosen.items() if level is None)
+        if open_nodes + len(set(chosen.values()) - {None}) <= MANY:
             break
-    return view(graph, choose)
+    return view(graph, chosen.__getitem__)
 
 
-def _to_depth(depth: int, closed: set[Path]) -> Callable[[Path], Path | None]:
-    def choose(path: Path) -> Path | None:
-        if len(path) > depth:
-            return first_in(path[:depth], closed) or path[: depth + 1]
-        return first_in(path, closed)
-
-    return choose
+def _to_depth(path: Path, depth: int, closed: Path | None) -> Path | None:
+    """The level that stands for what is in `path`: a closed one, or the first that is too deep."""
+    if closed is not None and len(closed) <= depth:
+        return closed
+    return path[: depth + 1] if len(path) > depth else None
 
 
 def first_in(path: Path, closed: set[Path]) -> Path | None:
     """The outermost level of a path that is closed; None if all are open."""
+    if not closed:
+        return None
     return next((path[:i] for i in range(1, len(path) + 1) if path[:i] in closed), None)
 
 
@@ -107,6 +109,7 @@ def view(graph: Graph, closed_at: Callable[[Path], Path | None]) -> Graph:
 
 def merge(path: Path, nodes: list[GraphNode]) -> GraphNode:
     """One node for all in a level: sums of what adds up, the result's shape."""
+    counted = present(nodes) or nodes  # what was removed counts only where all of it was
     last = next((n for n in reversed(nodes) if n.kind in ("operation", "error")), nodes[-1])
     seconds = [n.seconds for n in nodes if n.seconds is not None]
     changes = {n.change for n in nodes}
@@ -120,9 +123,9 @@ def merge(path: Path, nodes: list[GraphNode]) -> GraphNode:
         part=last.part,
         requires_grad=any(n.requires_grad for n in nodes),
         line=last.line,
-        parameters=sum(n.parameters for n in nodes),
-        flops=sum(n.flops or 0 for n in nodes),
-        kept=sum(n.kept for n in nodes),
+        parameters=sum(n.parameters for n in counted),
+        flops=sum(n.flops or 0 for n in counted),
+        kept=sum(n.kept for n in counted),
         seconds=sum(seconds) if seconds else None,
         badges=list(dict.fromkeys(badge for n in nodes for badge in n.badges))[:3],
         change=changes.pop() if len(changes) == 1 else "changed",

@@ -11,11 +11,13 @@ from typing import Any
 from tinygrad_fm.graph import style
 from tinygrad_fm.graph.fold import merge
 from tinygrad_fm.graph.layouts import Layout, Levels, layouts
-from tinygrad_fm.graph.model import Graph, GraphNode
+from tinygrad_fm.graph.model import Graph, GraphNode, shorten
 from tinygrad_fm.graph.repeats import Path
 from tinygrad_fm.graph.save import without_nan
 from tinygrad_fm.graph.statistics import badges
 
+# Points of a picture that can be read as a whole in a window of an ordinary screen.
+READABLE = (1_500, 1_150)
 SHOWN = 500  # characters of a name or a note in the side panel
 
 
@@ -29,7 +31,7 @@ def to_html(graph: Graph) -> str:
     data = _data(levels, layouts(levels))
     folder = resources.files("tinygrad_fm.graph") / "page"
     parts = {
-        "TITLE": html.escape(graph.title or "graph"),
+        "TITLE": html.escape(shorten(graph.title) or "graph"),
         "STYLE": (folder / "page.css").read_text(encoding="utf-8"),
         "SCRIPT": (folder / "page.js").read_text(encoding="utf-8"),
         # no "<" in it, so nothing can end the element it stands in
@@ -56,6 +58,7 @@ def _data(levels: Levels, found: list[Layout]) -> dict[str, Any]:
     return {
         "title": graph.title,
         "error": graph.error[:SHOWN],
+        "direction": graph.direction,
         "results": graph.results,
         "looks": {name: asdict(look) for name, look in style.KINDS.items()},
         "totals": {"parameters": graph.parameters, "flops": graph.flops, "kept": graph.kept},
@@ -72,6 +75,7 @@ def _data(levels: Levels, found: list[Layout]) -> dict[str, Any]:
         ],
         "edges": graph.edges,
         "states": [_state(layout, number_of) for layout in found],
+        "start": _start(levels, found),
         "depths": [offered.index(opened) for opened in levels.depths() if opened in offered],
         "frames": [
             {
@@ -83,6 +87,20 @@ def _data(levels: Levels, found: list[Layout]) -> dict[str, Any]:
             for frame in graph.frames
         ],
     }
+
+
+def _start(levels: Levels, found: list[Layout]) -> int:
+    """The layout to begin with: the first, or where it is too large to be read, a shallower one."""
+
+    def fits(layout: Layout) -> bool:
+        return layout.width <= READABLE[0] and layout.height <= READABLE[1]
+
+    if fits(found[0]):
+        return 0
+    offered = {layout.open: i for i, layout in enumerate(found)}
+    by_depth = [offered[opened] for opened in reversed(levels.depths()) if opened in offered]
+    smaller = [i for i in by_depth if fits(found[i]) and len(found[i].boxes) > 2]
+    return smaller[0] if smaller else 0
 
 
 _DEFAULTS: dict[str, Any] = {f.name: f.default for f in fields(GraphNode)} | {"badges": []}

@@ -13,9 +13,10 @@ from tinygrad_fm.graph.render import lay_out
 from tinygrad_fm.graph.repeats import Path, grouped
 
 # A page holds so many foldings at most; and so many nodes in one of them, and in all of them.
-STATES = 96
+STATES = 200
+WORK = 500_000  # foldings times nodes of the graph: each folding looks at all of them
 NODES = 400
-NODES_IN_ALL = 5_000
+NODES_IN_ALL = 7_000
 FEW = 24  # nodes in a level that opens with all that is in it
 
 Open = frozenset[Path]
@@ -94,12 +95,13 @@ class Levels:
         """
         offered: dict[Open, None] = {}
         room = NODES_IN_ALL
+        most = max(24, min(STATES, WORK // len(self.graph.nodes)))
 
         def take(opened: Open) -> bool:
             nonlocal room
             size = self.shown(opened)
             if opened not in offered:
-                if offered and (size > NODES or size > room or len(offered) == STATES):
+                if offered and (size > NODES or size > room or len(offered) == most):
                     return False
                 offered[opened] = None
                 room -= size
@@ -110,7 +112,7 @@ class Levels:
             take(opened)
         for starts in ([first], depths):
             waiting = dict.fromkeys(starts)
-            while waiting and len(offered) < STATES:
+            while waiting and len(offered) < most:
                 opened = next(iter(waiting))
                 del waiting[opened]
                 if take(opened):

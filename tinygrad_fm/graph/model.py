@@ -11,6 +11,7 @@ from typing import Any
 
 from tinygrad_fm.graph.statistics import Statistics
 
+NODE_KINDS = ("operation", "parameter", "input", "constant", "module", "error")
 LABEL = 60  # characters of a name that a picture shows
 
 
@@ -126,7 +127,7 @@ class Graph:
         """The graph as lines for a terminal, one a node, with what it is computed from."""
         from tinygrad_fm.graph.text import to_text
 
-        return to_text(self.fold(fold))
+        return to_text(self.fold(fold), all(node.flops is not None for node in self.nodes))
 
     def to_html(self) -> str:
         """The graph as a page that opens from disk, to zoom, search, fold and colour.
@@ -182,11 +183,23 @@ class Graph:
                 error=str(values["error"]),
                 direction=str(values["direction"]),
             )
+            made._check()
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"this is no saved graph: {error!r}; g.save('g.json') writes one"
             ) from error
         return made
+
+    def _check(self) -> None:
+        """Refuse what no drawing makes, and what would end up in the text of a picture."""
+        numbers = {node.number for node in self.nodes}
+        wrong: list[Any] = [n for n in numbers if type(n) is not int]
+        wrong += [edge for edge in self.edges if not numbers.issuperset(edge)]
+        wrong += [number for number in self.results if number not in numbers]
+        wrong += [node.kind for node in self.nodes if node.kind not in NODE_KINDS]
+        wrong += [self.direction] * (self.direction not in ("TB", "LR"))
+        if wrong:
+            raise ValueError(f"this is no saved graph: {wrong[0]!r:.80} is not to be in it")
 
     @classmethod
     def load(cls, path: str | Path) -> Graph:
@@ -244,17 +257,17 @@ class Graph:
     @property
     def parameters(self) -> int:
         """How many learned numbers there are."""
-        return sum(node.parameters for node in self.nodes)
+        return sum(node.parameters for node in present(self.nodes))
 
     @property
     def flops(self) -> int:
         """Floating-point operations of all nodes whose count is known."""
-        return sum(node.flops or 0 for node in self.nodes)
+        return sum(node.flops or 0 for node in present(self.nodes))
 
     @property
     def kept(self) -> int:
         """Bytes held for the backward pass."""
-        return sum(node.kept for node in self.nodes)
+        return sum(node.kept for node in present(self.nodes))
 
     def _repr_svg_(self) -> str | None:
         """For notebooks: the picture, or nothing (then the text is shown) without a renderer."""
@@ -267,7 +280,19 @@ class Graph:
 
     def __repr__(self) -> str:
         failed = f", failed: {self.error.splitlines()[0]}" if self.error else ""
-        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges{failed})"
+        kinds = [node.change for node in self.nodes if node.change]
+        counts = [f"{kinds.count(k)} {k}" for k in ("added", "removed", "changed") if k in kinds]
+        changed = f"; {', '.join(counts)}" if counts else ""
+        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges{changed}{failed})"
+
+    @property
+    def failed_at(self) -> str:
+        """Where the forward pass failed: `net.py:9, in Net > b (Linear)`; empty if it did not."""
+        node = next((n for n in self.nodes if n.kind == "error"), None)
+        if node is None:
+            return ""
+        parts = [node.line, f"in {' > '.join(node.modules)}" if node.modules else ""]
+        return ", ".join(part for part in parts if part)
 
 
 _DEFAULTS: dict[str, Any] = {f.name: f.default for f in fields(GraphNode)} | {"badges": []}
@@ -297,8 +322,13 @@ def _statistics(values: dict[str, Any]) -> dict[int, Statistics]:
 
 def shorten(text: str, limit: int = LABEL) -> str:
     """At most `limit` characters of a name, on one line."""
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """The text with a mark for each character that would steer a terminal, or is none."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def count(number: float | None, unit: str = "") -> str:
@@ -309,6 +339,11 @@ def count(number: float | None, unit: str = "") -> str:
         if number >= size:
             return f"{number / size:.3g} {letter}{unit}"
     return f"{number:.3g} {unit}".rstrip()
+
+
+def present(nodes: Iterable[GraphNode]) -> list[GraphNode]:
+    """The nodes without those that a difference of two graphs shows as removed."""
+    return [node for node in nodes if node.change != "removed"]
 
 
 def by_number(nodes: Iterable[GraphNode]) -> dict[int, GraphNode]:

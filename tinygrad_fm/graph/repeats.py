@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
@@ -46,8 +48,10 @@ def grouped(graph: Graph) -> tuple[Graph, set[Path]]:
     def arrange(nodes: list[GraphNode], depth: int, prefix: Path) -> None:
         """Give the nodes of one level, `depth` module calls deep, their new paths."""
         items = _items(nodes, depth)
-        for item in items:
-            item.form = _form(item, inputs, known, depth)
+        sizes = Counter(len(item.nodes) for item in items)
+        for item in items:  # what is like no other in size is like no other
+            alike = sizes[len(item.nodes)] >= FEWEST
+            item.form = _form(item, inputs, known, depth) if alike else object()
         taken: set[str] = set()
         levels = _in_sections(_in_repeats(items), taken)
         place(levels, depth, prefix, taken)
@@ -94,6 +98,7 @@ def _items(nodes: list[GraphNode], depth: int) -> list[_Item]:
     return items
 
 
+@functools.lru_cache(maxsize=10_000)
 def kind_of(title: str) -> str:
     """The kind of module in a title: `Block` in `3 (Block) #2`."""
     return re.sub(r"^.* \((.*)\)$", r"\1", re.sub(r" #\d+$", "", title))
@@ -116,8 +121,9 @@ def _form(
                 near = node.number - start
                 sources.append(("before", near) if item.title is None and near <= 8 else "before")
         label = node.label if node.kind == "operation" else node.label.rpartition(".")[2]
-        within = tuple(kind_of(title) for title in node.modules[depth:])
+        within = tuple(map(kind_of, node.modules[depth:]))
         label = "" if node.kind in ("input", "constant") else label
+        label = "getitem" if node.operation == "getitem" else label  # a loop over x[0], x[1], ...
         parts.append((node.kind, label, node.shape, node.dtype, node.part, within, tuple(sources)))
     return tuple(parts)
 

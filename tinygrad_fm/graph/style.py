@@ -51,7 +51,7 @@ MARKS = {"added": "+ ", "removed": "\u2212 ", "changed": "~ "}
 
 def look_of(node: GraphNode, graph: Graph) -> str:
     """The name in KINDS of a node's look."""
-    if node.change and node.kind != "module":
+    if node.change and node.kind not in ("module", "error"):
         return node.change
     if node.kind == "operation":
         if node.number in graph.results:
@@ -68,6 +68,8 @@ def lines_of(node: GraphNode, graph: Graph) -> list[str]:
     if size:
         # the dtype of the last node goes without saying
         lines.append(size if node.dtype in (ordinary, "", "tuple") else f"{size} {node.dtype}")
+        if size == "scalar" and node.value is not None:
+            lines[-1] += f" = {node.value.mean:.4g}"
     if node.kind == "operation" and node.name:
         lines.append(node.name)
     if node.kind == "module" and node.parameters:

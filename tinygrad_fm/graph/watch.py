@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node, Primitive, state
 from tinygrad_fm.graph.statistics import Statistics, describe
+from tinygrad_fm.graph.undisturbed import Undisturbed
 from tinygrad_fm.recording import as_array, enable_grad, make
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves, map_tree
@@ -37,17 +38,18 @@ class Watch:
         statistics: whether to describe the numbers of every result, which takes longer than most
             operations; otherwise only structure and failures are of interest.
         names: of Tensors that were given, by their node.
-        given: names of plain arrays that were given, by identity.
     """
 
     statistics: bool = False
     names: dict[Node, str] = field(default_factory=dict)
-    given: dict[int, str] = field(default_factory=dict)
     values: dict[Node, Statistics] = field(default_factory=dict)
     seconds: dict[Node, float] = field(default_factory=dict)
     constants: dict[tuple[Node, int], str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     last: Node | None = None
+    undisturbed: Undisturbed | None = None
+    # by id of the array, which is kept, so that no other can take its id
+    _named: dict[int, tuple[Any, str]] = field(default_factory=dict)
     _nodes: dict[int, tuple[Any, Node]] = field(default_factory=dict)
     _since: float = 0.0
     _before: Any = None
@@ -61,6 +63,17 @@ class Watch:
     def __exit__(self, *error: object) -> None:
         state.mode.observer = self._before
 
+    def called(self, module: Any) -> None:
+        """Remember the module as it is, and what it calls its frozen parameters and buffers."""
+        if self._before is not None:
+            self._before.called(module)
+        if self.undisturbed is not None:
+            self.undisturbed.remember(module)
+        if state.mode.scope is not None and state.mode.scope.outer is None:
+            for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
+                if tensor.node is None:
+                    self._named.setdefault(id(tensor.data), (tensor.data, name))
+
     def computed(
         self, primitive: Primitive, values: Any, keywords: dict[str, Any], result: Any, node: Any
     ) -> None:
@@ -70,10 +83,11 @@ class Watch:
             self._before.computed(primitive, values, keywords, result, node)
         if node is not None and primitive is not engine.assign:
             self.last = node
-            self._nodes[id(result)] = result, node  # the array too, so that none takes its id
+            self._nodes[id(result)] = result, node
             for i, value in enumerate(values):
-                if id(value) in self.given:
-                    self.constants[node, i] = self.given[id(value)]
+                name = self.name_of(value)
+                if name:
+                    self.constants[node, i] = name
             if self.statistics:
                 self.seconds[node] = now - self._since
                 found = None if primitive.multiple else describe(result)
@@ -89,12 +103,24 @@ class Watch:
             operation = isinstance(what, Primitive)
             name = what.name if operation else what.kind
             scope = state.mode.scope if operation else what
-            self.failures.append(Failure(error, name, scope, list(values)))
+            # a module's own code raised after what was computed in it, not at its inputs
+            inside = not operation and self.last is not None and _within(self.last.scope, what)
+            self.failures.append(Failure(error, name, scope, [self.last] if inside else [*values]))
+
+    def name_of(self, value: Any) -> str:
+        """What an array that is not traced is called: one that was given, or a module's."""
+        known = self._named.get(id(value))
+        if known is None and isinstance(value, np.ndarray) and isinstance(value.base, np.ndarray):
+            whole = value.base  # as a layer reshapes it
+            known = self._named.get(id(whole)) if whole.size == value.size else None
+        return known[1] if known is not None else ""
 
     def node_of(self, value: Any) -> Node | None:
-        """The node of a Tensor, or of an array that an operation computed."""
+        """The node of a Tensor, or of an array that an operation computed; a node is its own."""
         if isinstance(value, Tensor):
             return value.node
+        if isinstance(value, Node):
+            return value
         return self._nodes.get(id(value), (None, None))[1]
 
     def take(self, tree: Any, name: str) -> Any:
@@ -102,11 +128,14 @@ class Watch:
 
         def one(value: Any) -> Any:
             if isinstance(value, Tensor):
-                made = value if value.node is not None else _input(value.data, name)
+                # a Tensor of its own: `x *= 2` in the function would bind the caller's anew
+                known = value.node is not None
+                made = make(value.data, value.node) if known else _input(value.data, name)
+                made.name = value.name or made.name
             elif isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array_ufunc__"):
                 array = as_array(value)
                 if array.dtype.kind != "f":
-                    self.given[id(array)] = name
+                    self._named[id(array)] = array, name
                     return array
                 made = _input(array, name)
             else:
@@ -124,6 +153,13 @@ class Watch:
         return map_tree(one, tree)
 
 
+def _within(scope: Any, outer: Any) -> bool:
+    """Whether a module call is `outer` or under way in it."""
+    while scope is not None and scope is not outer:
+        scope = scope.outer
+    return scope is not None
+
+
 def _input(array: Any, name: str) -> Tensor:
     """A Tensor that is recorded but needs no gradient, as the data of a training step."""
     made = make(array, engine.leaf(array, False, name))
@@ -136,13 +172,14 @@ def call(
 ) -> tuple[list[Tensor], Exception | None]:
     """The Tensors that `function(*inputs)` returns, and what it raised, with nothing else changed.
 
-    Buffers (running statistics) and random generators of the modules involved are as before
-    afterwards, so a drawing does not change a training.
+    Buffers (running statistics) of the modules that are called, and random generators, are as
+    before afterwards, so a drawing does not change a training.
     """
-    arguments = inputs if isinstance(inputs, tuple) else () if inputs is None else (inputs,)
+    several = isinstance(inputs, tuple) and not hasattr(inputs, "_fields")  # a named one is one
+    arguments = inputs if several else () if inputs is None else (inputs,)
     names = _names(function, len(arguments))
     taken = [watch.take(value, name) for value, name in zip(arguments, names, strict=True)]
-    with undisturbed(modules_of(function)), enable_grad(), watch:
+    with Undisturbed(function, arguments) as watch.undisturbed, enable_grad(), watch:
         try:
             result = function(*taken)
         except Exception as error:
@@ -168,48 +205,3 @@ def _names(function: Callable[..., Any], count: int) -> list[str]:
         :count
     ]
     return names + [f"input {i}" for i in range(len(names), count)]
-
-
-def modules_of(function: Any) -> list[Any]:
-    """The modules that a function is, belongs to, or refers to by a variable."""
-    found = [function, getattr(function, "__self__", None)]
-    try:
-        variables = inspect.getclosurevars(function)
-        found += [*variables.nonlocals.values(), *variables.globals.values()]
-    except (TypeError, ValueError):
-        pass
-    return [
-        value for value in found if hasattr(value, "named_buffers") and not isinstance(value, type)
-    ]
-
-
-@contextmanager
-def undisturbed(modules: Iterable[Any]) -> Iterator[None]:
-    """Put buffers and random generators of the modules back as they were."""
-    every = [module for outer in modules for module in outer.modules()]
-    buffers = [buffer for outer in modules for _, buffer in outer.named_buffers()]
-    values = [np.copy(buffer.data) for buffer in buffers]
-    generators = {
-        id(value): value
-        for module in every
-        for value in vars(module).values()
-        if isinstance(value, (np.random.Generator, np.random.RandomState))
-    }
-    states = [(generator, _state(generator)) for generator in generators.values()]
-    try:
-        yield
-    finally:
-        for buffer, old in zip(buffers, values, strict=True):
-            if not np.array_equal(buffer.data, old, equal_nan=True):
-                buffer.data = old
-        for generator, old in states:
-            if isinstance(generator, np.random.Generator):
-                generator.bit_generator.state = old
-            else:
-                generator.set_state(old)
-
-
-def _state(generator: Any) -> Any:
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
-    return generator.get_state()

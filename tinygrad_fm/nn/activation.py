@@ -96,7 +96,7 @@ class Tanh(Module):
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x)), element-wise (report 000, 3.2.5)."""
+    """1 / (1 + exp(-x)), element-wise (report 000, 3.2.7)."""
 
     def forward(self, x: Any) -> Any:
         """Same shape as x."""

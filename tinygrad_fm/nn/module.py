@@ -123,6 +123,8 @@ class Module:
         outer = mode.scope
         mode.scope = Scope(outer, self)
         try:
+            if mode.observer is not None:
+                mode.observer.called(self)
             return self.forward(*args, **keywords)
         except Exception as error:
             if mode.observer is not None:

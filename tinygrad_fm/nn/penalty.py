@@ -49,7 +49,7 @@ class _Penalty(Module):
 class L2Penalty(_Penalty):
     """strength * ||w||^2, with gradient 2 strength w; with `half`, strength / 2 * ||w||^2.
 
-    Report 003, eq. 3, and report 004, eq. 6, mean the form without the half.
+    Report 003, eq. 3, and report 004, eqs. 6 and 7, mean the form without the half.
     """
 
     def __init__(self, strength: float, *, half: bool = False, biases: bool = False):
@@ -63,7 +63,7 @@ class L2Penalty(_Penalty):
 
 
 class L1Penalty(_Penalty):
-    """strength * ||w||_1, with gradient strength * sign(w), 0 at 0 (report 004, eq. 7)."""
+    """strength * ||w||_1, with gradient strength * sign(w), 0 at 0 (report 004, eqs. 6, 7)."""
 
     def term(self, w: Parameter) -> Any:
         """The sum of absolute values."""

@@ -15,7 +15,7 @@ class Adam(Optimizer):
     """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - lr m' / (sqrt(v') + eps).
 
     m' = m / (1 - b1^t) and v' = v / (1 - b2^t) correct the start from zero. Kingma and Ba: Adam
-    (2015), algorithm 1; report 000, 4.1.3.
+    (2015), algorithm 1; named in report 000, section 4.1.3.
 
     Args:
         parameters: Tensors that require a gradient, or groups.

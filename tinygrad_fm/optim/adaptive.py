@@ -13,7 +13,8 @@ from tinygrad_fm.optim.optimizer import Optimizer, Settings, not_negative
 class RMSprop(Optimizer):
     """c <- alpha c + (1 - alpha) g^2;  w <- w - lr g / (sqrt(c) + eps).
 
-    Hinton: Neural networks for machine learning, lecture 6e (2012); report 000, 4.1.3.
+    Hinton: Neural networks for machine learning, lecture 6e (2012); named in report 000,
+    section 4.1.3.
 
     Args:
         parameters: Tensors that require a gradient, or groups.

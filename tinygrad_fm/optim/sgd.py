@@ -16,7 +16,8 @@ class SGD(Optimizer):
     """w <- w - lr g, or with momentum m in one of three forms:
 
     - "heavy_ball": v <- m v + g,  w <- w - lr v (PyTorch's; report 002);
-    - "velocity": v <- m v - lr g,  w <- w + v (report 000, 4.1.2; the same while lr is constant);
+    - "velocity": v <- m v - lr g,  w <- w + v (report 000, 4.1.2 and 4.1.3; the same
+      while lr is constant);
     - "averaged": v <- m v + (1 - m) g,  w <- w - lr v (report 004, algorithm 1; the same as the
       first with lr (1 - m)).
 

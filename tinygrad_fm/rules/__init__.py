@@ -1,5 +1,41 @@
 """The calculus: importing this package fills the engine's registry with NumPy's derivatives."""
 
-from tinygrad_fm.rules import elementwise, indexing, linalg, reductions, shaping, windows
+from tinygrad_fm.rules import (
+    choosing,
+    decompositions,
+    elementwise,
+    indexing,
+    joining,
+    linalg,
+    matrices,
+    norms,
+    ordering,
+    reductions,
+    sequences,
+    shaping,
+    solving,
+    special,
+    statistics,
+    windows,
+    writing,
+)
 
-__all__ = ["elementwise", "indexing", "linalg", "reductions", "shaping", "windows"]
+__all__ = [
+    "choosing",
+    "decompositions",
+    "elementwise",
+    "indexing",
+    "joining",
+    "linalg",
+    "matrices",
+    "norms",
+    "ordering",
+    "reductions",
+    "sequences",
+    "shaping",
+    "solving",
+    "special",
+    "statistics",
+    "windows",
+    "writing",
+]

@@ -1,8 +1,8 @@
 """The calculus of element-wise functions: one line per function, one expression per argument.
 
-At kinks: abs 0 at 0; maximum and minimum split ties evenly; clip passes the gradient at its edges;
-sqrt is infinite at 0. These are PyTorch's conventions, and nothing else in the library departs
-from them.
+At kinks: abs 0 at 0; maximum and minimum split ties evenly, fmax and fmin give them to the first;
+clip passes the gradient at its edges; sqrt is infinite at 0. These are PyTorch's conventions, and
+nothing else in the library departs from them.
 """
 
 import math
@@ -95,7 +95,24 @@ defvjp(np.deg2rad, lambda g, _y, _x: g * (math.pi / 180))
 defvjp(np.radians, lambda g, _y, _x: g * (math.pi / 180))
 defvjp(np.rad2deg, lambda g, _y, _x: g * (180 / math.pi))
 defvjp(np.degrees, lambda g, _y, _x: g * (180 / math.pi))
+defvjp(np.unwrap, lambda g, _y, _p, discont=None, axis=-1, period=None: g)
 
+
+def _sinc_slope(y: Any, x: Any) -> Any:
+    """(cos(pi x) - y) / x, and near 0, where that would cancel, its series; right at any order."""
+    near = np.abs(x) < 0.2
+    z = np.where(near, math.pi * x, 0) ** 2
+    series = (
+        -(math.pi**2)
+        / 3
+        * np.where(near, x, 0)
+        * (1 - z / 10 * (1 - z / 28 * (1 - z / 54 * (1 - z / 88 * (1 - z / 130 * (1 - z / 180))))))
+    )
+    far = (np.cos(math.pi * x) - y) / np.where(near, 1, x)
+    return np.where(near, series, far)
+
+
+defvjp(np.sinc, lambda g, y, x: g * _sinc_slope(y, x))
 
 # hyperbolic functions and their inverses
 defvjp(np.sinh, lambda g, _y, x: g * np.cosh(x))
@@ -118,6 +135,18 @@ defvjp(
     lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a > b, 0, g)),
     lambda g, _y, a, b: np.where(a == b, g / 2, np.where(a < b, 0, g)),
 )
+defvjp(
+    np.fmax,  # ignores NaN
+    lambda g, _y, a, b: np.where((a >= b) | np.isnan(b), g, 0),
+    lambda g, _y, a, b: np.where((a >= b) | np.isnan(b), 0, g),
+)
+defvjp(
+    np.fmin,
+    lambda g, _y, a, b: np.where((a <= b) | np.isnan(b), g, 0),
+    lambda g, _y, a, b: np.where((a <= b) | np.isnan(b), 0, g),
+)
+defvjp(np.heaviside, None, lambda g, _y, x, _h: np.where(x == 0, g, 0))
+defvjp(np.copysign, lambda g, y, a, _b: g * np.sign(a) * np.sign(y), None)
 where = primitive(
     np.where,
     None,
@@ -157,11 +186,22 @@ rewrite(
     ),
 )
 
+# parts of a number
+exponent = primitive(lambda x: np.frexp(x)[1], name="exponent")
+defvjp(np.ldexp, lambda g, _y, _x, i: np.ldexp(g, i), None)
+rewrite(np.frexp, lambda x: (np.ldexp(x, -exponent(x)), exponent(x)))
+rewrite(np.modf, lambda x: (np.fmod(x, 1), np.trunc(x)))
+defvjp(np.conjugate, lambda g, _y, _x: g)  # of a real number itself, as is the real part
+defvjp(np.real, lambda g, _y, _x: g)
+defvjp(np.real_if_close, lambda g, _y, _a, tol=100: g)
+
 # conversions
 defvjp(np.copy, lambda g, _y, _x, order="K": g)
 astype = primitive(
     lambda x, dtype: x.astype(dtype), lambda g, _y, _x, _dtype: g, name="astype"
 )  # the engine casts the gradient back
+if hasattr(np, "astype"):  # since NumPy 2.1
+    rewrite(np.astype, lambda x, dtype, /, *, copy=True: astype(x, np.dtype(dtype)))
 defvjp(np.full_like, None, lambda g, _y, _x, _v, dtype=None, shape=None: sum_to(g, _v.shape))
 
 # recorded, but constant: comparisons, rounding, tests, and arrays shaped like another
@@ -170,4 +210,6 @@ constant(np.logical_and, np.logical_or, np.logical_xor, np.logical_not)
 constant(np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift)
 constant(np.isnan, np.isinf, np.isfinite, np.signbit, np.isneginf, np.isposinf, np.isclose)
 constant(np.floor, np.ceil, np.trunc, np.rint, np.round, np.fix, np.sign, np.floor_divide)
+constant(np.around, np.nextafter, np.spacing, np.angle, np.imag)
+constant(np.iscomplex, np.isreal, np.isin, np.gcd, np.lcm, np.bitwise_count)
 constant(np.zeros_like, np.ones_like, np.empty_like)

@@ -77,14 +77,103 @@ set_at: Primitive = primitive(
 )
 
 
-def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
+def _take(a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Any:
     places = indices if hasattr(indices, "dtype") else np.asarray(indices)
     if axis is None:
-        return getitem(np.reshape(a, (-1,)), places)
-    return getitem(a, *(slice(None),) * (axis % a.ndim), places)
+        a, axis = np.reshape(a, (-1,)), 0
+    length = np.shape(a)[axis]
+    if mode == "wrap":
+        places = np.remainder(places, length)
+    elif mode == "clip":
+        places = np.clip(places, 0, length - 1)
+    return getitem(a, *before(axis, a), places)
+
+
+def before(axis: int, a: Any) -> tuple[slice, ...]:
+    """The index of the axes before an axis of `a`, all of them whole."""
+    return (slice(None),) * (axis % np.ndim(a))
+
+
+def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    """In each row along the axis the elements at the row's own indices."""
+    if axis is None:
+        arr, axis = np.reshape(arr, (-1,)), 0
+    return getitem(arr, *along_axis(np.shape(arr), indices, axis))
+
+
+def along_axis(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
+    """The index of the elements that `indices` name in each row along an axis."""
+    ndim = len(shape)
+    if np.ndim(indices) != ndim:
+        raise ValueError(
+            f"indices along an axis have as many axes as the array: {np.shape(indices)} for {shape}"
+        )
+    return tuple(
+        indices
+        if i == axis % ndim
+        else np.reshape(np.arange(n), [-1 if k == i else 1 for k in range(ndim)])
+        for i, n in enumerate(shape)
+    )
+
+
+def _compress(condition: Any, a: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        a, axis = np.reshape(a, (-1,)), 0
+    return getitem(a, *before(axis, a), np.flatnonzero(condition))
+
+
+def _extract(condition: Any, arr: Any) -> Any:
+    return getitem(np.reshape(arr, (-1,)), np.flatnonzero(condition))
+
+
+def _delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        arr, axis = np.reshape(arr, (-1,)), 0
+    return getitem(arr, *before(axis, arr), np.delete(np.arange(arr.shape[axis]), obj))
+
+
+def _resize(a: Any, new_shape: Any) -> Any:
+    """The elements in their order, again and again, until the shape is full."""
+    shape = (new_shape,) if isinstance(new_shape, int) else tuple(new_shape)
+    places = np.resize(np.arange(np.size(a)), shape)
+    return getitem(np.reshape(a, (-1,)), places) if np.size(a) else np.zeros_like(a, shape=shape)
+
+
+def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each number occurs, or the sum of the weights at its places."""
+    places = np.asarray(x)  # refuses a Tensor with a graph
+    if weights is None:
+        return np.bincount(places, minlength=minlength)
+    length = max(minlength, int(places.max(initial=-1)) + 1)
+    wide = weights.astype(np.float64) if hasattr(weights, "astype") else np.asarray(weights, float)
+    return scatter_add(wide, places, shape=(length,))
 
 
 rewrite(np.take, _take)
+rewrite(np.take_along_axis, _take_along_axis)
+rewrite(np.compress, _compress)
+rewrite(np.extract, _extract)
+rewrite(np.delete, _delete)
+rewrite(np.resize, _resize)
+rewrite(np.bincount, _bincount)
+
+
+def _sliding_window_view(x: Any, window_shape: Any, axis: Any = None) -> Any:
+    """All windows; a copy, where NumPy's is a view."""
+    lengths = (window_shape,) if np.ndim(window_shape) == 0 else tuple(window_shape)
+    axes = range(x.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else tuple(axis)
+    if len(lengths) != len(axes):
+        raise ValueError(f"a window of {lengths} does not fit {len(axes)} axes, {tuple(axes)}")
+    for i, length in zip([i % x.ndim for i in axes], lengths, strict=True):
+        count = x.shape[i] - length + 1
+        if count < 1:
+            raise ValueError(f"a window of {length} does not fit axis {i} of shape {x.shape}")
+        places = np.arange(count)[:, None] + np.arange(length)
+        x = np.moveaxis(getitem(x, *before(i, x), places), i + 1, -1)
+    return x
+
+
+rewrite(np.lib.stride_tricks.sliding_window_view, _sliding_window_view)
 
 # for the first-order pass; a loop that reads or fills an array element by element needs them
 getitem.in_place = InPlace(adds=_add_at)

@@ -9,7 +9,7 @@ from tinygrad_fm.engine import defvjp, primitive, rewrite, sum_to
 from tinygrad_fm.rules.reductions import identity
 
 
-def _turned(matrix: Any) -> Any:
+def turned(matrix: Any) -> Any:
     """The matrix transpose; `.T` is ten times as fast as np.swapaxes."""
     return matrix.T if matrix.ndim == 2 else np.swapaxes(matrix, -1, -2)
 
@@ -19,18 +19,18 @@ def _matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
     if b.ndim == 1:
         return g[..., None] * b  # the engine sums the batch axes, here and below
     rows = g[..., None, :] if _a.ndim == 1 else g
-    return np.matmul(rows, _turned(b))
+    return np.matmul(rows, turned(b))
 
 
 def _matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
-    """dB = A^T dY (report 000, 3.1.2)."""
+    """dB = A^T dY (report 000, 3.1.3)."""
     if _b.ndim == 1:
         return a * g[..., None]
     if a.ndim == 1:
         return a[:, None] * g[..., None, :]
     if a.ndim == 2 and g.ndim == 2:
         return np.dot(a.T, g)  # np.matmul takes six times as long for a column times a row
-    return np.matmul(_turned(a), g)
+    return np.matmul(turned(a), g)
 
 
 defvjp(np.matmul, _matmul_left, _matmul_right)

@@ -76,8 +76,8 @@ _extreme = lambda g, y, x, axis=None, keepdims=False: (
 )
 defvjp(np.max, _extreme, name="max")
 defvjp(np.min, _extreme, name="min")
-rewrite(np.amax, lambda a, axis=None, keepdims=False: np.max(a, axis=axis, keepdims=keepdims))
-rewrite(np.amin, lambda a, axis=None, keepdims=False: np.min(a, axis=axis, keepdims=keepdims))
+rewrite(np.amax, lambda a, axis=None, *, keepdims=False: np.max(a, axis=axis, keepdims=keepdims))
+rewrite(np.amin, lambda a, axis=None, *, keepdims=False: np.min(a, axis=axis, keepdims=keepdims))
 
 
 def identity(like: Any, n: int) -> Any:
@@ -103,6 +103,14 @@ def _product_of_others_rule(g: Any, _y: Any, x: Any) -> Any:
 
 
 product_of_others = primitive(_product_of_others, _product_of_others_rule, name="product_of_others")
+
+
+def rows_along(x: Any, axis: Axis) -> Any:
+    """`x` with the axes moved to the end and joined to one."""
+    axes = normalize(axis, x.ndim)
+    moved = np.transpose(x, tuple(i for i in range(x.ndim) if i not in axes) + axes)
+    free = x.ndim - len(axes)
+    return np.reshape(moved, (*moved.shape[:free], math.prod(moved.shape[free:])))
 
 
 def _prod_rule(

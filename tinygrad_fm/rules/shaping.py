@@ -71,18 +71,28 @@ concatenate = primitive(
 )
 
 
-def _concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+def _concatenate(
+    arrays: Sequence[Any], axis: int | None = 0, *, dtype: Any = None, casting: Any = "same_kind"
+) -> Any:
     parts = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
     if axis is None:
-        return concatenate(*(np.reshape(a, (-1,)) for a in parts), axis=0)
+        parts, axis = [np.reshape(a, (-1,)) for a in parts], 0
+    if dtype is not None:
+        for part in parts:
+            if not np.can_cast(part.dtype, dtype, casting):
+                raise TypeError(f"cannot join {part.dtype} into {dtype} by the rule {casting!r}")
+        parts = [part.astype(dtype) for part in parts]
     return concatenate(*parts, axis=axis)
 
 
-def _stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+def _stack(
+    arrays: Sequence[Any], axis: int = 0, *, dtype: Any = None, casting: Any = "same_kind"
+) -> Any:
     shapes = {np.shape(a) for a in arrays}
     if len(shapes) > 1:
         raise ValueError(f"stack joins arrays of one shape, not of {sorted(shapes)}")
-    return concatenate(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
+    apart = [np.expand_dims(a, axis) for a in arrays]
+    return _concatenate(apart, axis, dtype=dtype, casting=casting)
 
 
 rewrite(np.concatenate, _concatenate)

@@ -19,7 +19,7 @@ class ClassificationReport:
     """What a confusion matrix says of each of the C classes; `print(report)` shows a table.
 
     With a class's right answers TP, its examples given to other classes FN, and other classes'
-    examples given to it FP (report 000, 5):
+    examples given to it FP (report 000, section 5):
 
         precision = TP / (TP + FP)    recall = TP / (TP + FN)    F1 = 2 TP / (2 TP + FP + FN)
 

@@ -80,6 +80,13 @@
     parameters: (v) => v.toLocaleString("en"), gradient: short,
   };
 
+  // The count of some nodes; that of an operation of the user's own is not known.
+  const flops = (some, known) => {
+    const all = some.every((node) => node.flops !== null);
+    if (!all) return known ? `at least ${WRITE.flops(known)}` : "unknown";
+    return known ? WRITE.flops(known) : "";
+  };
+
   // ---- statistics of the node, or of the step of the training -----------------------------------
 
   const frame = () => data.frames[now.frame];
@@ -95,7 +102,9 @@
   // norms, which do not add up, the largest). Undefined where it is not known.
   const weigh = (card, scale) => {
     if (card.members) {
-      const found = card.members.map((node) => weigh(node, scale)).filter((v) => v !== undefined);
+      const present = card.members.filter((node) => node.change !== "removed");
+      const counted = present.length ? present : card.members;
+      const found = counted.map((node) => weigh(node, scale)).filter((v) => v !== undefined);
       if (!found.length) return undefined;
       return scale === "gradient" ? Math.max(...found) : found.reduce((a, b) => a + b, 0);
     }
@@ -123,10 +132,11 @@
     for (const [id, x, y, w, h] of state.frames) {
       const g = make("g", { class: "frame", "data-group": id }, null, world);
       make("rect", { x, y, width: w, height: h, rx: 9 }, null, g);
-      const handle = make("g", { class: "handle" }, null, g);
+      const handle = make("g", { class: "handle", tabindex: 0, role: "button" }, null, g);
       make("rect", { x, y, width: w, height: 22, fill: "transparent", style: "fill:transparent;stroke:none" }, null, handle);
       make("text", { x: x + 9, y: y + 15 }, `\u25BE ${groups[id].label}`, handle);
       handle.addEventListener("click", () => toggle(id));
+      onEnter(handle, () => toggle(id));
     }
     for (const [start, end, d] of state.lines) {
       make("path", { class: "line", d, "data-from": start, "data-to": end }, null, world);
@@ -136,16 +146,19 @@
     mark();
   };
 
+  const onEnter = (shape, act) => shape.addEventListener("keydown", (event) => event.key === "Enter" && act());
+
   const drawNode = (key, x, y, w, h) => {
     const card = byKey.get(key);
     const look = data.looks[card.look];
-    const g = make("g", { class: "node", "data-key": key, tabindex: -1 }, null, world);
+    const g = make("g", { class: "node", "data-key": key, tabindex: 0, role: "button" }, null, world);
     make("rect", {
       class: "box", x: x - w / 2, y: y - h / 2, width: w, height: h, rx: look.rounded ? 9 : 2,
       "stroke-width": look.thick ? 2 : 1.2, stroke: look.line,
       ...(look.dashed || (card.kind === "operation" && !card.requires_grad) ? { "stroke-dasharray": "4 3" } : {}),
     }, null, g);
     g.addEventListener("click", () => choose(key));
+    onEnter(g, () => choose(key));
     if (card.members) g.addEventListener("dblclick", () => toggle(card.id));
     g.addEventListener("pointerenter", (event) => hover(card, event));
     g.addEventListener("pointerleave", () => ($("hover").hidden = true));
@@ -153,10 +166,15 @@
   };
 
   // The words in a box: name, shape, and what is worth a look; these change with the step.
+  const linesOf = (card) => {
+    const value = card.size === "scalar" && !card.members ? valueOf(card) : null;
+    if (!value) return card.lines;
+    return card.lines.map((line) => (line.startsWith("scalar") ? `scalar = ${short(value.mean)}` : line));
+  };
   const write = ({ g, x, y, card }) => {
     g.querySelectorAll("text").forEach((old) => old.remove());
     const alarms = card.kind === "error" ? (card.note || "").split("\n").slice(0, 6) : badgesOf(card).map((b) => `! ${b}`);
-    const lines = [...card.lines.map((line, i) => [line, i ? "more" : ""]), ...alarms.map((line) => [line, "alarm"])];
+    const lines = [...linesOf(card).map((line, i) => [line, i ? "more" : ""]), ...alarms.map((line) => [line, "alarm"])];
     if (card.members) lines[0] = [`\u25B8 ${lines[0][0]}`, ""];
     const heights = lines.map(([, kind]) => (kind ? 11.5 : 13.5));
     let top = y - heights.reduce((a, b) => a + b, 0) / 2;
@@ -174,11 +192,20 @@
     let high = 0;
     const weights = new Map();
     if (scale) {
+      const widen = (weight) => {
+        if (weight > 0) [low, high] = [Math.min(low, weight), Math.max(high, weight)];
+      };
       for (const [key, { card }] of drawn) {
         const weight = weigh(card, scale);
         weights.set(key, weight);
-        if (weight > 0) [low, high] = [Math.min(low, weight), Math.max(high, weight)];
+        widen(weight);
       }
+      // one scale for all steps of a training, so that colours can be compared between them
+      const step = now.frame;
+      for (now.frame = 0; scale === "gradient" && now.frame < data.frames.length; now.frame++) {
+        for (const { card } of drawn.values()) widen(weigh(card, scale));
+      }
+      now.frame = step;
     }
     const place = (weight) => (high > low ? Math.log(weight / low) / Math.log(high / low) : 1);
     for (const [key, shape] of drawn) {
@@ -187,6 +214,7 @@
       const plain = scale ? "#f1f1ef" : data.looks[shape.card.look].fill;
       shape.g.querySelector(".box").setAttribute("fill", rgb ? `rgb(${rgb})` : plain);
       shape.g.classList.toggle("light", rgb !== null && rgb[0] * 0.3 + rgb[1] * 0.6 + rgb[2] * 0.1 < 120);
+      shape.g.classList.toggle("heated", rgb !== null);
       write(shape);
     }
     legend(scale, low, high);
@@ -308,8 +336,11 @@
       if (differs < least) [best, least] = [i, differs];
     });
     if (best < 0) return say("this file holds no layout with that open: draw a smaller part, or fold others first");
+    const folded = [...target].some((g) => !states[best].opened.has(g));
+    const more = [...states[best].opened].some((g) => !target.has(g));
     show(best, around);
-    return say("this file does not hold every combination: other modules were folded");
+    const others = [folded && "folded", more && "opened"].filter(Boolean).join(" and ");
+    return say(`this page holds ${states.length} of the foldings; in the nearest one, others are ${others} too`);
   };
   let silence;
   const say = (text) => {
@@ -335,10 +366,11 @@
   };
   const reveal = (node) => {
     const around = groupsAround(node);
-    if (around.some((g) => !opened().has(g))) {
-      const target = new Set([...opened(), ...around]);
-      goTo(target, (state) => around.every((g) => state.opened.has(g)), around[0]);
-    }
+    const holds = (state) => around.every((g) => state.opened.has(g));
+    const all = around.length;
+    while (around.length && !states.some(holds)) around.pop(); // as near as this file gets
+    if (!holds(states[now.state])) goTo(new Set([...opened(), ...around]), holds, around[0]);
+    if (around.length < all) say("this file holds no layout with that open: this is what it is in");
     choose(shownFor(node).key);
     centre(now.chosen);
   };
@@ -386,7 +418,7 @@
     fact("shape", card.size);
     fact("dtype", card.dtype);
     fact("parameters", weigh(card, "parameters") ? WRITE.parameters(weigh(card, "parameters")) : "");
-    fact("FLOPs", weigh(card, "flops") ? WRITE.flops(weigh(card, "flops")) : card.flops === null ? "unknown" : "");
+    fact("FLOPs", flops(card.members || [card], weigh(card, "flops")));
     fact("kept for backward", weigh(card, "kept") ? WRITE.kept(weigh(card, "kept")) : "");
     fact("time", weigh(card, "seconds") !== undefined ? WRITE.seconds(weigh(card, "seconds")) : "");
     fact("gradient", card.kind === "operation" ? (card.requires_grad ? "flows through" : "does not flow") : "");
@@ -406,7 +438,7 @@
     for (const [term, text] of [
       ["nodes", nodes.length.toLocaleString("en")],
       ["parameters", data.totals.parameters.toLocaleString("en")],
-      ["FLOPs", count(data.totals.flops, "FLOP")],
+      ["FLOPs", flops(nodes, data.totals.flops) || "0 FLOP"],
       ["kept for backward", count(data.totals.kept, "B")],
       ["layouts in this file", states.length],
     ]) {
@@ -461,15 +493,17 @@
     now.view = { scale, x: (area.width - w * scale) / 2, y: (area.height - h * scale) / 2 };
     apply();
   };
-  // At first: all of it if that can be read, else its upper part.
+  // At first: all of it if that can be read, else its beginning, in a size that can be.
   const start = () => {
     fit();
-    const readable = 0.62;
+    const readable = 0.8;
     if (now.view.scale >= readable) return;
     const [w, h] = states[now.state].size;
     const area = $("canvas").getBoundingClientRect();
-    const scale = Math.max(now.view.scale, Math.min(readable, (area.width - 30) / w));
-    now.view = { scale, x: (area.width - w * scale) / 2, y: h * scale > area.height ? 14 : now.view.y };
+    const scale = Math.min(readable, Math.max((area.width - 30) / w, (area.height - 30) / h));
+    const rightwards = w * area.height > h * area.width; // too wide rather than too high
+    const centred = { x: (area.width - w * scale) / 2, y: (area.height - h * scale) / 2 };
+    now.view = { scale, x: rightwards && data.direction === "LR" ? 14 : centred.x, y: rightwards ? Math.max(centred.y, 14) : 14 };
     apply();
   };
   const zoom = (factor, at = null) => {
@@ -478,6 +512,11 @@
     const scale = Math.min(Math.max(now.view.scale * factor, 0.02), 8);
     const ratio = scale / now.view.scale;
     now.view = { scale, x: px - (px - now.view.x) * ratio, y: py - (py - now.view.y) * ratio };
+    apply();
+  };
+  const pan = (x, y) => {
+    now.view.x += x;
+    now.view.y += y;
     apply();
   };
   const centre = (key) => {
@@ -528,7 +567,7 @@
     mark();
   });
   for (const node of nodes) {
-    if (node.kind !== "parameter") continue;
+    if (node.kind !== "parameter" && !(node.kind === "input" && node.requires_grad)) continue;
     const option = element("option", node.label, $("path"));
     option.value = node.key;
   }
@@ -553,7 +592,8 @@
       if (event.key === "Escape") event.target.blur();
       return;
     }
-    const act = { "/": () => $("search").focus(), "+": () => zoom(1.3), "-": () => zoom(1 / 1.3), 0: fit, Escape: () => choose(null) }[event.key];
+    const act = { "/": () => $("search").focus(), "+": () => zoom(1.3), "-": () => zoom(1 / 1.3), 0: fit, Escape: () => choose(null),
+      ArrowLeft: () => pan(90, 0), ArrowRight: () => pan(-90, 0), ArrowUp: () => pan(0, 90), ArrowDown: () => pan(0, -90) }[event.key];
     if (act) {
       event.preventDefault();
       act();
@@ -574,6 +614,6 @@
     $("step-value").textContent = frame().step;
   }
   window.addEventListener("resize", fit);
-  show(0);
+  show(data.start);
   panel();
 })();
