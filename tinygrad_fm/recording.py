@@ -135,18 +135,18 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
 
 def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     """`apply` to two arguments, of which at least one is a Tensor, likewise without loops."""
-    if type(a) is list:
-        a = stacked(a)
     if isinstance(a, Recorded):
         x, n = a._array, a._node
+    elif type(a) is list:
+        return apply_two(primitive, stacked(a), b)
     else:
         x, n = a, None
-    if type(b) is list:
-        b = stacked(b)
     if isinstance(b, Recorded):
         y, m = b._array, b._node
     elif type(b) in _ORDINARY:
         y, m = b, None
+    elif type(b) is list:
+        return apply_two(primitive, a, stacked(b))
     elif getattr(b, "__array_ufunc__", b) is None:
         return NotImplemented  # b opts out of NumPy's protocol and answers for itself
     else:
