@@ -11,6 +11,7 @@ from benchmarks.measure import Case
 BENCHMARKS = {
     "mlp": "benchmarks.mlp:cases",
     "chain": "benchmarks.chain:cases",
+    "filling": "benchmarks.filling:cases",
     "import": "benchmarks.startup:cases",
 }
 

@@ -12,9 +12,9 @@ ROOT = Path(tinygrad_fm.__file__).parent
 ROOMS = [
     ["engine"],
     ["rules"],
-    ["tensor", "recording", "operators", "array_methods"],
+    ["tensor", "recording", "operators", "array_methods", "sharing", "writing"],
     ["trees"],
-    ["transforms", "custom", "functional", "graph", "program", "debug"],
+    ["transforms", "custom", "functional", "numpy", "graph", "program", "debug"],
     ["testing"],
     ["nn", "optim", "data"],
     ["train", "plots"],

@@ -9,24 +9,51 @@ from tinygrad_fm.engine import GraphError, defvjp, primitive
 from tinygrad_fm.graph import draw, graph_diff
 from tinygrad_fm.recording import enable_grad, is_grad_enabled, no_grad
 from tinygrad_fm.tensor import Tensor
-from tinygrad_fm.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from tinygrad_fm.transforms import (
+    LostGradientWarning,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "debug", "functional", "nn", "optim", "plots", "testing", "train")
+_ROOMS = ("data", "debug", "functional", "nn", "numpy", "optim", "plots", "testing", "train")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a room when it is first asked for: `tg.nn` works without `import tinygrad_fm.nn`."""
+    """A room, imported when it is first asked for, or NumPy's function of that name.
+
+    `tg.nn` works without `import tinygrad_fm.nn`; `tg.sum(t)` is np.sum(t), and `tg.zeros(3)` is
+    np.zeros(3) as a Tensor.
+    """
     if name in _ROOMS:
         return importlib.import_module(f"tinygrad_fm.{name}")
     if name == "explain":
         return importlib.import_module("tinygrad_fm.debug").explain
+    if not name.startswith("_"):
+        namespace = importlib.import_module("tinygrad_fm.numpy.namespace")
+        found = namespace.find(name)
+        if found is not None:
+            globals()[name] = found  # asked for once
+            return found
+        near = namespace.near(name, [*__all__, *_ROOMS])
+        hint = f"; did you mean {near}?" if near else ""
+        raise AttributeError(f"module 'tinygrad_fm' has no attribute {name!r}{hint}")
     raise AttributeError(f"module 'tinygrad_fm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})
 
 
 __all__ = [
     "GraphError",
+    "LostGradientWarning",
     "Tensor",
     "custom_vjp",
     "defvjp",

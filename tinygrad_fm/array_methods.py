@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from tinygrad_fm.engine import state
 from tinygrad_fm.rules.elementwise import astype
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ class ArrayMethods:
 
     __slots__ = ()
     _array: Any
+    _node: Any
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise NotImplementedError
+
+    def _has_left(self, how: str) -> None:
+        raise NotImplementedError
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,6 +87,8 @@ class ArrayMethods:
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
+        if self._node is not None and state.mode.transforms:
+            self._has_left("t.tolist()")
         return self._array.tolist()
 
     def astype(
@@ -298,10 +308,12 @@ class ArrayMethods:
 
     conjugate = conj
 
-    # ---- in place, as ndarray's: the Tensor is bound to the result ------------------------------
+    @property
+    def flat(self) -> Tensor:
+        """The elements along one axis, to read."""
+        return self.reshape(-1)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise NotImplementedError
+    # ---- in place, as ndarray's: the Tensor is bound to the result ------------------------------
 
     def sort(self, axis: int = -1, kind: Any = None, *, stable: Any = None) -> None:
         """Sort in place along an axis; `np.sort(t)` gives a sorted copy."""

@@ -17,8 +17,10 @@ import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node, Primitive, quoted, registry, rewrites, state
+from tinygrad_fm.engine.node import PACKAGE
 from tinygrad_fm.engine.registry import numpy_signature, unknown_keyword
 from tinygrad_fm.rules import special
+from tinygrad_fm.sharing import Share
 
 _new = object.__new__
 _ORDINARY = frozenset({float, int, np.ndarray})  # none of these opts out of NumPy's protocol
@@ -33,7 +35,7 @@ class Recorded:
     _array: Any
     _grad: Any
     _node: Node | None
-    _memory: object | None  # shared by the values that are views of one another
+    _memory: object | None  # a Share, or else one object that all views of one another refer to
     _view: tuple[Any, tuple[Any, ...]] | None  # for x[i]: a weak reference to x, and i
     name: str | None
 
@@ -41,6 +43,11 @@ class Recorded:
 
     def _assign(self, value: Any) -> Any:
         raise NotImplementedError
+
+    def _has_left(self, how: str) -> None:
+        """Note that the value was taken out of a graph under way, by somebody's own code."""
+        if not sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
+            state.mode.left = how
 
     def _describe(self) -> str:
         name = f" {self.name!r}" if self.name else ""
@@ -109,7 +116,7 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
     try:
         result = primitive.function(x)
     except ValueError as error:
-        raise _explain(primitive, (a,), (x,), error) from error.__cause__
+        raise explain(primitive, (a,), (x,), error) from error.__cause__
     if type(result) is not np.ndarray and isinstance(result, (np.generic, float, int)):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
@@ -130,20 +137,24 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     """`apply` to two arguments, of which at least one is a Tensor, likewise without loops."""
     if isinstance(a, Recorded):
         x, n = a._array, a._node
+    elif type(a) is list:
+        return apply_two(primitive, stacked(a), b)
     else:
-        x, n = np.asarray(a) if type(a) is list else a, None
+        x, n = a, None
     if isinstance(b, Recorded):
         y, m = b._array, b._node
     elif type(b) in _ORDINARY:
         y, m = b, None
+    elif type(b) is list:
+        return apply_two(primitive, a, stacked(b))
     elif getattr(b, "__array_ufunc__", b) is None:
         return NotImplemented  # b opts out of NumPy's protocol and answers for itself
     else:
-        y, m = np.asarray(b) if type(b) is list else b, None
+        y, m = b, None
     try:
         result = primitive.function(x, y)
     except ValueError as error:
-        raise _explain(primitive, (a, b), (x, y), error) from error.__cause__
+        raise explain(primitive, (a, b), (x, y), error) from error.__cause__
     if type(result) is not np.ndarray and isinstance(result, np.generic):
         result = np.asarray(result)
     made = _new(Recorded.result_type)
@@ -169,7 +180,7 @@ def _compute(
     try:
         result = primitive.function(*values, **keywords)
     except (ValueError, IndexError) as error:
-        raise _explain(primitive, args, values, error) from error.__cause__
+        raise explain(primitive, args, values, error) from error.__cause__
     if primitive.multiple:
         return _several(primitive, args, values, nodes, keywords, tuple(result))
     if isinstance(result, (np.generic, float, int)):
@@ -191,9 +202,14 @@ def _mark_view(made: Any, source: Any) -> None:
     if isinstance(source, Recorded):
         base = getattr(made._array, "base", None)
         if base is not None and (base is source._array or base is source._array.base):
-            if source._memory is None:
-                source._memory = object()
-            made._memory = source._memory
+            memory = source._memory
+            if type(memory) is Share:
+                made._memory = Share(memory.family, memory.parts)
+                memory.family.add(made)
+                return
+            if memory is None:
+                memory = source._memory = object()
+            made._memory = memory
 
 
 def _several(
@@ -218,7 +234,7 @@ def _several(
     return made
 
 
-def _explain(
+def explain(
     primitive: Primitive, args: Sequence[Any], values: Sequence[Any], error: Exception
 ) -> Exception:
     """The same error, with the operation, the shapes aligned, where each came from, the module."""
@@ -299,6 +315,24 @@ def recorded(values: Any) -> bool:
     return isinstance(values, (list, tuple)) and any(recorded(v) for v in values)
 
 
+def holds_tensor(values: Any) -> bool:
+    """Whether a Tensor is among the values of a list or tuple, or of lists in it."""
+    return any(
+        isinstance(v, Recorded) or (isinstance(v, (list, tuple)) and holds_tensor(v))
+        for v in values
+    )
+
+
+def stacked(values: Any) -> Any:
+    """A list as one array, as np.array makes it; as one Tensor where the list holds Tensors."""
+    if not isinstance(values, (list, tuple)):
+        return values
+    if not holds_tensor(values):
+        return np.asarray(values)
+    parts: list[Any] = [stacked(v) for v in values]
+    return np.stack(parts)
+
+
 def _plain(values: Any) -> Any:
     if isinstance(values, Recorded):
         return values._array
@@ -319,11 +353,11 @@ def _wrapped(result: Any) -> Any:
 
 
 # Questions about arrays, answered in plain Python values whether or not a graph is recorded.
-_QUESTIONS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type}
-_QUESTIONS |= {np.may_share_memory, np.shares_memory, np.array_equal, np.array_equiv, np.allclose}
-_QUESTIONS |= {np.array2string, np.array_repr, np.array_str, np.nonzero, np.iscomplexobj}
-_QUESTIONS |= {np.diag_indices_from, np.tril_indices_from, np.triu_indices_from}
-_QUESTIONS |= {np.isrealobj, np.argwhere, np.flatnonzero, np.save, np.savetxt, np.savez}
+QUESTIONS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type}
+QUESTIONS |= {np.may_share_memory, np.shares_memory, np.array_equal, np.array_equiv, np.allclose}
+QUESTIONS |= {np.array2string, np.array_repr, np.array_str, np.nonzero, np.iscomplexobj}
+QUESTIONS |= {np.diag_indices_from, np.tril_indices_from, np.triu_indices_from}
+QUESTIONS |= {np.isrealobj, np.argwhere, np.flatnonzero, np.save, np.savetxt, np.savez}
 
 
 def rewritten(function: Any, written: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
@@ -384,7 +418,7 @@ def without_rule(
     function: Any, args: tuple[Any, ...], keywords: dict[str, Any], found: Primitive | None
 ) -> Any:
     """Compute a function that has no rule: plainly where nothing is recorded, else an error."""
-    if function in _QUESTIONS:
+    if function in QUESTIONS:
         return function(*_plain(args), **_plain(keywords))
     constant = found is not None and not found.differentiable
     if not constant and state.mode.recording and (recorded(args) or recorded(keywords)):

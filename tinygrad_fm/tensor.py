@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import threading
 import weakref
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm import engine
+from tinygrad_fm import engine, writing
 from tinygrad_fm.array_methods import ArrayMethods
 from tinygrad_fm.engine import (
     GraphError,
@@ -31,16 +30,19 @@ from tinygrad_fm.recording import (
     as_array,
     as_real_array,
     enable_grad,
+    holds_tensor,
     into,
     make,
     masked_into,
     recorded,
     rewritten,
+    stacked,
     ufunc_method,
     without_rule,
 )
 from tinygrad_fm.rules import special
-from tinygrad_fm.rules.indexing import getitem, set_at
+from tinygrad_fm.rules.indexing import getitem
+from tinygrad_fm.sharing import Family, Share
 
 Hook = Callable[["Tensor"], "Tensor | None"]
 
@@ -118,6 +120,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: an assigned array has another shape, or values that do not fit the dtype.
         """
+        if self._node is not None and state.mode.transforms:
+            self._has_left("t.data")
         return self._array
 
     @data.setter
@@ -200,6 +204,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: there are several.
         """
+        if self._node is not None and state.mode.transforms:
+            self._has_left("t.item()")
         return self._array.item()
 
     # ---- derivatives -----------------------------------------------------------------------------
@@ -331,6 +337,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     def _changed(self) -> None:
         engine.mark_changed(engine.memory_of(self._array))
+        if type(self._memory) is Share:
+            writing.wrote_plainly(self)
         if state.mode.observer is not None:
             state.mode.observer.computed(engine.assign, (self._array,), {}, self._array, self._node)
 
@@ -350,50 +358,24 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 f"the result is {value.dtype} and does not fit in place into {self.dtype}; "
                 "write x = x + y"
             )
-        if value._node is None and (self._node is None or not state.mode.recording):
+        if value._node is None and not (state.mode.recording and self._is_recorded()):
             np.copyto(self._array, value._array, casting="same_kind")
             self._changed()
             return self
-        self._rebind(value if value.dtype == self.dtype else value.astype(self.dtype))
+        writing.rebind(self, value if value.dtype == self.dtype else value.astype(self.dtype))
         return self
 
-    def _rebind(self, value: Tensor) -> None:
-        """Become `value`; where this is x[i] and x still lives, x changes too, as in NumPy."""
-        chain: list[Tensor] = [self]
-        while chain[-1]._view is not None and (source := chain[-1]._view[0]()) is not None:
-            chain.append(source)
-        for tensor in chain:
-            tensor._check_rebind(len(chain))
-        if self._node is not None and self._node.owner is not None and value._node is not None:
-            value._node.owner, self._node.owner = self._node.owner, None  # retain_grad moves along
-        self._array, self._node = value._array, value._node
-        for view, source in itertools.pairwise(chain):
-            index = view._view[1]  # type: ignore[index]
-            changed = apply(set_at, (source, view, *index), {})
-            source._array, source._node = changed._array, changed._node
-        for source, view in itertools.pairwise(reversed(chain)):
-            view._array = source._array[view._view[1]]  # type: ignore[index]
-
-    def _check_rebind(self, expected: int) -> None:
-        """Refuse to overwrite a leaf, or memory that more than the `expected` Tensors share."""
-        if self.is_leaf and self.requires_grad:
-            raise GraphError(
-                f"{self._describe()} is a leaf that requires a gradient and would be overwritten; "
-                "to train it, write `with tg.no_grad(): w -= ...`; to compute with it, y = w + ..."
-            )
-        # each Tensor holds one reference, and getrefcount itself another
-        if self._memory is not None and sys.getrefcount(self._memory) > expected + 1:
-            raise GraphError(
-                f"{self._describe()} shares memory with another Tensor (a view such as x[i], x.T "
-                "or x.reshape(...)); NumPy would change both, a graph cannot: write x = x.copy() "
-                "first, and x[i] = x[j].copy() to assign a part of x itself"
-            )
+    def _is_recorded(self) -> bool:
+        """Whether this, or what it is a part of, is in a graph, so that changing it is recorded."""
+        return self._node is not None or (self._view is not None and writing.is_filled_above(self))
 
     def __getitem__(self, index: Any) -> Any:
         parts = _index_parts(index)
+        if self._memory is None and not (self.is_leaf and self.requires_grad):
+            self._memory = Share(Family(self), None)
         made = apply(getitem, (self, *parts), {})
         if made._memory is not None:
-            made._view = (weakref.ref(self), parts)
+            writing.part_of(made, self, parts)
         return made
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -403,7 +385,10 @@ class Tensor(Recorded, Operators, ArrayMethods):
             old = value._view[1]
             if len(old) == len(parts) and all(a is b for a, b in zip(old, parts, strict=True)):
                 return  # the end of x[i] += v, which has changed x already
-        if not state.mode.recording or (self._node is None and not in_graph):
+        if not in_graph and isinstance(value, (list, tuple)) and holds_tensor(value):
+            value = stacked(value)
+            in_graph = value._node is not None
+        if not (state.mode.recording and (in_graph or self._is_recorded())):
             plain = tuple(p._array if isinstance(p, Tensor) else p for p in parts)
             self._array[plain] = value._array if isinstance(value, Tensor) else value
             self._changed()
@@ -413,7 +398,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 f"assigning a differentiable {value.dtype} Tensor into {self.dtype} would cut off "
                 "its decimals and its gradient; create the array with dtype=float"
             )
-        self._rebind(apply(set_at, (self, value, *parts), {}))
+        writing.assign(self, parts, value)
 
     # ---- NumPy's two protocols -------------------------------------------------------------------
 
@@ -495,8 +480,9 @@ class Tensor(Recorded, Operators, ArrayMethods):
             raise TypeError(
                 f"write t.item() for the number or t.detach() for the values: {self._describe()} "
                 f"is recorded, and cannot become {to} without losing its graph (by {written}, "
-                "math.exp(t), array[i] = t or a plot); to keep the derivative, use NumPy's "
-                "functions (np.exp, np.stack)"
+                "math.exp(t), array[i] = t or a plot). To keep the derivative, use NumPy's "
+                "functions (np.exp, np.stack), and fill an array that tg.zeros or the np of "
+                "`import tinygrad_fm.numpy as np` made; testing.grad_or_numeric needs no graph"
             )
 
     def __len__(self) -> int:
@@ -523,6 +509,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         return f"Tensor({text})"
 
     def __format__(self, spec: str) -> str:
+        if spec and self._node is not None and state.mode.transforms:
+            self._has_left("a text")
         return format(self._array.item() if self._array.size == 1 and spec else str(self), spec)
 
     def __str__(self) -> str:

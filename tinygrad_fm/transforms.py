@@ -9,6 +9,8 @@ differentiated again, by Tensors that the function refers to, pass the arguments
 from __future__ import annotations
 
 import functools
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.engine import primitive, state
+from tinygrad_fm.engine.node import PACKAGE
 from tinygrad_fm.recording import as_array, as_real_array, enable_grad, make
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves, leaves_like, map_tree, rebuild, unwrap
@@ -25,6 +28,10 @@ Argnum = int | tuple[int, ...]
 
 # Gives an argument that is already part of a graph a node of its own to differentiate by.
 _alias = primitive(lambda x: x, lambda g, _y, _x: g, name="argument")
+
+
+class LostGradientWarning(UserWarning):
+    """A derivative is zero only because a value was taken out of the graph on the way."""
 
 
 @contextmanager
@@ -127,7 +134,29 @@ def _call(
     for number in numbers:
         given[number] = map_tree(_traced, args[number])
         inputs += leaves(given[number])
-    return f(*given, **keywords), inputs
+    mode = state.mode
+    before, mode.left = mode.left, ""
+    try:
+        result = f(*given, **keywords)
+        if mode.left and not any(_is_recorded(part) for part in leaves(result)):
+            warnings.warn(
+                f"the derivative of {_name(f)} is zero: its result is not connected with its "
+                f"arguments, whose values left the graph (by {mode.left}); keep them Tensors and "
+                "use NumPy's functions, or differentiate numerically: testing.grad_or_numeric",
+                LostGradientWarning,
+                stacklevel=_outside(),
+            )
+    finally:
+        mode.left = mode.left or before
+    return result, inputs
+
+
+def _outside() -> int:
+    """How many calls up the first frame outside this library is, for a warning to name."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _name(f: Any) -> str:

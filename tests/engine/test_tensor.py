@@ -234,15 +234,12 @@ def test_overwriting_a_leaf_is_refused_where_it_is_recorded():
 
 def test_changing_a_tensor_with_a_living_view_is_refused():
     x = leaf(1.0, 2.0, 3.0) * 1.0
-    row = x[:2]
-    with pytest.raises(GraphError, match="shares memory"):
-        x[0] = 5.0
     turned = x.reshape(3, 1)
     with pytest.raises(GraphError, match="shares memory"):
-        turned += 1
+        x[0] = 5.0
     with pytest.raises(GraphError, match="shares memory"):
-        row += 1
-    del row, turned
+        turned += 1
+    del turned
     x[0] = 5.0
     y = (x * 2).reshape(3, 1)
     y += 1  # the Tensor it is a view of is gone

@@ -23,6 +23,7 @@ from tinygrad_fm.engine.node import (
 )
 from tinygrad_fm.engine.recorder import record, record_one, record_pick, record_two
 from tinygrad_fm.engine.registry import (
+    InPlace,
     Primitive,
     UnknownKeywordError,
     assign,
@@ -41,6 +42,7 @@ __all__ = [
     "BackwardObserver",
     "Constant",
     "GraphError",
+    "InPlace",
     "Node",
     "Primitive",
     "UnknownKeywordError",

@@ -6,7 +6,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,17 @@ def _holds_tensor(value: Any) -> bool:
 
 class UnknownKeywordError(TypeError):
     """A function is called with an argument that its derivative does not know."""
+
+
+class InPlace(NamedTuple):
+    """The gradient of an array of which a part was read or written, without an array of its size.
+
+    One of the two: `adds(total, g, *args)` adds the gradient of argument 0 to `total`;
+    `clears(g, *args)` makes it of `g`.
+    """
+
+    adds: Callable[..., None] | None = None
+    clears: Callable[..., None] | None = None
 
 
 # what to write in place of a keyword that derivatives do not know
@@ -70,6 +81,7 @@ class Primitive:
         self.variadic = variadic  # one rule (i, g, y, *args) for any number of arguments
         self.joint = joint  # one rule (g, y, *args) that returns a tuple with all gradients
         self.multiple = multiple  # the function returns a tuple
+        self.in_place: InPlace | None = None
         self.elementwise = isinstance(function, np.ufunc)
         self.differentiable = bool(variadic or joint or any(rules))
         self.keywords: frozenset[str] = frozenset()
@@ -78,7 +90,7 @@ class Primitive:
         self.reaches = -1 if variadic or joint else sum(1 << i for i, r in enumerate(rules) if r)
         # and for which of them it is known whether a gradient does
         self.covers = (1 << len(rules)) - 1 if rules and not (variadic or joint) else -1
-        self.plans: dict[int, tuple[bool, tuple[int, ...]]] = {}
+        self.plans: dict[int | tuple[int, int], tuple[bool, tuple[int, ...]]] = {}
         self._needs: dict[Any, tuple[bool, Callable[[int], bool]]] = {}
         for rule in (*rules, variadic, joint):
             if rule is not None:
@@ -131,14 +143,17 @@ class Primitive:
 
     def plan(self, wanted: int, count: int) -> tuple[bool, tuple[int, ...]]:
         """What the `wanted` gradients need kept: the result?, and which of `count` arguments."""
+        if self.positional is None and (wanted, count) in self.plans:
+            return self.plans[wanted, count]
         common = self.variadic or self.joint
         rules = [common] if common else [self.rules[i] for i in range(count) if wanted >> i & 1]
         needs = [self._needs[rule] for rule in rules]
         keep = tuple(i for i in range(count) if any(needs_arg(i) for _, needs_arg in needs))
         found = any(needs_y for needs_y, _ in needs), keep
-        # a plan is for one number of arguments; where it varies, nothing is remembered
         if self.positional is not None:
             self.plans[wanted] = found
+        elif count <= 8:  # the number of arguments varies; a long list has too many subsets
+            self.plans[wanted, count] = found
         return found
 
 

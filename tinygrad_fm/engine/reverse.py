@@ -145,7 +145,18 @@ def _carry(
         rules = primitive.rules
         joint = primitive.joint
         joint_gradients = None if joint is None else joint(g, y, *args, **keywords)
-        for i, parent in enumerate(node.inputs):
+        inputs = node.inputs
+        fresh = partial = False
+        if primitive.in_place is not None and wrap is None and _is_numpy(g):
+            fresh = True  # what the rule of the first argument returns is an array of its own
+            if primitive.in_place.adds is not None:
+                partial = inputs[0] in gradients
+            else:
+                partial = node in ours and node.hooks is None and node not in results
+                partial = partial and g.flags.writeable
+            if partial:
+                inputs = (None, *inputs[1:])  # the first comes last, and in place
+        for i, parent in enumerate(inputs):
             if type(parent) is not Node or not parent.requires_grad:
                 continue
             if useful is not None and parent not in useful:
@@ -174,15 +185,59 @@ def _carry(
             total = gradients.get(parent)
             if total is None:
                 gradients[parent] = contribution
+                if fresh and i == 0:
+                    ours.add(parent)
             elif parent in ours:
                 np.add(total, contribution, out=total)
             else:
                 gradients[parent] = total = total + contribution
                 if wrap is None and isinstance(total, np.ndarray):
                     ours.add(parent)
+        if partial:
+            parent = node.inputs[0]
+            useless = useful is not None and parent not in useful
+            if type(parent) is Node and parent.requires_grad and not useless:
+                _carry_part(node, parent, g, args, gradients, ours)
         if not keep:
             node.args = node.y = None
     return results
+
+
+def _carry_part(
+    node: Node,
+    parent: Node,
+    g: Any,
+    args: tuple[Any, ...],
+    gradients: dict[Node, Any],
+    ours: set[Node],
+) -> None:
+    """The gradient of the array that `node` read or wrote a part of, at the cost of that part.
+
+    What the rule returns has the shape of the whole, mostly zeros or a copy of `g`: a loop over
+    n elements would take n times as long.
+    """
+    in_place = node.primitive.in_place  # type: ignore[union-attr]
+    total = gradients.get(parent)
+    if in_place.adds is not None:  # type: ignore[union-attr]
+        if parent not in ours:
+            total = _in_layout(total, parent.layout)
+        in_place.adds(total, g, *args)  # type: ignore[union-attr]
+    else:
+        for other in node.inputs[1:]:  # what was read from g must not change with it
+            read = gradients.get(other) if type(other) is Node else None
+            if _is_numpy(read) and np.may_share_memory(read, g):
+                gradients[other] = read.copy(order="K")  # type: ignore[union-attr]
+        total = gradients.get(parent)
+        in_place.clears(g, *args)  # type: ignore[union-attr,misc]
+        if layout_of(g) != parent.layout:
+            g = _in_layout(g, parent.layout)
+        total = g if total is None else total + g
+    gradients[parent] = total
+    ours.add(parent)
+
+
+def _is_numpy(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, np.generic))
 
 
 def _leading_to(targets: set[Node], order: list[Node]) -> set[Node]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import Primitive, primitive, rewrite, sum_to
+from tinygrad_fm.engine import InPlace, Primitive, primitive, rewrite, sum_to
 
 
 def _may_repeat(index: tuple[Any, ...]) -> bool:
@@ -37,6 +37,19 @@ scatter_add: Primitive = primitive(
     lambda g, _y, _x, *index, shape=(): getitem(g, *index),
     name="scatter_add",
 )
+
+
+def _add_at(total: Any, g: Any, _x: Any, *index: Any) -> None:
+    """Add `g` to `total` at the index: what the rule of getitem gives, without its zeros."""
+    if _may_repeat(index):
+        np.add.at(total, index, g)
+    else:
+        total[index] += g
+
+
+def _clear_at(g: Any, _x: Any, _value: Any, *index: Any) -> None:
+    """Zeros in `g` at the index: what the rule of set_at gives, without its copy."""
+    g[index] = 0
 
 
 def _set_at(x: Any, value: Any, *index: Any) -> Any:
@@ -161,3 +174,7 @@ def _sliding_window_view(x: Any, window_shape: Any, axis: Any = None) -> Any:
 
 
 rewrite(np.lib.stride_tricks.sliding_window_view, _sliding_window_view)
+
+# for the first-order pass; a loop that reads or fills an array element by element needs them
+getitem.in_place = InPlace(adds=_add_at)
+set_at.in_place = InPlace(clears=_clear_at)

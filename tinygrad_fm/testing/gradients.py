@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from tinygrad_fm.testing.flat import Flat
 from tinygrad_fm.testing.numeric import Slopes, Vector, slopes
 from tinygrad_fm.testing.report import GradientReport, Kink
 from tinygrad_fm.testing.snippet import name_of, reproduce
-from tinygrad_fm.transforms import jvp, vjp
+from tinygrad_fm.transforms import LostGradientWarning, jvp, vjp
 
 # Relative tolerances by the narrowest dtype of arguments and results. float64: with a complex step,
 # with central differences. A narrower dtype is held against numbers computed in float64.
@@ -86,7 +87,8 @@ def check_grads(
     again = {"rtol": rtol, "atol": atol, "elements": elements, "seed": seed}
     defaults: dict[str, Any] = {"rtol": None, "atol": None, "elements": 32, "seed": 0}
     options = {k: v for k, v in again.items() if v != defaults[k]}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", LostGradientWarning)  # the comparison says it in numbers
         for level in range(1, order + 1):
             if not np.isfinite(flat.value).any() and flat.value.size:
                 raise ValueError(
