@@ -73,7 +73,11 @@ def test_every_corner_and_edge_of_the_table_is_noticed(row):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")  # arccosh has nothing here
-@pytest.mark.parametrize("row", KINKS, ids=lambda row: row.where)
+@pytest.mark.parametrize(
+    "row",
+    [row for row in KINKS if row.where != "heaviside"],  # whose 0 stands in the spelling
+    ids=lambda row: row.where,
+)
 def test_nothing_is_counted_away_from_a_kink(row):
     tensors = [
         tg.Tensor(np.linspace(0.31, 0.37, np.size(a)).reshape(np.shape(a)) + 0.1 * i, True)

@@ -92,8 +92,11 @@ def test_a_recorded_backward_pass_obeys_the_same_table():
         (lambda x: x**2, [0.0, 1.0], [2.0, 2.0]),
         (lambda x: x**3.0, [0.0, 1.0], [0.0, 6.0]),
         (lambda x: np.prod(x) + 0 * x, [0.0, 0.0], [2.0, 2.0]),
+        (lambda x: np.cumprod(x)[1] + 0 * x, [0.0, 0.0], [2.0, 2.0]),
+        (np.sinc, [0.0, 0.0], [-(np.pi**2) / 3] * 2),
+        (lambda x: np.sort(x) ** 2, [1.0, 1.0], [2.0, 2.0]),
     ],
-    ids=["abs", "maximum", "clip", "max", "square", "cube", "prod"],
+    ids=["abs", "maximum", "clip", "max", "square", "cube", "prod", "cumprod", "sinc", "sort"],
 )
 def test_second_derivatives_at_kinks_are_finite(function, x, curvature):
     product = tg.hvp(lambda t: np.sum(function(t)), np.array(x), np.ones(2))

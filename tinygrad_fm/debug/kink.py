@@ -1,9 +1,13 @@
-"""One row of the kink table, and how to write one."""
+"""One row of the kink table: where, what the derivative is there, and how it is spelled."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+
+INF, NAN = np.inf, np.nan
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tinygrad_fm.debug.watcher import Watcher
 from tinygrad_fm.engine import Primitive, quoted, registry
 from tinygrad_fm.functional import activation
 from tinygrad_fm.graph.build import near
-from tinygrad_fm.rules import elementwise, reductions, windows
+from tinygrad_fm.rules import elementwise, norms, reductions, windows
 
 On = Callable[..., Any]  # (y, *args, **keywords) -> where an element sits on a kink
 
@@ -49,6 +49,16 @@ def _at_root(_y: Any, a: Any, b: Any) -> Any:
     return (a == 0) & (b < 1) & (b != 0) & hasattr(a, "dtype")
 
 
+def _at_norm(y: Any, x: Any, ord: float = 2, axis: Any = None, keepdims: bool = False) -> Any:
+    """Elements of a zero vector, and for an order up to 1 all that are 0."""
+    return (x == 0) & ((ord <= 1) | (reductions.kept(y, x, axis, keepdims) == 0))
+
+
+def _sorted_ties(_y: Any, x: Any, axis: int = -1) -> Any:
+    """Elements that equal their neighbour in the order."""
+    return np.diff(np.sort(x, axis=axis), axis=axis) == 0
+
+
 # by the function, as the registry knows it, or by the operation itself
 _ON: dict[Any, On] = {
     **dict.fromkeys([np.absolute, np.fabs, np.sqrt, np.cbrt, np.log, np.log2, np.log10], _at_zero),
@@ -66,6 +76,12 @@ _ON: dict[Any, On] = {
     **dict.fromkeys([np.arcsin, np.arccos, np.arctanh], _at_one),
     np.arccosh: lambda _y, x: x == 1,
     np.power: _at_root,
+    np.copysign: _at_zero,
+    np.heaviside: _at_zero,
+    norms.length: _result_zero,
+    norms.power_norm: _at_norm,
+    np.argsort: _sorted_ties,  # what np.sort, np.median and quantiles stand on
+    np.searchsorted: lambda _y, points, x: np.isin(x, points),  # np.interp
 }
 
 
@@ -130,7 +146,7 @@ class KinkCount(Watcher):
         arguments = [plain(value) for value in values]
         if not any(getattr(getattr(a, "dtype", None), "kind", "") == "f" for a in arguments):
             return  # integers have no slope
-        known = {k: v for k, v in keywords.items() if k in ("axis", "keepdims")}
+        known = {k: v for k, v in keywords.items() if k in ("axis", "keepdims", "ord")}
         hits = np.asarray(on(result, *arguments, **known))
         module = "" if node.scope is None else node.scope.path()
         key = primitive.name, node.line, module

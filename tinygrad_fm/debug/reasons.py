@@ -191,7 +191,7 @@ def _of_whole(primitive: Any, arrays: list[Any], bad: Any) -> Reason | None:
 # ---- backward ------------------------------------------------------------------------------------
 
 _SAFE_BACKWARD: dict[str, str] = {
-    "sqrt": "np.sqrt(x + eps); for the length of a vector np.hypot, whose gradient at 0 is 0",
+    "sqrt": "np.sqrt(x + eps); for the length of a vector np.linalg.norm, whose gradient at 0 is 0",
     "cbrt": "keep x away from 0, or np.cbrt(x + eps) where x is never negative",
     **dict.fromkeys(["log", "log2", "log10"], _SAFE_LOG),
     "divide": _SAFE_DIVIDE,

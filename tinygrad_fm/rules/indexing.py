@@ -21,7 +21,10 @@ def _scatter_add(g: Any, *index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape`, with `g` added at the index; an element named twice receives both."""
     total = np.zeros_like(g, shape=shape)
     if _may_repeat(index):
-        np.add.at(total, index, g)
+        # summed apart first, in the rule's order: the same bits as where the pass is recorded
+        part = np.zeros_like(total)
+        np.add.at(part, index, g)
+        total += part
     else:
         total[index] = g  # slices, integers and masks name each element once: far faster
     return total
@@ -42,7 +45,10 @@ scatter_add: Primitive = primitive(
 def _add_at(total: Any, g: Any, _x: Any, *index: Any) -> None:
     """Add `g` to `total` at the index: what the rule of getitem gives, without its zeros."""
     if _may_repeat(index):
-        np.add.at(total, index, g)
+        # summed apart first, in the rule's order: the same bits as where the pass is recorded
+        part = np.zeros_like(total)
+        np.add.at(part, index, g)
+        total += part
     else:
         total[index] += g
 
@@ -129,7 +135,8 @@ def _extract(condition: Any, arr: Any) -> Any:
 def _delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     if axis is None:
         arr, axis = np.reshape(arr, (-1,)), 0
-    return getitem(arr, *before(axis, arr), np.delete(np.arange(arr.shape[axis]), obj))
+    places = obj if isinstance(obj, (int, slice)) else np.asarray(obj)  # refuses what is recorded
+    return getitem(arr, *before(axis, arr), np.delete(np.arange(arr.shape[axis]), places))
 
 
 def _resize(a: Any, new_shape: Any) -> Any:
