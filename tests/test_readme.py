@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tinygrad_fm.cli import main
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"```(python|text)\n(.*?)```", re.DOTALL)
@@ -32,6 +34,16 @@ def test_every_snippet_runs_and_prints_what_the_readme_says(tmp_path, monkeypatc
             exec(compile(code, "README.md", "exec"), names)  # one reader, from top to bottom
         if expected is not None:
             same_text(printed.getvalue(), expected)
+
+
+def test_the_slip_is_found_as_the_readme_says(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    block = next(
+        code for _, code in BLOCK.findall(README) if code.startswith("$ tinygrad-fm check")
+    )
+    command, _, expected = block.partition("\n")
+    assert main(command.removeprefix("$ tinygrad-fm ").split()) == 1
+    same_text(capsys.readouterr().out, expected)
 
 
 def same_text(printed, expected):

@@ -60,6 +60,7 @@ def make_parser() -> Parser:
     _add_predict(commands)
     _add_plot(commands)
     _add_graph(commands)
+    _add_check(commands)
     _add_data(commands)
     _add_doctor(commands)
     return parser
@@ -210,6 +211,30 @@ def _add_graph(commands: Any) -> None:
     )
     graph.add_argument("--diff", metavar="FILE", help="a graph saved as .json to compare with")
     graph.add_argument("--open", action="store_true", help="open the file when it is written")
+
+
+def _add_check(commands: Any) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from tinygrad_fm.cli.check import run
+
+        return run(arguments)
+
+    check = _add(
+        commands,
+        "check",
+        "hold a backward pass written by hand against the derivative of its forward pass",
+        run,
+        epilog="It looks for x_forward and x_backward, for classes with forward and backward or "
+        "with a loss and a gradient, and for functions that return (loss, gradients); inputs are "
+        "made up. Definitions are executed, top-level work is not. Exit codes: 0 right, 1 wrong, 2 "
+        "could not run.",
+    )
+    check.add_argument(
+        "target", metavar="FILE[::NAME]", help="a .py file, a notebook, or a folder of them"
+    )
+    check.add_argument(
+        "--format", choices=("text", "markdown", "json", "junit"), default="text", help="(text)"
+    )
 
 
 def _add_data(commands: Any) -> None:

@@ -1,0 +1,257 @@
+"""The collection: how each hand-written style is checked, and slips put into it, one at a time."""
+
+import importlib.util
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_fm.testing.backward import check_backward
+
+STYLES = Path(__file__).parent / "styles"
+_numbers = itertools.count()
+
+
+def load(style, folder=None, old="", new=""):
+    """A style's module, with one piece of its text replaced."""
+    path = STYLES / f"{style}.py"
+    text = path.read_text(encoding="utf-8")
+    if old:
+        assert text.count(old) == 1, f"{style}: {old!r} stands there {text.count(old)} times"
+        path = folder / f"{style}.py"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    name = f"handwritten_{style}_{next(_numbers)}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def normal(rng, *shape):
+    return rng.standard_normal(shape)
+
+
+def labels(rng, n, classes):
+    return rng.integers(0, classes, n)
+
+
+def one_hot(rng, n, classes):
+    return np.eye(classes)[labels(rng, n, classes)]
+
+
+def affine(m, rng, n=3, a=4, b=4):
+    args = normal(rng, n, a), normal(rng, a, b), normal(rng, b)
+    return check_backward((m.affine_forward, m.affine_backward), *args)
+
+
+def relu(m, rng, n=3, a=4):
+    return check_backward((m.relu_forward, m.relu_backward), normal(rng, n, a))
+
+
+def sigmoid(m, rng, n=3, a=4):
+    return check_backward((m.sigmoid_forward, m.sigmoid_backward), normal(rng, n, a))
+
+
+def batchnorm(m, rng, n=5, a=3):
+    args = normal(rng, n, a), rng.uniform(0.5, 2, a), normal(rng, a)
+    return check_backward((m.batchnorm_forward, m.batchnorm_backward), *args)
+
+
+def dense(m, rng, n=3, a=4, b=5):
+    return check_backward(lambda: m.Dense(a, b), normal(rng, n, a))
+
+
+def relu_layer(m, rng, n=3, a=4):
+    return check_backward(m.ReLU, normal(rng, n, a))
+
+
+def tanh_layer(m, rng, n=3, a=4):
+    return check_backward(m.Tanh, normal(rng, n, a))
+
+
+def softmax_layer(m, rng, n=3, a=4):
+    return check_backward(m.Softmax, normal(rng, n, a))
+
+
+def two_layers(m, rng, n=5, a=4, b=6, c=3):
+    return check_backward(
+        lambda: m.TwoLayerNet((a, b, c)),
+        data=(normal(rng, n, a), labels(rng, n, c)),
+        loss=lambda net, x, t: net.loss(x, t),
+        backward=lambda net, x, t: net.gradients(x, t),
+    )
+
+
+def columns(m, rng, n=3, a=4, b=4, c=2):
+    return check_backward(
+        lambda: m.Network((a, b, b, c)),
+        data=(normal(rng, a, n), rng.uniform(size=(c, n))),
+        loss=lambda net, x, t: net.cost(x, t),
+        backward=lambda net, x, t: net.backprop(x, t),
+    )
+
+
+def perceptron(m, rng, n=4, a=4, b=5, c=3):
+    return check_backward(
+        lambda: m.Perceptron((a, b, c)),
+        data=(normal(rng, n, a), one_hot(rng, n, c)),
+        loss=lambda net, x, t: net.loss(x, t),
+        backward=lambda net, x, t: net.backward(x, t),
+    )
+
+
+def convolution(m, rng, n=4, a=5, k=2, f=2):
+    return check_backward(lambda: m.Conv(f, k), normal(rng, n + k - 1, a + k - 1))
+
+
+def pooling(m, rng, n=4, a=6):
+    return check_backward(m.Pool, normal(rng, 2 * n, 2 * a))
+
+
+def unrecorded(m, rng, n=2, a=3):
+    return check_backward(m.Elementwise, normal(rng, n, a))
+
+
+def softmax_loss(m, rng, n=4, a=3):
+    return check_backward(m.softmax_loss, normal(rng, n, a), labels(rng, n, a))
+
+
+def ridge(m, rng, n=5, a=3):
+    return check_backward(
+        m.ridge_loss, normal(rng, a), normal(rng, 1), normal(rng, n, a), normal(rng, n)
+    )
+
+
+CASES = {
+    "functions_with_cache": (affine, relu, sigmoid, batchnorm),
+    "layer_objects": (dense, relu_layer, tanh_layer, softmax_layer),
+    "network_with_dicts": (two_layers,),
+    "columns_and_lists": (columns,),
+    "updates_inside": (perceptron,),
+    "loss_and_gradient": (softmax_loss, ridge),
+    "arrays_filled_in_loops": (convolution, pooling, unrecorded),
+}
+
+
+@dataclass(frozen=True)
+class Slip:
+    """One mistake: in which style, what is replaced by what, and words that must be said."""
+
+    style: str
+    case: object
+    old: str
+    new: str
+    words: str
+    line: str = ""  # the wrong line, where it is not the replaced one
+
+
+SLIPS = [
+    Slip("functions_with_cache", affine, "dout.dot(w.T)", "dout.dot(w)", "transpose"),
+    Slip(
+        "functions_with_cache",
+        affine,
+        "db = np.sum(dout, axis=0)",
+        "db = np.mean(dout, axis=0)",
+        "batch size",
+    ),
+    Slip(
+        "functions_with_cache",
+        affine,
+        "db = np.sum(dout, axis=0)",
+        "db = np.sum(dout, axis=1)",
+        "shape",
+    ),
+    Slip("functions_with_cache", affine, "db = np.sum(dout, axis=0)", "db = dout", "shape"),
+    Slip("functions_with_cache", relu, "dout * (x > 0)", "dout * (dout > 0)", "mask"),
+    Slip(
+        "functions_with_cache", relu, "dout * (x > 0)", "dout", "derivative of maximum is missing"
+    ),
+    Slip(
+        "functions_with_cache", sigmoid, "dx = dout * out * (1 - out)", "dx = dout * (1 - out)", ""
+    ),
+    Slip(
+        "functions_with_cache", batchnorm, "- xhat * (dxhat * xhat)", "+ xhat * (dxhat * xhat)", ""
+    ),
+    Slip(
+        "functions_with_cache",
+        batchnorm,
+        "dgamma = np.sum(dout * xhat, axis=0)",
+        "dgamma = np.sum(dout, axis=0)",
+        "",
+    ),
+    Slip("layer_objects", dense, "        self.db = np.sum(dout, axis=0)\n", "", "has no gradient"),
+    Slip("layer_objects", dense, "np.dot(self.x.T, dout)", "-np.dot(self.x.T, dout)", "the sign"),
+    Slip(
+        "layer_objects",
+        dense,
+        "np.dot(self.x.T, dout)",
+        "np.dot(self.x.T, dout) / len(dout)",
+        "batch size",
+    ),
+    Slip("layer_objects", relu_layer, "dx[self.x <= 0] = 0", "dx[dx <= 0] = 0", "mask"),
+    Slip("layer_objects", tanh_layer, "1 - self.out**2", "1 - np.tanh(self.out) ** 2", "output"),
+    Slip("layer_objects", tanh_layer, "(1 - self.out**2)", "(1 - self.out)", ""),
+    Slip("layer_objects", softmax_layer, "np.sum(dout * self.y, axis=1", "np.sum(dout, axis=1", ""),
+    Slip(
+        "network_with_dicts",
+        two_layers,
+        'dscores + self.reg * p["W2"]',
+        'dscores + 2 * self.reg * p["W2"]',
+        "penalty",
+    ),
+    Slip(
+        "network_with_dicts",
+        two_layers,
+        'dh + self.reg * p["W1"]',
+        'dh - self.reg * p["W1"]',
+        "penalty",
+    ),
+    Slip("network_with_dicts", two_layers, ' + self.reg * p["W1"]', "", "penalty"),
+    Slip("network_with_dicts", two_layers, "        dscores /= len(t)\n", "", "batch size"),
+    Slip("network_with_dicts", two_layers, "dh[self.h <= 0] = 0", "dh[dh <= 0] = 0", "mask"),
+    Slip("network_with_dicts", two_layers, "        dh[self.h <= 0] = 0\n", "", "missing"),
+    Slip(
+        "columns_and_lists",
+        columns,
+        "* sigmoid_prime(zs[-i])",
+        "* sigmoid_prime(activations[-i])",
+        "output",
+    ),
+    Slip("columns_and_lists", columns, "y) * sigmoid_prime(zs[-1])", "y)", "missing"),
+    Slip(
+        "columns_and_lists",
+        columns,
+        "delta @ activations[-i - 1].T",
+        "delta @ activations[-i].T",
+        "another place",
+    ),
+    Slip("updates_inside", perceptron, "self.b2 += self.lr", "self.b2 -= self.lr", "the sign"),
+    Slip("updates_inside", perceptron, "(1 - self.h**2) * (delta2", "(delta2", "missing"),
+    Slip(
+        "updates_inside",
+        perceptron,
+        "        self.b1 += self.lr * delta1.sum(axis=0)\n",
+        "",
+        "has no gradient",
+    ),
+    Slip("loss_and_gradient", ridge, "2 * reg * w", "reg * w", "penalty"),
+    Slip("loss_and_gradient", ridge, "2 * np.mean(error)", "np.mean(error)", "one half"),
+    Slip(
+        "arrays_filled_in_loops",
+        convolution,
+        "self.dfilters[f] += dout[f, i, j] * patch",
+        "self.dfilters[f] = dout[f, i, j] * patch",
+        "layer.filters",
+    ),
+    Slip(
+        "arrays_filled_in_loops",
+        pooling,
+        "dx[2 * i + k, 2 * j + m] = dout[i, j]",
+        "dx[2 * i + m, 2 * j + k] = dout[i, j]",
+        "",
+    ),
+]

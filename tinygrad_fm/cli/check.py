@@ -1,0 +1,78 @@
+"""`tinygrad-fm check`: is the backward pass in a file right, and if not, where is it wrong?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from tinygrad_fm.cli.text import CommandError, bold
+from tinygrad_fm.testing.backward import BackwardReport, CannotRunError
+from tinygrad_fm.testing.backward.discover import NOTHING, subjects
+from tinygrad_fm.testing.backward.report import to_junit
+from tinygrad_fm.testing.backward.sources import load
+
+WRONG, COULD_NOT = 1, 2
+
+Found = tuple[str, str, BackwardReport | str]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, and print what was found; returns 0 right, 1 wrong, 2 could not run."""
+    where, _, name = arguments.target.partition("::")
+    path = Path(where)
+    if not path.exists():
+        raise CommandError(f"there is no {where}")
+    files = sorted([*path.rglob("*.py"), *path.rglob("*.ipynb")]) if path.is_dir() else [path]
+    found: list[Found] = []
+    for file in files:
+        found += _check(file, name, alone=len(files) == 1, text=arguments.format == "text")
+    if not found:
+        raise CommandError(NOTHING.format(arguments.target))
+    if arguments.format == "json":
+        print(json.dumps([_as_dict(*entry) for entry in found], indent=2))
+    elif arguments.format == "junit":
+        print(to_junit(found), end="")
+    elif arguments.format == "markdown":
+        for written_in, title, report in found:
+            said = f"### {title}: could not be checked\n\n{report}\n"
+            print(f"<!-- {written_in} -->")
+            print(said if isinstance(report, str) else report.to_markdown())
+    reports = [report for _, _, report in found]
+    if any(isinstance(r, BackwardReport) and not r.is_right for r in reports):
+        return WRONG
+    return COULD_NOT if any(isinstance(r, str) for r in reports) else 0
+
+
+def _check(file: Path, name: str, *, alone: bool, text: bool) -> list[Found]:
+    """Everything in one file; printed at once where that is asked for."""
+    try:
+        source = load(file)
+    except CannotRunError as error:
+        if text:
+            print(f"{bold(str(file))}: {error}")
+        return [(str(file), file.stem, str(error))]
+    subjects_here = list(subjects(source, name))
+    if not subjects_here:
+        return []
+    if text:
+        print(bold(str(file)))
+        for note in source.notes:
+            print(f"  ({note})")
+    found: list[Found] = []
+    for title, check in subjects_here:
+        try:
+            report: BackwardReport | str = check()
+        except CannotRunError as error:
+            report = str(error)
+        if text:
+            said = f"{title}: could not be checked: {report}"
+            print(said if isinstance(report, str) else report, flush=True)
+        found.append((str(file), title, report))
+    return found
+
+
+def _as_dict(file: str, name: str, report: BackwardReport | str) -> dict[str, object]:
+    if isinstance(report, str):
+        return {"file": file, "name": name, "verdict": "could not run", "reason": report}
+    return {"file": file, **report.to_dict(), "name": name}

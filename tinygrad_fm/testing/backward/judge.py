@@ -1,0 +1,90 @@
+"""Comparing gradients: right, right up to a common factor, or wrong, and by what factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.testing.backward.pairing import same_shape
+
+# Relative to the largest number of a gradient. A small constant inside a logarithm or a square root
+# that the backward pass leaves out is no error.
+TOLERANCE = 1e-5
+
+
+@dataclass
+class Comparison:
+    """One parameter's gradient beside the true one.
+
+    Attributes:
+        factor: theirs divided by the truth, where they differ by one factor only; else None.
+        place: where the gradient was found, empty where there is none.
+    """
+
+    parameter: str
+    place: str
+    theirs: Any
+    truth: Any
+    factor: float | None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the numbers agree."""
+        return self.factor is not None and abs(self.factor - 1) <= TOLERANCE
+
+
+def compare(parameter: str, place: str, theirs: Any, truth: Any) -> Comparison:
+    """Hold one gradient against the true one."""
+    return Comparison(parameter, place, theirs, truth, factor_between(theirs, truth))
+
+
+def factor_between(a: Any, b: Any) -> float | None:
+    """c where a = c b to the tolerance; 1 where both are zero, None where there is none."""
+    if a is None or not same_shape(np.asarray(a), np.asarray(b)):
+        return None
+    a, b = np.ravel(np.asarray(a, float)), np.ravel(np.asarray(b, float))
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return None
+    largest = np.max(np.abs(b), initial=0.0)
+    if largest <= 1e-12:
+        return 1.0 if np.max(np.abs(a), initial=0.0) <= 1e-9 else None
+    c = float(a @ b / (b @ b))
+    off = np.max(np.abs(a - c * b), initial=0.0)
+    if abs(c) < 1e-9 or off > TOLERANCE * max(abs(c) * largest, np.max(np.abs(a))):
+        return None
+    return c
+
+
+def common_factor(found: list[Comparison]) -> float | None:
+    """The one factor that all gradients have; None where they have different ones."""
+    factors = [c.factor for c in found]
+    if not factors or any(f is None for f in factors):
+        return None
+    first = factors[0]
+    assert first is not None
+    if all(abs(f / first - 1) <= 10 * TOLERANCE for f in factors if f is not None):
+        return first
+    return None
+
+
+def name_factor(factor: float, samples: int, classes: int) -> str:
+    """A factor in words: `the batch size`, `1 / classes`, `the sign`."""
+    sign = "minus " if factor < 0 else ""
+    size = abs(factor)
+    named = {
+        1.0: "one",
+        float(samples): f"the batch size, {samples}",
+        1 / samples: f"1 / the batch size, {samples}",
+        float(classes): f"the number of outputs, {classes}",
+        1 / classes: f"1 / the number of outputs, {classes}",
+        float(samples * classes): f"batch size times outputs, {samples * classes}",
+        1 / (samples * classes): f"1 / (batch size times outputs), {samples * classes}",
+        2.0: "two",
+        0.5: "one half",
+    }
+    for value, words in named.items():
+        if abs(size / value - 1) <= 10 * TOLERANCE:
+            return "the sign" if words == "one" and factor < 0 else sign + words
+    return f"{factor:.6g}"

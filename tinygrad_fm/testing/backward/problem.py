@@ -1,0 +1,239 @@
+"""What is to be checked, in one form: a world of objects, a forward and a backward pass on it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.testing.backward.places import is_float
+from tinygrad_fm.testing.backward.roles import arguments_for, role_of
+
+World = dict[str, Any]
+
+
+class CannotRunError(Exception):
+    """The person's code could not be run as asked; the message says why, and what to give."""
+
+
+@dataclass
+class Problem:
+    """A forward and a backward pass over named objects.
+
+    `forward(world)` returns the result, an array or a number, and whatever else backward needs;
+    `backward(world, result, rest, upstream)` returns what the person's backward returns. `data`
+    names the objects that are no parameters (inputs and labels); `differentiated` those of them
+    whose gradient the backward pass may give as well.
+    """
+
+    title: str
+    world: World
+    forward: Callable[[World], tuple[Any, Any]]
+    backward: Callable[[World, Any, Any, Any], Any]
+    functions: list[Any] = field(default_factory=list)  # whose source is the person's
+    data: tuple[str, ...] = ()
+    differentiated: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # what backward returns, where it is known
+    notes: list[str] = field(default_factory=list)
+    takes_rate: bool = False  # whether backward is given a learning rate, RATE
+
+
+def of_functions(forward: Any, backward: Any, arguments: tuple[Any, ...]) -> Problem:
+    """A pair of functions: `out = forward(x, w)` or `out, cache = forward(x, w)`."""
+    names = _parameters(forward)[: len(arguments)]
+    world = dict(zip(names, arguments, strict=True))
+
+    def run(world: World) -> tuple[Any, Any]:
+        return split(forward(*(world[name] for name in names)))
+
+    def back(world: World, result: Any, rest: Any, upstream: Any) -> Any:
+        known = {"upstream": upstream, "output": result, "cache": rest, "lr": RATE, **world}
+        known = {**known, "samples": len(result) if np.ndim(result) else 1}
+        try:
+            given = arguments_for(backward, known, first="upstream")
+        except TypeError as error:
+            raise CannotRunError(f"{error}; what is it?") from error
+        return backward(*given)
+
+    return Problem(
+        title=f"{forward.__name__} and {backward.__name__}",
+        world=world,
+        forward=run,
+        backward=back,
+        functions=[forward, backward],
+        data=tuple(name for name in names if not is_float(world[name])),
+        names=tuple(_returned_names(backward)),
+        takes_rate=takes_rate(backward),
+    )
+
+
+def of_one_function(function: Any, arguments: tuple[Any, ...]) -> Problem:
+    """One function that returns `(loss, gradients)`."""
+    names = _parameters(function)[: len(arguments)]
+    world = dict(zip(names, arguments, strict=True))
+
+    def run(world: World) -> tuple[Any, Any]:
+        return split(function(*(world[name] for name in names)))
+
+    def back(world: World, result: Any, rest: Any, upstream: Any) -> Any:
+        returned = function(*(world[name] for name in names))
+        if not isinstance(returned, tuple) or len(returned) < 2:
+            raise CannotRunError(f"{function.__name__} returns no gradients beside its result")
+        return returned[1] if len(returned) == 2 else returned[1:]
+
+    return Problem(
+        title=function.__name__,
+        world=world,
+        forward=run,
+        backward=back,
+        functions=[function],
+        data=tuple(name for name in names if not is_float(world[name])),
+        differentiated=names_of_inputs(names),
+        names=tuple(_returned_names(function))[1:],
+    )
+
+
+def names_of_inputs(names: list[str]) -> tuple[str, ...]:
+    """Those of a function's arguments that are data by their name, as x and y are."""
+    return tuple(name for name in names if name.lower() in ("x", "y", "t", "inputs", "targets"))
+
+
+RATE = 0.1  # what a backward pass that updates is given as its learning rate
+
+
+def of_layer(
+    make: Callable[[], Any], x: Any, forward: str = "forward", backward: str = "backward"
+) -> Problem:
+    """A layer with `forward(x)` and `backward(dout)`, which keeps what it needs in itself.
+
+    A forward that returns nothing leaves its result in an attribute.
+    """
+    with generator_kept():
+        layer = make()
+    for method in (forward, backward):
+        if not callable(getattr(layer, method, None)):
+            raise CannotRunError(f"{type(layer).__name__} has no method {method}(...)")
+    world = {"layer": layer, "x": x}
+
+    def run(world: World) -> tuple[Any, Any]:
+        return result_of(world["layer"], forward, [world["x"]])
+
+    def back(world: World, result: Any, rest: Any, upstream: Any) -> Any:
+        layer = world["layer"]
+        known = {
+            "upstream": upstream, "cache": rest, "x": world["x"], "output": result, "lr": RATE,
+            "samples": len(world["x"]),
+        }  # fmt: skip
+        method = getattr(layer, backward)
+        try:
+            given = arguments_for(method, known, first="upstream")
+        except TypeError as error:
+            raise CannotRunError(f"{type(layer).__name__}.{error}; what is it?") from error
+        return method(*given)
+
+    return Problem(
+        title=type(layer).__name__,
+        world=world,
+        forward=run,
+        backward=back,
+        functions=[type(layer)],
+        data=("x",),
+        differentiated=("x",) if is_float(x) else (),
+        names=tuple(_returned_names(getattr(type(layer), backward))),
+        takes_rate=takes_rate(getattr(layer, backward)),
+    )
+
+
+def result_of(made: Any, method: str, arguments: list[Any]) -> tuple[Any, Any]:
+    """What a method returns, or the array that it leaves in the object where it returns nothing."""
+    before = {name: id(value) for name, value in vars(made).items()}
+    returned = getattr(made, method)(*arguments)
+    if returned is not None:
+        return split(returned)
+    new = {n: v for n, v in vars(made).items() if is_float(v) and before.get(n) != id(v)}
+    for name, value in reversed(new.items()):
+        if role_of(name) == "output":
+            return value, None
+    if not new:
+        raise CannotRunError(f"{type(made).__name__}.{method} returns nothing and sets no array")
+    return new[next(reversed(new))], None
+
+
+def of_network(
+    make: Callable[[], Any],
+    data: tuple[Any, ...],
+    loss: Callable[..., Any],
+    backward: Callable[..., Any],
+) -> Problem:
+    """A network: `loss(net, x, t)` returns a number, `backward(net, x, t)` computes gradients."""
+    with generator_kept():
+        net = make()
+    names = tuple(f"data{i}" for i in range(len(data))) if len(data) != 2 else ("x", "t")
+    world = {"net": net, **dict(zip(names, data, strict=True))}
+
+    def run(world: World) -> tuple[Any, Any]:
+        return split(loss(world["net"], *(world[name] for name in names)))
+
+    def back(world: World, result: Any, rest: Any, upstream: Any) -> Any:
+        return backward(world["net"], *(world[name] for name in names))
+
+    return Problem(
+        title=type(net).__name__,
+        world=world,
+        forward=run,
+        backward=back,
+        functions=[type(net), loss, backward],
+        data=names,
+    )
+
+
+def split(returned: Any) -> tuple[Any, Any]:
+    """The result and the rest: `(out, cache)`, `(loss, grads)` or a result alone."""
+    if isinstance(returned, tuple) and returned:
+        rest = returned[1] if len(returned) == 2 else returned[1:]
+        return returned[0], rest
+    return returned, None
+
+
+def takes_rate(function: Any) -> bool:
+    """Whether a function has an argument for the learning rate."""
+    return any(role_of(name) == "lr" for name in _parameters(function))
+
+
+def _parameters(function: Any) -> list[str]:
+    return [
+        p.name
+        for p in inspect.signature(function).parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+def _returned_names(function: Any) -> Iterator[str]:
+    """The names in the last return statement, `dx, dw, db`."""
+    import ast
+    import textwrap
+
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return
+    returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value]
+    if returns:
+        value = returns[-1].value
+        parts = value.elts if isinstance(value, ast.Tuple) else [value]
+        yield from (ast.unparse(part) for part in parts)  # type: ignore[arg-type]
+
+
+@contextmanager
+def generator_kept() -> Iterator[None]:
+    """NumPy's global generator, from which constructors draw, starts at 0 and is put back."""
+    state = np.random.get_state()  # noqa: NPY002  (it is people's code that uses it)
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

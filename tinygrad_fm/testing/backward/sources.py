@@ -1,0 +1,153 @@
+"""A person's file or notebook as definitions: what is defined is executed, what is done is not."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import linecache
+import sys
+import types
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinygrad_fm.testing.backward.problem import CannotRunError
+
+# Modules for pictures, progress and tables, which no gradient needs.
+STUBBED = (
+    "matplotlib", "seaborn", "plotly", "tqdm", "pandas", "IPython", "PIL", "cv2", "sklearn",
+    "tensorflow", "keras", "torchvision", "torch", "mnist", "scipy", "imageio", "pylab", "wandb",
+)  # fmt: skip
+
+
+@dataclass
+class Source:
+    """What a file defines.
+
+    Attributes:
+        names: the functions and classes that it defines, in order.
+        notes: what was left out or replaced, for the report.
+    """
+
+    path: Path
+    scope: dict[str, Any]
+    names: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def load(path: Path) -> Source:
+    """The definitions of a .py file or a notebook.
+
+    Raises:
+        CannotRunError: it cannot be read, or its definitions cannot be executed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotRunError(f"cannot read {path}: {error}") from error
+    filename = str(path)
+    if path.suffix == ".ipynb":
+        text = _cells(text, path)
+        filename = f"{path} (cells)"
+        linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        raise CannotRunError(f"{path}:{error.lineno}: {error.msg}") from error
+    kept = [node for node in tree.body if _defines(node)]
+    left_out = sum(node not in kept and not _is_main(node) for node in tree.body)
+    module = types.ModuleType(f"checked_{path.stem}")
+    module.__file__ = filename
+    sys.modules[module.__name__] = module
+    source = Source(path, vars(module), [])
+    if left_out:
+        source.notes.append(
+            "1 top-level statement that does work was not executed"
+            if left_out == 1
+            else f"{left_out} top-level statements that do work were not executed"
+        )
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        for node in kept:
+            _execute(node, filename, source)
+    finally:
+        sys.path.remove(folder)
+    source.names = [node.name for node in kept if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    return source
+
+
+def _defines(node: ast.stmt) -> bool:
+    """Whether a statement only defines: an import, a function, a class, a constant."""
+    if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
+        return True
+    if isinstance(node, ast.Assign):
+        return not any(isinstance(part, ast.Call) for part in ast.walk(node.value)) or (
+            isinstance(node.value, ast.Lambda)
+        )
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_main(node: ast.stmt) -> bool:
+    """Whether it is `if __name__ == "__main__":`, which an import leaves out as well."""
+    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+
+
+def _execute(node: ast.stmt, filename: str, source: Source) -> None:
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        _stub(node, source)
+    try:
+        exec(compile(ast.Module([node], []), filename, "exec"), source.scope)
+    except NameError as error:
+        # a constant that is made of something that was not executed
+        source.notes.append(f"line {node.lineno} was left out: {error}")
+    except Exception as error:
+        raise CannotRunError(
+            f"{filename}:{node.lineno}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _stub(node: ast.Import | ast.ImportFrom, source: Source) -> None:
+    """Put a module that does nothing in place of one that is missing and not needed."""
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+    for name in names:
+        top = (name or "").partition(".")[0]
+        if top in STUBBED and top not in sys.modules and importlib.util.find_spec(top) is None:
+            for part in _prefixes(name or top):
+                sys.modules.setdefault(part, _Stub(part))
+            note = f"{top} is not installed: a stand-in that does nothing is used"
+            if note not in source.notes:
+                source.notes.append(note)
+
+
+def _prefixes(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+class _Stub(types.ModuleType):
+    """A module of which every attribute is a function that returns its first argument."""
+
+    __path__: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **_: args[0] if args else None
+
+
+def _cells(text: str, path: Path) -> str:
+    """The code of a notebook, without the commands of the notebook itself."""
+    try:
+        cells = json.loads(text)["cells"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotRunError(f"{path} is no notebook: {error}") from error
+    lines: list[str] = []
+    for cell in cells:
+        if cell.get("cell_type") == "code":
+            code = cell.get("source", "")
+            written = "".join(code).splitlines()
+            lines += ["" if s.lstrip().startswith(("%", "!", "?")) else s for s in written]
+            lines.append("")
+    return "\n".join(lines) + "\n"

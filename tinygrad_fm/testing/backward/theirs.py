@@ -1,0 +1,220 @@
+"""The person's backward pass, on plain arrays, watched line by line; the gradients it gives."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine.node import PACKAGE
+from tinygrad_fm.testing.backward.places import changed, is_float, snapshot, widened
+from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept
+from tinygrad_fm.testing.backward.truth import clean
+
+LARGEST = 4096  # elements of an array that is still looked at, line by line
+
+
+@dataclass(eq=False)
+class Made:
+    """An array that a line of the backward pass made."""
+
+    name: str
+    array: Any
+    file: str
+    line: int
+    function: str
+    depth: int  # how many calls deep, 0 for the backward function itself
+    change: Any = None  # what was added to it, where it was there before
+    arguments: tuple[Any, ...] = ()  # arrays that the function was called with
+
+    @property
+    def forms(self) -> list[Any]:
+        """The array, and what was added to it."""
+        return [self.array] if self.change is None else [self.array, self.change]
+
+
+@dataclass
+class Theirs:
+    """What the backward pass gave.
+
+    Attributes:
+        found: arrays that are gradients, by path: what was returned, what is new or changed.
+        updated: parameters that backward changed, by path: their change.
+        mutated: data that forward or backward changed in place.
+        made: every array that a line made, in order.
+    """
+
+    found: dict[str, Any] = field(default_factory=dict)
+    updated: dict[str, Any] = field(default_factory=dict)
+    mutated: list[str] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+    error: str = ""
+
+
+def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
+    """Run forward and backward on float64 arrays, watching the lines of backward.
+
+    Raises:
+        CannotRunError: the backward pass raised; the message has the person's own line.
+    """
+    world = widened(problem.world)
+    theirs = Theirs()
+    with generator_kept(), np.errstate(all="ignore"):
+        start = {clean(k): v for k, v in snapshot(world).items()}
+        result, rest = problem.forward(world)
+        before = snapshot(world)
+        for path, old in start.items():
+            new = {clean(k): v for k, v in before.items()}.get(path)
+            if path in problem.data and new is not None and not np.array_equal(new, old):
+                theirs.mutated.append(path)
+        given = upstream.copy() if np.ndim(upstream) else float(upstream)
+        watcher = _Lines(_files(problem))
+        old_trace = sys.gettrace()
+        sys.settrace(watcher.call)
+        try:
+            returned = problem.backward(world, result, rest, given)
+        except CannotRunError:
+            raise
+        except Exception as error:
+            raise CannotRunError(
+                f"the backward pass fails: {type(error).__name__}: {error}{_where(error)}"
+            ) from error
+        finally:
+            sys.settrace(old_trace)
+    theirs.made = watcher.made
+    for path, value in _flat(returned, problem.names, watcher.names):
+        theirs.found[path] = value
+    for path, value in changed(world, before).items():
+        name = clean(path)
+        if name in parameters:
+            old = before.get(path)
+            if old is not None and old.shape == value.shape:
+                theirs.updated[name] = value - old
+        elif is_float(value):
+            theirs.found.setdefault(name, value)
+    return theirs
+
+
+def _flat(
+    returned: Any, written: tuple[str, ...], variables: dict[int, str]
+) -> list[tuple[str, Any]]:
+    """The float arrays in what backward returned, by the names that it has for them."""
+    parts = returned if isinstance(returned, tuple) else (returned,)
+    labels = list(written) if len(written) == len(parts) else [""] * len(parts)
+    labels = [
+        label if label.isidentifier() else variables.get(id(part), label or f"returned {i}")
+        for i, (label, part) in enumerate(zip(labels, parts, strict=True))
+    ]
+    found: list[tuple[str, Any]] = []
+    for label, part in zip(labels, parts, strict=True):
+        if isinstance(part, dict):
+            found += [(f"grads[{k!r}]", v) for k, v in part.items() if is_float(v)]
+        elif isinstance(part, list):
+            found += [(f"{label}[{i}]", v) for i, v in enumerate(part) if is_float(v)]
+        elif is_float(part):
+            found.append((label, np.asarray(part)))
+    return found
+
+
+def _files(problem: Problem) -> set[str]:
+    found = set()
+    for function in problem.functions:
+        code = getattr(function, "__code__", None)
+        if isinstance(code, CodeType):
+            found.add(code.co_filename)
+        elif isinstance(function, type):
+            found.add(getattr(sys.modules.get(function.__module__), "__file__", "") or "")
+    return {name for name in found if name and not name.startswith(PACKAGE)}
+
+
+class _Lines:
+    """A trace function that notes which arrays each line makes."""
+
+    def __init__(self, files: set[str]):
+        self.files = files
+        self.made: list[Made] = []
+        self.known: dict[int, tuple[int, dict[str, Any]]] = {}
+        self.depth = 0
+        self.arguments: dict[int, tuple[Any, ...]] = {}
+        self.names: dict[int, str] = {}  # of what was returned, by identity
+
+    def call(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """At the start of a call: watch its lines if it is the person's code."""
+        if frame.f_code.co_filename not in self.files:
+            return None
+        now = self._arrays(frame)
+        self.known[id(frame)] = frame.f_lineno, now
+        own = {n: a for n, a in now.items() if not n.startswith("self.")}
+        self.arguments[id(frame)] = tuple(own.values())
+        if frame.f_code.co_name != "<lambda>":  # one that only leads to the backward pass
+            self.depth += 1
+        return self.line
+
+    def line(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """Before each line, and at the end: what did the line before make?"""
+        if event not in ("line", "return"):
+            return self.line
+        number, old = self.known.get(id(frame), (frame.f_lineno, {}))
+        now = self._arrays(frame)
+        if event == "return" and is_float(argument):
+            now["return"] = np.array(argument, copy=True)
+        for name, array in now.items():
+            before = old.get(name)
+            if (
+                before is None
+                or before.shape != array.shape
+                or not np.array_equal(before, array, equal_nan=True)
+            ):
+                where = frame.f_lineno if name == "return" else number
+                change = None
+                if before is not None and before.shape == array.shape:
+                    change = array - before
+                code = frame.f_code
+                self.made.append(
+                    Made(
+                        name,
+                        array,
+                        code.co_filename,
+                        where,
+                        code.co_name,
+                        self.depth - 1,
+                        change,
+                        self.arguments.get(id(frame), ()),
+                    )
+                )
+        self.known[id(frame)] = frame.f_lineno, now
+        if event == "return":
+            parts = argument if isinstance(argument, tuple) else (argument,)
+            for name, value in frame.f_locals.items():
+                if any(value is part for part in parts):
+                    self.names.setdefault(id(value), name)
+            self.depth -= frame.f_code.co_name != "<lambda>"
+            self.known.pop(id(frame), None)
+        return self.line
+
+    def _arrays(self, frame: FrameType) -> dict[str, Any]:
+        """Copies of the float arrays that the locals hold, and those of `self`."""
+        found: dict[str, Any] = {}
+        for name, value in frame.f_locals.items():
+            if is_float(value) and value.size <= LARGEST:
+                found[name] = np.array(value, copy=True)
+            elif name == "self" or isinstance(value, (dict, list)):
+                for path, array in snapshot(value).items():
+                    if is_float(array) and array.size <= LARGEST:
+                        found[f"{name}.{path}" if name == "self" else f"{name}{path}"] = array
+        return found
+
+
+def _where(error: BaseException) -> str:
+    trace = error.__traceback__
+    last = None
+    while trace is not None:
+        if "tinygrad_fm" not in trace.tb_frame.f_code.co_filename:
+            last = trace
+        trace = trace.tb_next
+    if last is None:
+        return ""
+    return f" ({last.tb_frame.f_code.co_filename}:{last.tb_lineno})"
