@@ -139,7 +139,7 @@ for order in (2, 1, 3, math.inf, -math.inf):
     case(np.linalg.vector_norm, apart(2, 3, 2), axis=(0, 2), ord=order, keepdims=True)
     case(np.linalg.vector_norm, apart(2, 3), ord=order)
 case(np.linalg.matrix_norm, real(2, 2, 3))
-case(np.linalg.matrix_norm, real(2, 2, 3), ord="nuc", keepdims=True, plain=True)
+case(np.linalg.matrix_norm, real(2, 2, 3), ord="nuc", keepdims=True)
 
 # ---- solving -----------------------------------------------------------------------------------
 
@@ -167,8 +167,8 @@ for function in (np.linalg.inv, np.linalg.pinv):
     case(function, regular(3, 3))
     case(function, regular(2, 2, 2))
 for shape in ((1, 1), (3, 3), (2, 2, 2)):
-    case(np.linalg.det, regular(*shape), by=lambda a: np.linalg.det(a) ** 2, plain=True)
-case(solving.cofactors, regular(3, 3), by=lambda a: np.sum(solving.cofactors(a) ** 2), plain=True)
+    case(np.linalg.det, regular(*shape), by=lambda a: np.linalg.det(a) ** 2)
+case(solving.cofactors, regular(3, 3), by=lambda a: np.sum(solving.cofactors(a) ** 2))
 for left, right in (((2, 2), (2,)), ((2, 2), (2, 3)), ((2, 2, 2), (2, 1)), ((2, 2, 2), (2,))):
     case(np.linalg.solve, regular(*left), real(*right))
 case(np.linalg.solve, regular(2, 2), real(2, 2, 3))
@@ -188,9 +188,9 @@ case(
 case(
     np.linalg.tensorinv, regular(4, 4), by=lambda a: np.linalg.tensorinv(a.reshape(2, 2, 4), ind=2)
 )
-case(np.linalg.slogdet, regular(3, 3), by=lambda a: np.linalg.slogdet(a)[1], plain=True)
-case(np.linalg.slogdet, regular(2, 2, 2), by=lambda a: np.linalg.slogdet(-a).logabsdet, plain=True)
-case(solving.log_determinant, regular(2, 2), by=lambda a: np.linalg.slogdet(a)[1], plain=True)
+case(np.linalg.slogdet, regular(3, 3), by=lambda a: np.linalg.slogdet(a)[1])
+case(np.linalg.slogdet, regular(2, 2, 2), by=lambda a: np.linalg.slogdet(-a).logabsdet)
+case(solving.log_determinant, regular(2, 2), by=lambda a: np.linalg.slogdet(a)[1])
 for shape in ((3, 2), (2, 3), (2, 3, 2)):
     case(np.linalg.pinv, graded(*shape))
 case(np.linalg.pinv, np.array([[1.0, 2.0], [3.0, 5.0]]), rcond=1e-6)
@@ -204,7 +204,7 @@ for order in (None, 2, -2, 1, "fro", math.inf):
 for right in ((4,), (4, 2)):
     for i in (0, 1):
         least = partial(lambda i, a, b: np.linalg.lstsq(a, b, rcond=None)[i], i)
-        case(np.linalg.lstsq, graded(4, 2), real(*right), by=least, plain=True)
+        case(np.linalg.lstsq, graded(4, 2), real(*right), by=least)
 
 # ---- decompositions: of symmetric matrices, made so --------------------------------------------
 
@@ -220,19 +220,18 @@ def signed(v):
 
 for shape in ((3, 3), (2, 2, 2)):
     case(np.linalg.cholesky, regular(*shape), by=symmetric(np.linalg.cholesky))
-    case(np.linalg.eigvalsh, graded(*shape), by=symmetric(np.linalg.eigvalsh), plain=True)
-    case(np.linalg.eigh, graded(*shape), by=symmetric(lambda a: np.linalg.eigh(a)[0]), plain=True)
+    case(np.linalg.eigvalsh, graded(*shape), by=symmetric(np.linalg.eigvalsh))
+    case(np.linalg.eigh, graded(*shape), by=symmetric(lambda a: np.linalg.eigh(a)[0]))
     case(
         np.linalg.eigh,
         graded(*shape),
         by=symmetric(lambda a: signed(np.linalg.eigh(a).eigenvectors)),
-        plain=True,
     )
 case(dec.cholesky, regular(2, 2), by=symmetric(np.linalg.cholesky))
 if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
     upper = symmetric(lambda a: np.linalg.cholesky(a, upper=True))
     case(np.linalg.cholesky, regular(3, 3), by=upper)
-case(dec.eigh, graded(2, 2), by=symmetric(lambda a: np.linalg.eigh(a, UPLO="U")[0]), plain=True)
+case(dec.eigh, graded(2, 2), by=symmetric(lambda a: np.linalg.eigh(a, UPLO="U")[0]))
 
 
 def recomposed(a):
@@ -241,26 +240,26 @@ def recomposed(a):
 
 
 for shape in ((3, 3), (3, 2), (2, 3), (2, 3, 2)):
-    case(np.linalg.svd, graded(*shape), by=lambda a: np.linalg.svd(a, compute_uv=False), plain=True)
-    case(np.linalg.svd, graded(*shape), by=recomposed, plain=True)
+    case(np.linalg.svd, graded(*shape), by=lambda a: np.linalg.svd(a, compute_uv=False))
+    case(np.linalg.svd, graded(*shape), by=recomposed)
     for i in (0, 2):
         part = partial(lambda i, a: np.linalg.svd(a, full_matrices=False)[i], i)
         turned = [lambda a, p=part: signed(p(a)), None, lambda a, p=part: signed(p(a).mT)][i]
-        case(dec.svd, graded(*shape), by=turned, plain=True)
-    case(np.linalg.svdvals, graded(*shape), plain=True)
-case(np.linalg.svd, graded(2, 2), by=lambda a: np.linalg.svd(a).S, plain=True)
+        case(dec.svd, graded(*shape), by=turned)
+    case(np.linalg.svdvals, graded(*shape))
+case(np.linalg.svd, graded(2, 2), by=lambda a: np.linalg.svd(a).S)
 for shape in ((3, 3), (3, 2), (2, 3), (2, 3, 2)):
-    case(np.linalg.qr, graded(*shape), by=lambda a: np.linalg.qr(a)[0].mT @ (a * a), plain=True)
-    case(np.linalg.qr, graded(*shape), by=lambda a: np.sum(np.linalg.qr(a).R) ** 2, plain=True)
-case(np.linalg.qr, graded(3, 2), mode="r", plain=True)
+    case(np.linalg.qr, graded(*shape), by=lambda a: np.linalg.qr(a)[0].mT @ (a * a))
+    case(np.linalg.qr, graded(*shape), by=lambda a: np.sum(np.linalg.qr(a).R) ** 2)
+case(np.linalg.qr, graded(3, 2), mode="r")
 complete = lambda a: np.sum(np.linalg.qr(a, "complete").Q * a[:, :2]) ** 2
-case(np.linalg.qr, graded(2, 3), by=complete, plain=True)
-case(dec.qr, graded(2, 2), by=lambda a: sum(map(np.sum, np.linalg.qr(a))) ** 2, plain=True)
+case(np.linalg.qr, graded(2, 3), by=complete)
+case(dec.qr, graded(2, 2), by=lambda a: sum(map(np.sum, np.linalg.qr(a))) ** 2)
 
 # ---- recorded, but constant --------------------------------------------------------------------
 
 case(np.linalg.matrix_rank, regular(2, 2))
-case(solving.determinant_sign, regular(2, 2), by=lambda a: np.linalg.slogdet(a)[0], plain=True)
+case(solving.determinant_sign, regular(2, 2), by=lambda a: np.linalg.slogdet(a)[0])
 case(np.argsort, positive(3), kind="stable")
 case(np.argsort, apart(2, 3), axis=0)
 case(np.take, real(3), integers(0, 2))

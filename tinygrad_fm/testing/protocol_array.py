@@ -143,7 +143,8 @@ def _wrap(result: Any) -> Any:
     if isinstance(result, (np.ndarray, np.generic)):
         return ProtocolArray(result)
     if isinstance(result, (tuple, list)):
-        return type(result)(_wrap(r) for r in result)
+        parts = [_wrap(part) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
     return result
 
 
