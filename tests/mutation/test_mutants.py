@@ -52,7 +52,8 @@ def test_every_mutant_is_caught(function, mutation_counts):
 
 def test_equivalent_mutants_still_exist():
     names = {mutant.name for function in FUNCTIONS for mutant in mutants_of(function)}
-    assert set(EQUIVALENT) <= names
+    modules = {name.partition(".")[0] for name in names}  # "special" only where SciPy is there
+    assert {name for name in EQUIVALENT if name.partition(".")[0] in modules} <= names
 
 
 def test_nothing_is_caught_where_nothing_is_mutated():
