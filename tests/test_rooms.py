@@ -12,7 +12,10 @@ ROOT = Path(tinygrad_fm.__file__).parent
 ROOMS = [
     ["engine"],
     ["rules"],
-    ["tensor", "recording", "operators", "array_methods", "sharing", "writing"],
+    [
+        *("tensor", "recording", "recorded", "dispatch", "operand_errors", "operators"),
+        *("array_methods", "sharing", "writing"),
+    ],
     ["trees"],
     ["transforms", "custom", "functional", "numpy", "graph", "program", "debug"],
     ["testing"],

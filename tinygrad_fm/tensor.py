@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_fm import engine, writing
 from tinygrad_fm.array_methods import ArrayMethods
+from tinygrad_fm.dispatch import into, masked_into, rewritten, ufunc_method, without_rule
 from tinygrad_fm.engine import (
     GraphError,
     Node,
@@ -22,24 +23,16 @@ from tinygrad_fm.engine import (
     state,
 )
 from tinygrad_fm.operators import Operators
-from tinygrad_fm.recording import (
+from tinygrad_fm.recorded import (
     Recorded,
-    apply,
-    apply_one,
-    apply_two,
     as_array,
     as_real_array,
-    enable_grad,
     holds_tensor,
-    into,
     make,
-    masked_into,
     recorded,
-    rewritten,
     stacked,
-    ufunc_method,
-    without_rule,
 )
+from tinygrad_fm.recording import apply, apply_one, apply_two, enable_grad
 from tinygrad_fm.rules import special
 from tinygrad_fm.rules.indexing import getitem
 from tinygrad_fm.sharing import Family, Share

@@ -20,7 +20,8 @@ import numpy as np
 from tinygrad_fm import engine
 from tinygrad_fm.engine import primitive, state
 from tinygrad_fm.engine.node import PACKAGE
-from tinygrad_fm.recording import as_array, as_real_array, enable_grad, make
+from tinygrad_fm.recorded import as_array, as_real_array, make
+from tinygrad_fm.recording import enable_grad
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves, leaves_like, map_tree, rebuild, unwrap
 

@@ -22,7 +22,9 @@ import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.engine import GraphError, Node, state
-from tinygrad_fm.recording import Recorded, apply, explain
+from tinygrad_fm.operand_errors import explain
+from tinygrad_fm.recorded import Recorded
+from tinygrad_fm.recording import apply
 from tinygrad_fm.rules.indexing import getitem, set_at
 from tinygrad_fm.sharing import Family, Share
 

@@ -12,7 +12,8 @@ from tinygrad_fm.graph.build import Builder, ancestors
 from tinygrad_fm.graph.model import Graph
 from tinygrad_fm.graph.statistics import Statistics, describe
 from tinygrad_fm.graph.watch import Failure, Watch, call
-from tinygrad_fm.recording import enable_grad, make
+from tinygrad_fm.recorded import make
+from tinygrad_fm.recording import enable_grad
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves
 

@@ -15,7 +15,8 @@ from tinygrad_fm import engine
 from tinygrad_fm.engine import Node, Primitive, state
 from tinygrad_fm.graph.statistics import Statistics, describe
 from tinygrad_fm.graph.undisturbed import Undisturbed
-from tinygrad_fm.recording import as_array, enable_grad, make
+from tinygrad_fm.recorded import as_array, make
+from tinygrad_fm.recording import enable_grad
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves, map_tree
 

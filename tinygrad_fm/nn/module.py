@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import find_origin, state
-from tinygrad_fm.recording import explain_call
+from tinygrad_fm.operand_errors import explain_call
 from tinygrad_fm.tensor import Tensor
 
 

@@ -12,7 +12,7 @@ import numpy
 
 from tinygrad_fm.engine import state
 from tinygrad_fm.numpy.lists import is_tensor, join
-from tinygrad_fm.recording import make
+from tinygrad_fm.recorded import make
 
 np: Any = numpy  # its stubs do not know that functions dispatch on their argument
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from tinygrad_fm.recording import Recorded, holds_tensor, stacked
+from tinygrad_fm.recorded import Recorded, holds_tensor, stacked
 
 # Functions whose first argument is a sequence of arrays, which stays one.
 _OF_SEQUENCES = """broadcast_arrays choose column_stack concat concatenate dstack hstack lexsort

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from tinygrad_fm.dispatch import QUESTIONS
 from tinygrad_fm.engine import registry, rewrites
 from tinygrad_fm.numpy.creation import CREATION
 from tinygrad_fm.numpy.lists import dispatches
-from tinygrad_fm.recording import QUESTIONS
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves
 
