@@ -4,6 +4,8 @@ For each rule and each function that a rule calls: a sign flipped, a factor drop
 swapped. Un-broadcasting is the engine's, and is mutated there, once.
 """
 
+import importlib.util
+
 import pytest
 from battery import FUNCTIONS, is_caught
 from mutants import mutants_of, name_of
@@ -52,8 +54,8 @@ def test_every_mutant_is_caught(function, mutation_counts):
 
 def test_equivalent_mutants_still_exist():
     names = {mutant.name for function in FUNCTIONS for mutant in mutants_of(function)}
-    modules = {name.partition(".")[0] for name in names}  # "special" only where SciPy is there
-    assert {name for name in EQUIVALENT if name.partition(".")[0] in modules} <= names
+    scipy = importlib.util.find_spec("scipy") is not None  # without it its rules are not there
+    assert {name for name in EQUIVALENT if scipy or not name.startswith("special.")} <= names
 
 
 def test_nothing_is_caught_where_nothing_is_mutated():
