@@ -289,6 +289,43 @@ def test_what_cannot_be_checked_says_why(text, said, tmp_path):
         check_file(tmp_path / "net.py")
 
 
+MISSING = """
+import numpy as np
+import sklearn
+import sklearn.datasets
+from there_is_no_such_module import Base, square
+from there_is_no_such_module.data import *
+
+class Squares:
+    def forward(self, x):
+        self.x = x
+        return square(x)
+
+    def backward(self, dout):
+        return 2 * dout * self.x
+
+class Doubles:
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, dout):
+        return 2 * dout
+
+class Derived(Base):
+    def backward(self, dout):
+        return dout
+"""
+
+
+def test_a_module_that_is_missing_is_only_missed_where_it_is_needed(tmp_path, capsys):
+    (tmp_path / "net.py").write_text(MISSING)
+    assert main(["check", str(tmp_path / "net.py")]) == 2
+    said = capsys.readouterr().out
+    assert "it needs square of there_is_no_such_module" in said
+    assert "Doubles: right" in said
+    assert "line 22 was left out" in said
+
+
 # ---- the command ---------------------------------------------------------------------------------
 
 
@@ -307,6 +344,9 @@ def test_the_exit_status(script, wrong, tmp_path, capsys):
         "def f_forward(x):\n    return 1\ndef f_backward(d):\n    pass\n"
     )
     assert main(["check", str(tmp_path / "no.py")]) == 2
+    (tmp_path / "nothing.py").write_text("x = 1\n")
+    assert main(["check", str(tmp_path / "nothing.py")]) == 2
+    assert main(["check", str(tmp_path / "absent.py")]) == 2
     assert main(["check", str(tmp_path)]) == 1
     assert "Traceback" not in "".join(capsys.readouterr())
 

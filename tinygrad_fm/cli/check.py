@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
-from tinygrad_fm.cli.text import CommandError, bold
+from tinygrad_fm.cli.text import bold
 from tinygrad_fm.testing.backward import BackwardReport, CannotRunError
 from tinygrad_fm.testing.backward.discover import NOTHING, subjects
 from tinygrad_fm.testing.backward.report import to_junit
@@ -22,13 +23,15 @@ def run(arguments: argparse.Namespace) -> int:
     where, _, name = arguments.target.partition("::")
     path = Path(where)
     if not path.exists():
-        raise CommandError(f"there is no {where}")
+        print(f"tinygrad-fm check: there is no {where}", file=sys.stderr)
+        return COULD_NOT
     files = sorted([*path.rglob("*.py"), *path.rglob("*.ipynb")]) if path.is_dir() else [path]
     found: list[Found] = []
     for file in files:
         found += _check(file, name, alone=len(files) == 1, text=arguments.format == "text")
     if not found:
-        raise CommandError(NOTHING.format(arguments.target))
+        print(f"tinygrad-fm check: {NOTHING.format(arguments.target)}", file=sys.stderr)
+        return COULD_NOT
     if arguments.format == "json":
         print(json.dumps([_as_dict(*entry) for entry in found], indent=2))
     elif arguments.format == "junit":

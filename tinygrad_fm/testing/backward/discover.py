@@ -78,7 +78,7 @@ def check_file(target: str | Path) -> list[BackwardReport]:
     source = load(Path(where))
     found = list(subjects(source, name))
     if not found:
-        raise CannotRunError(NOTHING.format(target))
+        raise CannotRunError("; ".join([NOTHING.format(target), *source.notes]))
     return [check() for _, check in found]
 
 
@@ -107,7 +107,9 @@ def _returns_two(function: Any) -> bool:
 
 def _method(kind: type, names: tuple[str, ...]) -> str:
     """The name of a class's method that is one of these."""
-    return next((n for n in names if callable(getattr(kind, n, None))), "")
+    # not getattr: every class has the __call__ of its metaclass
+    own = {name for base in kind.__mro__ if base is not object for name in vars(base)}
+    return next((n for n in names if n in own and callable(getattr(kind, n))), "")
 
 
 # ---- trying inputs -------------------------------------------------------------------------------
@@ -184,9 +186,15 @@ def _best(problems: Iterator[Problem], what: str) -> BackwardReport:
             return report
         wrong.append((unused, report))
     if wrong:
-        return min(wrong, key=lambda found: found[0])[1]
+        return min(wrong, key=_how_wrong)[1]
     reason = reason or "no inputs fit"
     raise CannotRunError(f"{what}: {reason}; call testing.check_backward with inputs of your own")
+
+
+def _how_wrong(found: tuple[int, BackwardReport]) -> tuple[int, bool, int]:
+    """The arrangement that was meant is that of which most is used, and most is right."""
+    unused, report = found
+    return unused, not report.is_right, sum(c.factor is None for c in report.comparisons)
 
 
 def _check_pair(forward: Any, backward: Any) -> BackwardReport:
