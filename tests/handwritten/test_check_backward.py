@@ -323,7 +323,7 @@ def test_a_module_that_is_missing_is_only_missed_where_it_is_needed(tmp_path, ca
     said = capsys.readouterr().out
     assert "it needs square of there_is_no_such_module" in said
     assert "Doubles: right" in said
-    assert "line 22 was left out" in said
+    assert "line 23 was left out" in said
 
 
 # ---- the command ---------------------------------------------------------------------------------

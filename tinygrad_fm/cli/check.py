@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from tinygrad_fm.cli.text import bold
@@ -50,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(file: Path, name: str, *, alone: bool, text: bool) -> list[Found]:
     """Everything in one file; printed at once where that is asked for."""
     try:
-        source = load(file)
+        with redirect_stdout(StringIO()):  # what the person's code prints is none of the report
+            source = load(file)
     except CannotRunError as error:
         if text:
             print(f"{bold(str(file))}: {error}")
@@ -65,7 +68,8 @@ def _check(file: Path, name: str, *, alone: bool, text: bool) -> list[Found]:
     found: list[Found] = []
     for title, check in subjects_here:
         try:
-            report: BackwardReport | str = check()
+            with redirect_stdout(StringIO()):
+                report: BackwardReport | str = check()
         except CannotRunError as error:
             report = str(error)
         if text:

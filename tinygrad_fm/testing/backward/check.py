@@ -14,6 +14,7 @@ from tinygrad_fm.testing.backward.judge import (
     Comparison,
     common_factor,
     compare,
+    factor_of_parameters,
     name_factor,
 )
 from tinygrad_fm.testing.backward.lines import first_wrong
@@ -76,7 +77,9 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
     theirs = run_theirs(problem, truth.upstream, set(truth.parameters))
     report = BackwardReport(problem.title, "right", notes=list(problem.notes))
     report.notes += truth.notes
-    report.samples = truth.result.shape[0] if truth.result.ndim else _samples(problem)
+    report.samples = problem.samples or (
+        truth.result.shape[0] if truth.result.ndim else _samples(problem)
+    )
     report.outputs = truth.result.shape[-1] if truth.result.ndim else _outputs(truth)
     chosen = {**pair(theirs.found, truth.parameters), **(pairs or {})}
     rate = _rate(problem)
@@ -93,6 +96,7 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
             continue  # the gradient by an input need not be given
         report.comparisons.append(compare(name, place, theirs.found.get(place), gradient))
     factor = common_factor(report.comparisons)
+    inputs = {c.parameter for c in report.comparisons if role_of(c.parameter) in ("x", "output")}
     if factor is not None and abs(factor - 1) > 1e-5:
         report.verdict = "right up to a convention"
         words = name_factor(factor, report.samples, report.outputs)
@@ -102,6 +106,10 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
         report.convention = words
     elif all(c.is_right for c in report.comparisons):
         pass
+    elif (mean := factor_of_parameters(report.comparisons, inputs, truth.result.shape)) is not None:
+        report.verdict = "right up to a convention"
+        words = name_factor(mean, round(1 / mean), round(1 / mean))
+        report.convention = f"{words}, but for those of the inputs"
     else:
         report.verdict = "wrong"
         report.usual = _usual(report.comparisons) if updated else 1.0
@@ -117,7 +125,7 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
         what = f"minus the learning rate, {rate:g}, times" if rate else "a multiple of"
         report.notes.append(f"backward updates the parameters itself: their change is {what} this")
     report.notes += [f"{name} is changed in place by the forward pass" for name in theirs.mutated]
-    report.notes += [f"{UNUSED} {name}" for name in truth.unused]
+    report.notes += [f"{UNUSED} {name}" for name in truth.unused if name not in theirs.found]
     report.notes += [note for note in (descent(problem, truth),) if note]
     report.notes += list(warnings_of(problem, truth))
     return report

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.testing.backward.places import is_float
+from tinygrad_fm.testing.backward.places import is_float, places
 from tinygrad_fm.testing.backward.roles import arguments_for, role_of
 
 World = dict[str, Any]
@@ -39,6 +39,8 @@ class Problem:
     differentiated: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # what backward returns, where it is known
     notes: list[str] = field(default_factory=list)
+    held: tuple[str, ...] = ()  # paths of data that an object was made with, and keeps
+    samples: int = 0  # in the data, where its shape does not tell
     takes_rate: bool = False  # whether backward is given a learning rate, RATE
 
 
@@ -188,6 +190,15 @@ def of_network(
         backward=back,
         functions=[type(net), loss, backward],
         data=names,
+    )
+
+
+def held_by(net: Any, data: dict[str, Any]) -> tuple[str, ...]:
+    """Where a network keeps the data that its constructor was given, as paths of the world."""
+    return tuple(
+        f"net.{place.path}"
+        for place in places(net)
+        if any(np.array_equal(place.get(), array) for array in data.values())
     )
 
 

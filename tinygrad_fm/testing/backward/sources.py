@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_fm.testing.backward.problem import CannotRunError
+from tinygrad_fm.testing.backward.roles import role_of
 
 # Modules for pictures, progress and tables, which no gradient needs.
 STUBBED = (
     "matplotlib", "seaborn", "plotly", "tqdm", "pandas", "IPython", "PIL", "cv2", "sklearn",
     "tensorflow", "keras", "torchvision", "torch", "mnist", "scipy", "imageio", "pylab", "wandb",
 )  # fmt: skip
+
+
+SAMPLES = 5  # in every batch that is tried
 
 
 @dataclass
@@ -74,8 +78,20 @@ def load(path: Path) -> Source:
             _execute(node, filename, source)
     finally:
         sys.path.remove(folder)
+    _count(tree, source)
     source.names = [node.name for node in kept if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     return source
+
+
+def _count(tree: ast.Module, source: Source) -> None:
+    """Give a value to the number of samples that the file takes from data that was not read."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        for part in (part for target in targets for part in ast.walk(target)):
+            name = part.id if isinstance(part, ast.Name) else ""
+            if name not in source.scope and role_of(name) == "samples":
+                source.scope[name] = SAMPLES
+                source.notes.append(f"{name} is taken to be the number of samples")
 
 
 def _defines(node: ast.stmt) -> bool:
