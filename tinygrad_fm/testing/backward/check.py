@@ -18,7 +18,7 @@ from tinygrad_fm.testing.backward.judge import (
     name_factor,
 )
 from tinygrad_fm.testing.backward.lines import first_wrong
-from tinygrad_fm.testing.backward.pairing import pair
+from tinygrad_fm.testing.backward.pairing import pair, same_shape
 from tinygrad_fm.testing.backward.problem import (
     RATE,
     Problem,
@@ -94,7 +94,16 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
         place = chosen.get(name, "")
         if not place and (name in problem.data or name in problem.differentiated):
             continue  # the gradient by an input need not be given
-        report.comparisons.append(compare(name, place, theirs.found.get(place), gradient))
+        found = compare(name, place, theirs.found.get(place), gradient)
+        if found.factor is None and place.startswith("the change of"):
+            # an optimizer inside backward: not its step but the gradient that it takes is compared
+            for made in theirs.made:
+                kept = compare(name, f"{made.name}, line {made.line}", made.array, gradient)
+                if kept.factor is not None and np.ptp(gradient) > 0:
+                    found = kept
+                    report.notes.append(f"{name} is updated by more than its gradient")
+                    break
+        report.comparisons.append(found)
     factor = common_factor(report.comparisons)
     inputs = {c.parameter for c in report.comparisons if role_of(c.parameter) in ("x", "output")}
     if factor is not None and abs(factor - 1) > 1e-5:
@@ -113,9 +122,10 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
     else:
         report.verdict = "wrong"
         report.usual = _usual(report.comparisons) if updated else 1.0
+        amiss = [c for c in report.comparisons if c.place and not same_shape(c.theirs, c.truth)]
         bad = [
             scale * np.asarray(c.theirs)
-            for c in report.comparisons
+            for c in amiss or report.comparisons
             if c.place and (c.factor is None or abs(c.factor / report.usual - 1) > 1e-5)
             for scale in ((1.0, -rate) if rate else (1.0,))
         ]

@@ -23,7 +23,10 @@ from tinygrad_fm.testing.backward.making import (
     TARGETS,
     inputs_of,
     instances,
+    is_abstract,
     method,
+    needed,
+    pairs_of,
     rng,
     targets_of,
 )
@@ -35,6 +38,7 @@ from tinygrad_fm.testing.backward.problem import (
     held_by,
     of_functions,
     of_layer,
+    of_layer_of_two,
     of_network,
     of_one_function,
     result_of,
@@ -63,7 +67,7 @@ def subjects(
             continue
         found = scope.get(name)
         if isinstance(found, type):
-            if method(found, BACKWARD):
+            if method(found, BACKWARD) and not is_abstract(found):
                 yield name, lambda found=found: _check_class(found, source)  # type: ignore[misc]
         elif callable(found):
             partner = _partner(name, scope)
@@ -241,6 +245,12 @@ def _check_class(kind: type, source: Source) -> BackwardReport:
 def _as_layer(make: Callable[[], Any], kind: type) -> Iterator[Problem]:
     forward, backward = method(kind, (*FORWARD, "__call__")), method(kind, BACKWARD)
     if not forward or not backward:
+        return
+    names = needed(getattr(kind, forward))[1:]
+    if len(names) == 2:
+        for given, data in itertools.product(("", "first", "output"), pairs_of(names)):
+            yield of_layer_of_two(make, data, forward, backward, given)
+    if len(names) != 1:
         return
     for shape in inputs_of(make):
         yield of_layer(make, rng().standard_normal(shape), forward, backward)

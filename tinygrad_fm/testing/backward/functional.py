@@ -60,8 +60,8 @@ def networks(source: Source) -> Iterator[Network]:
     for backward in backwards:
         alike = sorted(forwards, key=lambda name: -_alike(name, backward))
         for make, forward in itertools.product(makers, alike):
-            made = set(returned(functions[make])) | {"X", "Y"}
-            if not _parameters_used(functions[forward], made - {"X", "Y"}):
+            made = set(returned(functions[make]))
+            if not _parameters_used(functions[forward], made):
                 continue
             if not _fits(functions[forward], made, ("x", "t", "parameters")):
                 continue
@@ -243,7 +243,9 @@ def _parameters(make: Any) -> Iterator[dict[str, Any]]:
             continue
         names = returned(make)
         parts = made if isinstance(made, tuple) else (made,)
-        if len(names) == len(parts):
+        if len(parts) == 1:
+            yield {names[0] if names and names[0].isidentifier() else "parameters": made}
+        elif len(names) == len(parts):
             yield dict(zip(names, parts, strict=True))
 
 

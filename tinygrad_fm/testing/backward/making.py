@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import itertools
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,7 +31,7 @@ LOSS = ("loss", "cost", "error", "compute_loss", "compute_cost", "calculate_loss
 TARGETS = ("t", "y", "target", "targets", "labels", "label", "y_true", "y_label", "yt", "y_train")
 INPUTS = ("x", "x_train", "data", "input", "inputs", "input_data", "features", "train_x")
 RATES = ("lr", "rate", "eta", "alpha", "reg", "lambda", "momentum", "std")
-FUNCTIONS = ("sigmoid", "relu", "tanh")
+FUNCTIONS = ("sigmoid", "relu", "tanh", "ReLU")
 DERIVED = ("_prime", "_derivative", "_deriv", "_grad", "_gradient", "_d", "_der", "_backward")
 
 Maker = Callable[[], Any]
@@ -48,6 +50,22 @@ def method(kind: type, names: tuple[str, ...]) -> str:
     return next((spelled[spelling(n)] for n in names if spelling(n) in spelled), "")
 
 
+def is_abstract(kind: type) -> bool:
+    """Whether a class only says what its subclasses have to do: its backward does nothing."""
+    if inspect.isabstract(kind):
+        return True
+    try:
+        source = inspect.getsource(getattr(kind, method(kind, BACKWARD)))
+        (function,) = ast.parse(textwrap.dedent(source)).body
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return False
+    return isinstance(function, ast.FunctionDef) and all(
+        isinstance(part, (ast.Pass, ast.Raise))
+        or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+        for part in function.body
+    )
+
+
 def spelling(name: str) -> str:
     """A name without capitals and underscores."""
     return name.lower().replace("_", "")
@@ -64,7 +82,16 @@ def needed(function: Any) -> list[str]:
 
 def instances(kind: type, source: Source) -> Iterator[tuple[Maker, dict[str, Any]]]:
     """Ways to make an object, each with the data that its constructor was given: x, t."""
-    names = needed(kind)
+    left_open = [p.name for p in inspect.signature(kind).parameters.values() if p.default is None]
+    without = [n for n in left_open if _is_sizes(n) or n.lower().startswith("act")]
+    yield from _instances(kind, source, needed(kind))
+    if without:  # a network whose sizes may be left open cannot do anything without them
+        yield from _instances(kind, source, [*needed(kind), *without])
+
+
+def _instances(
+    kind: type, source: Source, names: list[str]
+) -> Iterator[tuple[Maker, dict[str, Any]]]:
     choices = [_choices(name, i, names, kind, source) for i, name in enumerate(names)]
     for arguments in itertools.islice(itertools.product(*choices), MAKERS):
         held: dict[str, Any] = {}
@@ -76,7 +103,8 @@ def instances(kind: type, source: Source) -> Iterator[tuple[Maker, dict[str, Any
         given = [_with_derivative(a, arguments, source) for a in arguments]
 
         def make(given: list[Any] = given) -> Any:
-            made = kind(*(a() if isinstance(a, _Made) else a for a in given))
+            values = [a() if isinstance(a, _Made) else a for a in given]
+            made = kind(**dict(zip(names, values, strict=True)))
             return _filled(made, kind, source)
 
         yield make, held
@@ -117,23 +145,40 @@ def _choices(name: str, at: int, names: list[str], kind: type, source: Source) -
         return [0.1]
     if "layer" in word and (stack := _stack(kind, source)):
         return [_Made(stack), *sizes]
-    if any(part in word for part in ("sizes", "layers", "dims", "shape", "units")):
+    if _is_sizes(word):
         return list(sizes)
     if any(word.endswith(end) for end in DERIVED) and at:
         return [_Derivative()]
     if "activation" in word or "func" in word or word.startswith("act"):
         known = [source.scope[n] for n in source.names if _derivative_of(n, source)]
         if any(name.lower().endswith(DERIVED) for name in names):
-            return [*known[:3], *FUNCTIONS]
+            return [*(known[:3] or [_tanh]), *FUNCTIONS]
         return [*FUNCTIONS, *known[:3]]
     return [size]
+
+
+def _is_sizes(name: str) -> bool:
+    """Whether an argument is the sizes of all layers."""
+    parts = ("sizes", "size_list", "layers", "dims", "shape", "units", "architecture")
+    return any(part in name.lower() for part in parts)
 
 
 def _with_derivative(argument: Any, arguments: tuple[Any, ...], source: Source) -> Any:
     if not isinstance(argument, _Derivative):
         return argument
+    if any(a is _tanh for a in arguments):
+        return _tanh_prime
     named = [getattr(a, "__name__", "") for a in arguments]
     return next((f for n in named if n and (f := _derivative_of(n, source))), None)
+
+
+def _tanh(x: Any) -> Any:
+    """What a layer of two functions is made of where the file has none."""
+    return np.tanh(x)
+
+
+def _tanh_prime(x: Any) -> Any:
+    return 1 - np.tanh(x) ** 2
 
 
 def _derivative_of(name: str, source: Source) -> Any:
@@ -223,3 +268,22 @@ def targets_of(make: Callable[[], Any], shape: tuple[int, ...]) -> Iterator[Any]
         labels = rng().integers(0, n, SAMPLES)
         one_hot = np.eye(n)[labels]
         yield from (one_hot.T, one_hot) if shape[-1] == SAMPLES else (one_hot, labels)
+
+
+def pairs_of(names: list[str]) -> Iterator[dict[str, Any]]:
+    """Two arguments of a forward: arrays of one shape; else predictions and labels."""
+    draw = rng()
+    shape = SAMPLES, CLASSES
+    predicted = draw.uniform(0.1, 0.9, shape)
+    predicted /= predicted.sum(axis=1, keepdims=True)
+    labels = draw.integers(0, CLASSES, SAMPLES)
+    one_hot = np.eye(CLASSES)[labels]
+    second = [one_hot, labels, draw.standard_normal(shape)]
+    if spelling(names[0]) in [spelling(name) for name in TARGETS] and names[1] not in TARGETS:
+        for value in second:  # forward(y_true, y_pred)
+            yield {names[0]: value, names[1]: predicted}
+        return
+    if spelling(names[0]) in ("x", "a", "left"):
+        second.reverse()
+    for value in second:
+        yield {names[0]: predicted, names[1]: value}

@@ -150,6 +150,43 @@ def of_layer(
     )
 
 
+def of_layer_of_two(
+    make: Callable[[], Any], data: dict[str, Any], forward: str, backward: str, given: str = ""
+) -> Problem:
+    """A layer with `forward(x, y)`, or a loss with `forward(y_pred, y_true)`.
+
+    Losses of single samples are added up. Backward's first argument is the upstream gradient or,
+    of a loss, what `given` says: the first argument of forward ("first") or the attribute named.
+    """
+    problem = of_layer(make, next(iter(data.values())), forward, backward)
+    problem.world = {"layer": problem.world["layer"], **data}
+    problem.data = tuple(data)
+    problem.differentiated = tuple(name for name in data if is_float(data[name]))
+    labelled = [name for name in data if given or (role_of(name) == "t" and name != "y")]
+    if labelled:
+        problem.differentiated = tuple(data)[:1]
+
+    def run(world: World) -> tuple[Any, Any]:
+        result, rest = result_of(world["layer"], forward, [world[name] for name in data])
+        return (result.sum() if labelled and np.ndim(result) else result), rest
+
+    def back(world: World, result: Any, rest: Any, upstream: Any) -> Any:
+        layer, first = world["layer"], world[next(iter(data))]
+        start = first if given == "first" else getattr(layer, given, None) if given else upstream
+        known = {**{name: world[name] for name in data}, "upstream": start, "cache": rest}
+        known |= {"output": result, "x": first, "lr": RATE, "samples": len(first)}
+        if labelled:
+            known["t"] = world[labelled[-1]]
+        try:
+            arguments = arguments_for(getattr(layer, backward), known, first="upstream")
+        except TypeError as error:
+            raise CannotRunError(f"{type(layer).__name__}.{error}; what is it?") from error
+        return getattr(layer, backward)(*arguments)
+
+    problem.forward, problem.backward = run, back
+    return problem
+
+
 def result_of(made: Any, method: str, arguments: list[Any]) -> tuple[Any, Any]:
     """What a method returns, or the array that it leaves in the object where it returns nothing."""
     before = {name: id(value) for name, value in vars(made).items()}
