@@ -204,6 +204,20 @@ def test_files_need_no_configuration():
             assert report.convention == convention, f"{path.name}: {report}"
 
 
+def test_the_first_wrong_line_is_that_of_the_first_wrong_shape(tmp_path):
+    text = (STYLES / "parameters_one_by_one.py").read_text()
+    for layer in "12":
+        text = text.replace(f"np.sum(dz{layer}, axis=1, keepdims=True)", f"np.sum(dz{layer})")
+    (tmp_path / "net.py").write_text(text)
+    (report,) = check_file(tmp_path / "net.py")
+    assert report.line.source == "db2 = np.sum(dz2) / m"
+
+
+def test_what_the_code_prints_is_none_of_the_report(capsys):
+    assert main(["check", str(STYLES / "parameters_in_a_dictionary.py"), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["verdict"] == "right"
+
+
 @pytest.mark.parametrize("slip", FILE_SLIPS, ids=lambda slip: f"{slip.case}: {slip.new.strip()}")
 def test_a_slip_in_a_file_is_found_and_named(slip, tmp_path):
     text = (STYLES / f"{slip.style}.py").read_text()

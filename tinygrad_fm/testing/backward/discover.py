@@ -188,7 +188,8 @@ def _best(problems: Iterator[Problem], what: str) -> BackwardReport:
             with generator_kept(), np.errstate(all="ignore"):
                 report = check_problem(problem)
         except CannotRunError as error:
-            reason = reason or str(error)
+            further = "backward pass fails" in str(error) and "backward" not in reason
+            reason = str(error) if further or not reason else reason
             continue
         unused = sum(note.startswith(UNUSED) for note in report.notes)
         if report.is_right and not unused:
@@ -250,6 +251,8 @@ def _as_layer(make: Callable[[], Any], kind: type) -> Iterator[Problem]:
     if len(names) == 2:
         for given, data in itertools.product(("", "first", "output"), pairs_of(names)):
             yield of_layer_of_two(make, data, forward, backward, given)
+    if not names:  # what it works on is set by something else than its constructor
+        yield of_layer(make, rng().standard_normal((SAMPLES, FEATURES)), forward, backward)
     if len(names) != 1:
         return
     for shape in inputs_of(make):

@@ -120,9 +120,10 @@ def of_layer(
         if not callable(getattr(layer, method, None)):
             raise CannotRunError(f"{type(layer).__name__} has no method {method}(...)")
     world = {"layer": layer, "x": x}
+    takes = len(inspect.signature(getattr(layer, forward)).parameters)
 
     def run(world: World) -> tuple[Any, Any]:
-        return result_of(world["layer"], forward, [world["x"]])
+        return result_of(world["layer"], forward, [world["x"]][:takes])
 
     def back(world: World, result: Any, rest: Any, upstream: Any) -> Any:
         layer = world["layer"]
