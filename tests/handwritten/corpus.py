@@ -255,3 +255,61 @@ SLIPS = [
         "",
     ),
 ]
+
+
+# Of styles that are checked as files: what is checked, by its title, stands in the place of a case.
+FILE_SLIPS = [
+    Slip(style, title, old, new, words)
+    for style, title, changes in [
+        (
+            "parameters_in_a_dictionary",
+            "forward_propagation and backward_propagation",
+            [
+                ("dW1 = dZ1 @ X.T / m", "dW1 = dZ1 @ X.T", "batch size"),
+                (' * (1 - cache["A1"] ** 2)', "", "missing"),
+                ('dZ2 = cache["A2"] - Y', 'dZ2 = (cache["A2"] - Y) * cache["A2"]', ""),
+            ],
+        ),
+        (
+            "parameters_one_by_one",
+            "forward_prop and backward_prop",
+            [
+                (" * (z1 > 0)", "", "missing"),
+                ("db2 = np.sum(dz2, axis=1, keepdims=True)", "db2 = np.sum(dz2)", "shape"),
+                ("w2.T.dot(dz2)", "w2.T.dot(a2)", ""),
+            ],
+        ),
+        (
+            "made_of_data",
+            "NeuralNetwork",
+            [
+                (" * (1 - self.hidden**2)", "", "missing"),
+                ("(1 - self.hidden**2)", "(1 - self.hidden)", ""),
+                ("self.w2 += ", "self.w2 -= ", "the sign"),
+            ],
+        ),
+        (
+            "layers_in_a_list",
+            "Activation",
+            [("return grad * self.activation_prime(self.x)", "return grad", "missing")],
+        ),
+        (
+            "layers_in_a_list",
+            "Sequential",
+            [("grad * (self.x > 0)", "grad * (grad > 0)", "mask")],
+        ),
+        (
+            "layers_in_a_list",
+            "Network",
+            [("return grad @ self.weights.T", "return grad @ np.abs(self.weights.T)", "")],
+        ),
+        ("layers_in_a_list", "Multiply", [("dy = dout * self.x", "dy = dout * self.y", "")]),
+        (
+            "layers_in_a_list",
+            "CrossEntropy",
+            [("-y_true / dvalues / len", "-y_true * dvalues / len", "")],
+        ),
+        ("layers_in_a_list", "SoftmaxLoss", [("y_true] -= 1", "y_true] -= 2", "")]),
+    ]
+    for old, new, words in changes
+]

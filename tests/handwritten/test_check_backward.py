@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import corpus
 import numpy as np
 import pytest
-from corpus import CASES, SLIPS, STYLES, load
+from corpus import CASES, FILE_SLIPS, SLIPS, STYLES, load
 
 from tinygrad_fm.cli import main
 from tinygrad_fm.testing import CannotRunError, check_backward, check_file
@@ -46,7 +46,9 @@ def test_a_slip_is_found_named_and_located(slip, tmp_path):
 
 def test_there_are_slips_enough():
     assert len(SLIPS) >= 25
-    assert {slip.style for slip in SLIPS} == set(CASES) == {p.stem for p in STYLES.glob("*.py")}
+    assert {slip.style for slip in SLIPS} == set(CASES)
+    as_files = {slip.style for slip in FILE_SLIPS}
+    assert set(CASES) | as_files == {p.stem for p in STYLES.glob("*.py")}
 
 
 def test_the_global_generator_is_left_alone():
@@ -187,10 +189,55 @@ def test_inputs_that_change_are_said():
 # ---- files ---------------------------------------------------------------------------------------
 
 
+CONVENTIONS = {
+    "parameters_one_by_one": {"forward_prop and backward_prop": "1 / the batch size, 5"},
+    "made_of_data": {"NeuralNetwork": "the sign"},
+    "layers_in_a_list": {"CrossEntropy": "1 / the batch size, 5"},
+}
+
+
 def test_files_need_no_configuration():
     for path in sorted(STYLES.glob("*.py")):
         for report in check_file(path):
-            assert report.verdict == "right", f"{path.name}: {report}"
+            assert report.is_right, f"{path.name}: {report}"
+            convention = CONVENTIONS.get(path.stem, {}).get(report.title, "")
+            assert report.convention == convention, f"{path.name}: {report}"
+
+
+def test_the_first_wrong_line_is_that_of_the_first_wrong_shape(tmp_path):
+    text = (STYLES / "parameters_one_by_one.py").read_text()
+    for layer in "12":
+        text = text.replace(f"np.sum(dz{layer}, axis=1, keepdims=True)", f"np.sum(dz{layer})")
+    (tmp_path / "net.py").write_text(text)
+    (report,) = check_file(tmp_path / "net.py")
+    assert report.line.source == "db2 = np.sum(dz2) / m"
+
+
+def test_what_the_code_prints_is_none_of_the_report(capsys):
+    assert main(["check", str(STYLES / "parameters_in_a_dictionary.py"), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["verdict"] == "right"
+
+
+@pytest.mark.parametrize("slip", FILE_SLIPS, ids=lambda slip: f"{slip.case}: {slip.new.strip()}")
+def test_a_slip_in_a_file_is_found_and_named(slip, tmp_path):
+    text = (STYLES / f"{slip.style}.py").read_text()
+    assert text.count(slip.old) == 1, slip.old
+    (tmp_path / "slip.py").write_text(text.replace(slip.old, slip.new))
+    (report,) = [r for r in check_file(tmp_path / "slip.py") if r.title == slip.case]
+    assert not report.is_right
+    assert slip.words in str(report)
+
+
+def test_the_mean_of_the_parameters_alone_is_a_convention(tmp_path):
+    text = (STYLES / "functions_with_cache.py").read_text()
+    text = text.replace(
+        "np.sum(dout, axis=0)\n    return dx, dw", "np.mean(dout, axis=0)\n    return dx, dw"
+    )
+    path = tmp_path / "mean.py"
+    path.write_text(text.replace(".T.dot(dout)", ".T.dot(dout) / len(dout)"))
+    report = check_file(f"{path}::affine_forward")[0]
+    assert report.is_right
+    assert report.convention == "1 / the batch size, 5, but for those of the inputs"
 
 
 SCRIPT = """
@@ -252,6 +299,55 @@ def test_one_of_a_file(script):
     assert "backward updates the parameters itself" in report.notes[0]
 
 
+ABSTRACT = """
+class Layer:
+    def forward(self, x):
+        pass
+
+    def backward(self, dout):
+        \'\'\'What each layer has to do.\'\'\'
+        raise NotImplementedError
+
+class Double(Layer):
+    def forward(self, x):
+        return x * 2
+
+    def backward(self, dout):
+        return dout * 2
+"""
+
+
+def test_a_base_that_only_says_what_there_is_to_do_is_passed_over(tmp_path):
+    (tmp_path / "net.py").write_text(ABSTRACT)
+    assert [report.title for report in check_file(tmp_path / "net.py")] == ["Double"]
+
+
+def test_an_optimizer_inside_backward_leaves_the_gradient_to_be_checked(tmp_path):
+    right = """
+import numpy as np
+
+class Adaptive:
+    def __init__(self, n_in, n_out):
+        self.w = np.random.randn(n_in, n_out)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.w
+
+    def backward(self, dout):
+        dw = self.x.T @ dout
+        self.w -= 0.1 * dw / (np.sqrt(dw**2) + 1e-3)
+        return dout @ self.w.T if False else None
+"""
+    path = tmp_path / "net.py"
+    path.write_text(right)
+    (report,) = check_file(path)
+    assert report.is_right
+    assert "layer.w is updated by more than its gradient" in report.notes[0]
+    path.write_text(right.replace("dw = self.x.T @ dout", "dw = self.x.T @ dout**2"))
+    assert not check_file(path)[0].is_right
+
+
 def test_a_notebook(tmp_path):
     cells = [
         {"cell_type": "markdown", "source": ["# not code"]},
@@ -289,6 +385,43 @@ def test_what_cannot_be_checked_says_why(text, said, tmp_path):
         check_file(tmp_path / "net.py")
 
 
+MISSING = """
+import numpy as np
+import sklearn
+import sklearn.datasets
+from there_is_no_such_module import Base, square
+from there_is_no_such_module.data import *
+
+class Squares:
+    def forward(self, x):
+        self.x = x
+        return square(x)
+
+    def backward(self, dout):
+        return 2 * dout * self.x
+
+class Doubles:
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, dout):
+        return 2 * dout
+
+class Derived(Base):
+    def backward(self, dout):
+        return dout
+"""
+
+
+def test_a_module_that_is_missing_is_only_missed_where_it_is_needed(tmp_path, capsys):
+    (tmp_path / "net.py").write_text(MISSING)
+    assert main(["check", str(tmp_path / "net.py")]) == 2
+    said = capsys.readouterr().out
+    assert "it needs square of there_is_no_such_module" in said
+    assert "Doubles: right" in said
+    assert "line 23 was left out" in said
+
+
 # ---- the command ---------------------------------------------------------------------------------
 
 
@@ -307,6 +440,9 @@ def test_the_exit_status(script, wrong, tmp_path, capsys):
         "def f_forward(x):\n    return 1\ndef f_backward(d):\n    pass\n"
     )
     assert main(["check", str(tmp_path / "no.py")]) == 2
+    (tmp_path / "nothing.py").write_text("x = 1\n")
+    assert main(["check", str(tmp_path / "nothing.py")]) == 2
+    assert main(["check", str(tmp_path / "absent.py")]) == 2
     assert main(["check", str(tmp_path)]) == 1
     assert "Traceback" not in "".join(capsys.readouterr())
 

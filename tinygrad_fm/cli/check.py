@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
-from tinygrad_fm.cli.text import CommandError, bold
+from tinygrad_fm.cli.text import bold
 from tinygrad_fm.testing.backward import BackwardReport, CannotRunError
 from tinygrad_fm.testing.backward.discover import NOTHING, subjects
 from tinygrad_fm.testing.backward.report import to_junit
@@ -22,13 +25,15 @@ def run(arguments: argparse.Namespace) -> int:
     where, _, name = arguments.target.partition("::")
     path = Path(where)
     if not path.exists():
-        raise CommandError(f"there is no {where}")
+        print(f"tinygrad-fm check: there is no {where}", file=sys.stderr)
+        return COULD_NOT
     files = sorted([*path.rglob("*.py"), *path.rglob("*.ipynb")]) if path.is_dir() else [path]
     found: list[Found] = []
     for file in files:
         found += _check(file, name, alone=len(files) == 1, text=arguments.format == "text")
     if not found:
-        raise CommandError(NOTHING.format(arguments.target))
+        print(f"tinygrad-fm check: {NOTHING.format(arguments.target)}", file=sys.stderr)
+        return COULD_NOT
     if arguments.format == "json":
         print(json.dumps([_as_dict(*entry) for entry in found], indent=2))
     elif arguments.format == "junit":
@@ -47,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(file: Path, name: str, *, alone: bool, text: bool) -> list[Found]:
     """Everything in one file; printed at once where that is asked for."""
     try:
-        source = load(file)
+        with redirect_stdout(StringIO()):  # what the person's code prints is none of the report
+            source = load(file)
     except CannotRunError as error:
         if text:
             print(f"{bold(str(file))}: {error}")
@@ -62,7 +68,8 @@ def _check(file: Path, name: str, *, alone: bool, text: bool) -> list[Found]:
     found: list[Found] = []
     for title, check in subjects_here:
         try:
-            report: BackwardReport | str = check()
+            with redirect_stdout(StringIO()):
+                report: BackwardReport | str = check()
         except CannotRunError as error:
             report = str(error)
         if text:

@@ -14,10 +14,11 @@ from tinygrad_fm.testing.backward.judge import (
     Comparison,
     common_factor,
     compare,
+    factor_of_parameters,
     name_factor,
 )
 from tinygrad_fm.testing.backward.lines import first_wrong
-from tinygrad_fm.testing.backward.pairing import pair
+from tinygrad_fm.testing.backward.pairing import pair, same_shape
 from tinygrad_fm.testing.backward.problem import (
     RATE,
     Problem,
@@ -76,7 +77,9 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
     theirs = run_theirs(problem, truth.upstream, set(truth.parameters))
     report = BackwardReport(problem.title, "right", notes=list(problem.notes))
     report.notes += truth.notes
-    report.samples = truth.result.shape[0] if truth.result.ndim else _samples(problem)
+    report.samples = problem.samples or (
+        truth.result.shape[0] if truth.result.ndim else _samples(problem)
+    )
     report.outputs = truth.result.shape[-1] if truth.result.ndim else _outputs(truth)
     chosen = {**pair(theirs.found, truth.parameters), **(pairs or {})}
     rate = _rate(problem)
@@ -91,8 +94,18 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
         place = chosen.get(name, "")
         if not place and (name in problem.data or name in problem.differentiated):
             continue  # the gradient by an input need not be given
-        report.comparisons.append(compare(name, place, theirs.found.get(place), gradient))
+        found = compare(name, place, theirs.found.get(place), gradient)
+        if found.factor is None and place.startswith("the change of"):
+            # an optimizer inside backward: not its step but the gradient that it takes is compared
+            for made in theirs.made:
+                kept = compare(name, f"{made.name}, line {made.line}", made.array, gradient)
+                if kept.factor is not None and np.ptp(gradient) > 0:
+                    found = kept
+                    report.notes.append(f"{name} is updated by more than its gradient")
+                    break
+        report.comparisons.append(found)
     factor = common_factor(report.comparisons)
+    inputs = {c.parameter for c in report.comparisons if role_of(c.parameter) in ("x", "output")}
     if factor is not None and abs(factor - 1) > 1e-5:
         report.verdict = "right up to a convention"
         words = name_factor(factor, report.samples, report.outputs)
@@ -102,12 +115,17 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
         report.convention = words
     elif all(c.is_right for c in report.comparisons):
         pass
+    elif (mean := factor_of_parameters(report.comparisons, inputs, truth.result.shape)) is not None:
+        report.verdict = "right up to a convention"
+        words = name_factor(mean, round(1 / mean), round(1 / mean))
+        report.convention = f"{words}, but for those of the inputs"
     else:
         report.verdict = "wrong"
         report.usual = _usual(report.comparisons) if updated else 1.0
+        amiss = [c for c in report.comparisons if c.place and not same_shape(c.theirs, c.truth)]
         bad = [
             scale * np.asarray(c.theirs)
-            for c in report.comparisons
+            for c in amiss or report.comparisons
             if c.place and (c.factor is None or abs(c.factor / report.usual - 1) > 1e-5)
             for scale in ((1.0, -rate) if rate else (1.0,))
         ]
@@ -117,7 +135,7 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
         what = f"minus the learning rate, {rate:g}, times" if rate else "a multiple of"
         report.notes.append(f"backward updates the parameters itself: their change is {what} this")
     report.notes += [f"{name} is changed in place by the forward pass" for name in theirs.mutated]
-    report.notes += [f"{UNUSED} {name}" for name in truth.unused]
+    report.notes += [f"{UNUSED} {name}" for name in truth.unused if name not in theirs.found]
     report.notes += [note for note in (descent(problem, truth),) if note]
     report.notes += list(warnings_of(problem, truth))
     return report

@@ -11,14 +11,34 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.testing.backward.check import UNUSED, check_problem
-from tinygrad_fm.testing.backward.places import is_float, places
+from tinygrad_fm.testing.backward.functional import IMPLIED, networks
+from tinygrad_fm.testing.backward.functional import problems as problems_of
+from tinygrad_fm.testing.backward.making import (
+    BACKWARD,
+    CLASSES,
+    FEATURES,
+    FORWARD,
+    FUNCTIONS,
+    LOSS,
+    TARGETS,
+    inputs_of,
+    instances,
+    is_abstract,
+    method,
+    needed,
+    pairs_of,
+    rng,
+    targets_of,
+)
 from tinygrad_fm.testing.backward.problem import (
     RATE,
     CannotRunError,
     Problem,
     generator_kept,
+    held_by,
     of_functions,
     of_layer,
+    of_layer_of_two,
     of_network,
     of_one_function,
     result_of,
@@ -26,23 +46,14 @@ from tinygrad_fm.testing.backward.problem import (
 )
 from tinygrad_fm.testing.backward.report import BackwardReport
 from tinygrad_fm.testing.backward.roles import arguments_for
-from tinygrad_fm.testing.backward.sources import Source, load
+from tinygrad_fm.testing.backward.sources import SAMPLES, Source, load
 
 NOTHING = (
     "no backward pass was found in {}: it looks for x_forward and x_backward, for classes with "
     "forward and backward or with a loss and a gradient, and for functions that return (loss, "
     "gradients)"
 )
-SAMPLES, FEATURES, CLASSES = 5, 4, 3
 ARRANGEMENTS = 8  # of inputs that are tried where the gradients are wrong
-FORWARD = ("forward", "fwd", "feedforward", "propagate", "forward_pass", "forward_propagation")
-BACKWARD = (
-    "backward", "bwd", "backprop", "back_prop", "backpropagation", "back_propagation",
-    "backward_pass", "backward_propagation", "gradient", "gradients", "grad", "grads",
-    "compute_gradients", "compute_gradient", "calculate_gradients",
-)  # fmt: skip
-LOSS = ("loss", "cost", "error", "compute_loss", "compute_cost", "calculate_loss", "loss_function")
-TARGETS = ("t", "y", "target", "targets", "labels", "label", "y_true", "y_label", "yt")
 
 
 def subjects(
@@ -50,16 +61,19 @@ def subjects(
 ) -> Iterator[tuple[str, Callable[[], BackwardReport]]]:
     """Everything in a file that has a backward pass, as (name, how to check it)."""
     scope = source.scope
+    whole = {network.forward: network for network in networks(source)}
     for name in source.names:
         if wanted and name != wanted:
             continue
         found = scope.get(name)
         if isinstance(found, type):
-            if _method(found, BACKWARD):
+            if method(found, BACKWARD) and not is_abstract(found):
                 yield name, lambda found=found: _check_class(found, source)  # type: ignore[misc]
         elif callable(found):
             partner = _partner(name, scope)
-            if partner is not None:
+            if name in whole:
+                yield name, lambda n=whole[name]: _best(problems_of(n, source), n.backward)  # type: ignore[misc]
+            elif partner is not None:
                 yield name, lambda f=found, b=partner: _check_pair(f, b)  # type: ignore[misc]
             elif _returns_two(found) and any(word in name.lower() for word in LOSS):
                 yield name, lambda f=found: _check_one(f)  # type: ignore[misc]
@@ -78,7 +92,7 @@ def check_file(target: str | Path) -> list[BackwardReport]:
     source = load(Path(where))
     found = list(subjects(source, name))
     if not found:
-        raise CannotRunError(NOTHING.format(target))
+        raise CannotRunError("; ".join([NOTHING.format(target), *source.notes]))
     return [check() for _, check in found]
 
 
@@ -90,7 +104,7 @@ def _partner(name: str, scope: dict[str, Any]) -> Any:
                 other = name.replace(text, backward if text == forward else backward.capitalize())
                 if other != name and callable(scope.get(other)):
                     return scope[other]
-    return None
+    return scope.get(f"{name}_backward")  # relu, relu_backward
 
 
 def _returns_two(function: Any) -> bool:
@@ -105,16 +119,7 @@ def _returns_two(function: Any) -> bool:
     return any(isinstance(value, ast.Tuple) and len(value.elts) >= 2 for value in returns)
 
 
-def _method(kind: type, names: tuple[str, ...]) -> str:
-    """The name of a class's method that is one of these."""
-    return next((n for n in names if callable(getattr(kind, n, None))), "")
-
-
 # ---- trying inputs -------------------------------------------------------------------------------
-
-
-def _rng() -> np.random.Generator:
-    return np.random.default_rng(0)
 
 
 def _arguments(function: Any) -> Iterator[tuple[Any, ...]]:
@@ -124,10 +129,16 @@ def _arguments(function: Any) -> Iterator[tuple[Any, ...]]:
         for p in inspect.signature(function).parameters.values()
         if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
-    choices = itertools.product((False, True), (False, True), (False, True), (False, True))
-    for image, single, columns, one_hot in choices:
-        rng = _rng()
-        yield tuple(_guess(name, rng, columns, one_hot, image, single) for name in names)
+    kinds = FUNCTIONS if any("activation" in name for name in names) else ("",)
+    choices = itertools.product((False, True), (False, True), (False, True), (False, True), kinds)
+    for image, single, columns, one_hot, activation in choices:
+        draw = rng()
+        yield tuple(
+            activation
+            if "activation" in name
+            else _guess(name, draw, columns, one_hot, image, single)
+            for name in names
+        )
 
 
 def _guess(
@@ -177,16 +188,23 @@ def _best(problems: Iterator[Problem], what: str) -> BackwardReport:
             with generator_kept(), np.errstate(all="ignore"):
                 report = check_problem(problem)
         except CannotRunError as error:
-            reason = reason or str(error)
+            further = "backward pass fails" in str(error) and "backward" not in reason
+            reason = str(error) if further or not reason else reason
             continue
         unused = sum(note.startswith(UNUSED) for note in report.notes)
         if report.is_right and not unused:
             return report
         wrong.append((unused, report))
     if wrong:
-        return min(wrong, key=lambda found: found[0])[1]
+        return min(wrong, key=_how_wrong)[1]
     reason = reason or "no inputs fit"
     raise CannotRunError(f"{what}: {reason}; call testing.check_backward with inputs of your own")
+
+
+def _how_wrong(found: tuple[int, BackwardReport]) -> tuple[int, bool, int]:
+    """The arrangement that was meant is that of which most is used, and most is right."""
+    unused, report = found
+    return unused, not report.is_right, sum(c.factor is None for c in report.comparisons)
 
 
 def _check_pair(forward: Any, backward: Any) -> BackwardReport:
@@ -202,40 +220,15 @@ def _check_one(function: Any) -> BackwardReport:
 # ---- classes -------------------------------------------------------------------------------------
 
 
-def _instances(kind: type) -> Iterator[Callable[[], Any]]:
-    """Ways to make an object: without arguments, or with small numbers for what it needs."""
-    needed = [
-        p
-        for p in list(inspect.signature(kind).parameters.values())
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    sizes = [FEATURES, 6, CLASSES, 2, 3]
-    choices: list[list[Any]] = []
-    for i, parameter in enumerate(needed):
-        word = parameter.name.lower()
-        if any(
-            w in word for w in ("lr", "rate", "eta", "alpha", "reg", "lambda", "momentum", "std")
-        ):
-            choices.append([0.1])
-        elif any(w in word for w in ("sizes", "layers", "dims", "shape", "units")):
-            choices.append([[FEATURES, 6, CLASSES], (FEATURES, 6, CLASSES), 6])
-        elif "activation" in word:
-            choices.append(["sigmoid", "relu", "tanh"])
-        else:
-            choices.append([sizes[min(i, len(sizes) - 1)]])
-    for arguments in itertools.islice(itertools.product(*choices), 9):
-        yield lambda arguments=arguments: kind(*arguments)  # type: ignore[misc]
-
-
 def _check_class(kind: type, source: Source) -> BackwardReport:
-    makers = list(_instances(kind))
+    makers = list(instances(kind, source))
     working = []
     reason = ""
-    for make in makers:
+    for make, held in makers:
         try:
             with generator_kept():
                 make()
-            working.append(make)
+            working.append((make, held))
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
     if not working:
@@ -244,56 +237,34 @@ def _check_class(kind: type, source: Source) -> BackwardReport:
             f"function without arguments that returns one, and name that"
         )
     problems = itertools.chain.from_iterable(
-        itertools.chain(_as_network(make, kind, source), _as_layer(make, kind)) for make in working
+        itertools.chain(_as_network(make, kind, source, held), _as_layer(make, kind))
+        for make, held in working
     )
     return _best(problems, kind.__name__)
 
 
-def _inputs(make: Callable[[], Any]) -> list[tuple[int, ...]]:
-    """Shapes that the input of an object may have, judged by its first parameters."""
-    shapes: list[tuple[int, ...]] = []
-    with generator_kept():
-        made = make()
-    for place in places(made):
-        value = place.get()
-        if is_float(value) and value.ndim == 2:
-            a, b = value.shape
-            shapes += [(SAMPLES, a), (SAMPLES, b), (b, SAMPLES), (a, SAMPLES)]
-        elif is_float(value) and value.ndim == 3:  # filters of a convolution of one image
-            side = value.shape[-1] + 3
-            shapes += [(side, side + 1), (2, side, side + 1)]
-        elif is_float(value) and value.ndim == 4:
-            shapes += [(2, value.shape[1], 6, 6), (2, 6, 6, value.shape[2])]
-        elif is_float(value) and value.ndim == 1 and value.size > 1:
-            shapes += [(SAMPLES, value.size)]
-    single = [(1, n) for _, n in [s for s in shapes if len(s) == 2 and s[0] == SAMPLES]]
-    column = [(n, 1) for n, _ in [s for s in shapes if len(s) == 2 and s[1] == SAMPLES]]
-    usual = [(SAMPLES, FEATURES), (2, 3, 6, 6)]
-    return list(dict.fromkeys([*shapes, *usual, *single, *column]))
-
-
 def _as_layer(make: Callable[[], Any], kind: type) -> Iterator[Problem]:
-    forward, backward = _method(kind, (*FORWARD, "__call__")), _method(kind, BACKWARD)
+    forward, backward = method(kind, (*FORWARD, "__call__")), method(kind, BACKWARD)
     if not forward or not backward:
         return
-    for shape in _inputs(make):
-        yield of_layer(make, _rng().standard_normal(shape), forward, backward)
+    names = needed(getattr(kind, forward))[1:]
+    if len(names) == 2:
+        for given, data in itertools.product(("", "first", "output"), pairs_of(names)):
+            yield of_layer_of_two(make, data, forward, backward, given)
+    if not names:  # what it works on is set by something else than its constructor
+        yield of_layer(make, rng().standard_normal((SAMPLES, FEATURES)), forward, backward)
+    if len(names) != 1:
+        return
+    for shape in inputs_of(make):
+        yield of_layer(make, rng().standard_normal(shape), forward, backward)
 
 
-# Losses of programs that only write down the error: what its derivative is that of.
-IMPLIED: dict[str, Callable[[Any, Any], Any]] = {
-    "half the sum of the squared errors": lambda y, t: 0.5 * np.sum((y - t) ** 2),
-    "cross-entropy": lambda y, t: -np.sum(t * np.log(y + 1e-15)),
-    "binary cross-entropy": lambda y, t: (
-        -np.sum(t * np.log(y + 1e-15) + (1 - t) * np.log(1 - y + 1e-15))
-    ),
-}
-
-
-def _as_network(make: Callable[[], Any], kind: type, source: Source) -> Iterator[Problem]:
+def _as_network(
+    make: Callable[[], Any], kind: type, source: Source, held: dict[str, Any]
+) -> Iterator[Problem]:
     """A class with a loss: its own, a function of the file, or the one its error implies."""
-    back = _method(kind, BACKWARD)
-    forward, own = _method(kind, FORWARD), _method(kind, LOSS)
+    back = method(kind, BACKWARD)
+    forward, own = method(kind, FORWARD), method(kind, LOSS)
 
     def output(net: Any, x: Any) -> Any:
         return result_of(net, forward, _given(getattr(net, forward), {"x": x}))[0]
@@ -319,14 +290,16 @@ def _as_network(make: Callable[[], Any], kind: type, source: Source) -> Iterator
             known["output"] = output(net, x)
         return _call(getattr(net, back), known)
 
-    for shape, (implied, loss) in itertools.product(_inputs(make), losses):
+    shapes = [held["x"].shape] if held else inputs_of(make)
+    for shape, (implied, loss) in itertools.product(shapes, losses):
         if len(shape) != 2:
             continue
-        for target in _targets(make, shape):
-            data = (_rng().standard_normal(shape), target)
+        for target in [held["t"].copy()] if "t" in held else targets_of(make, shape):
+            data = (held["x"].copy() if held else rng().standard_normal(shape), target)
             if _runs(make, data, loss, backward):
                 problem = of_network(make, data, loss, backward)
                 problem.takes_rate = takes_rate(getattr(kind, back))
+                problem.held = held_by(problem.world["net"], held)
                 if implied:
                     problem.notes.append(f"no loss is defined: checked as {implied}")
                 yield problem
@@ -338,20 +311,6 @@ def _call(function: Any, known: dict[str, Any]) -> Any:
 
 def _given(function: Any, known: dict[str, Any]) -> list[Any]:
     return arguments_for(function, known)
-
-
-def _targets(make: Callable[[], Any], shape: tuple[int, ...]) -> Iterator[Any]:
-    """What the labels may be: numbers of classes, one-hot rows or columns, numbers."""
-    with generator_kept():
-        made = make()
-    widths = [p.get().shape for p in places(made) if is_float(p.get()) and p.get().ndim == 2]
-    classes = list(dict.fromkeys([n for w in reversed(widths[-1:]) for n in reversed(w)])) or [
-        CLASSES
-    ]
-    for n in classes:
-        labels = _rng().integers(0, n, SAMPLES)
-        one_hot = np.eye(n)[labels]
-        yield from (one_hot.T, one_hot) if shape[-1] == SAMPLES else (one_hot, labels)
 
 
 def _runs(make: Callable[[], Any], data: Any, loss: Any, backward: Any) -> bool:

@@ -69,20 +69,33 @@ def common_factor(found: list[Comparison]) -> float | None:
     return None
 
 
+def factor_of_parameters(found: list[Comparison], inputs: set[str], shape: Any) -> float | None:
+    """1 / n where the parameters' gradients are means over n samples, and the inputs' are sums.
+
+    So it is where each sample's gradient is passed on, and the mean is only taken at the end.
+    """
+    means = [c for c in found if c.parameter not in inputs]
+    rest = [c for c in found if c.parameter in inputs]
+    factor = common_factor(means)
+    if factor is None or len(means) < 2 or not rest or not all(c.is_right for c in rest):
+        return None
+    return factor if any(n > 1 and abs(factor * n - 1) < TOLERANCE for n in shape) else None
+
+
 def name_factor(factor: float, samples: int, classes: int) -> str:
     """A factor in words: `the batch size`, `1 / classes`, `the sign`."""
     sign = "minus " if factor < 0 else ""
     size = abs(factor)
     named = {
-        1.0: "one",
-        float(samples): f"the batch size, {samples}",
-        1 / samples: f"1 / the batch size, {samples}",
         float(classes): f"the number of outputs, {classes}",
         1 / classes: f"1 / the number of outputs, {classes}",
+        float(samples): f"the batch size, {samples}",
+        1 / samples: f"1 / the batch size, {samples}",
         float(samples * classes): f"batch size times outputs, {samples * classes}",
         1 / (samples * classes): f"1 / (batch size times outputs), {samples * classes}",
         2.0: "two",
         0.5: "one half",
+        1.0: "one",  # last: there may be one sample, or one output
     }
     for value, words in named.items():
         if abs(size / value - 1) <= 10 * TOLERANCE:

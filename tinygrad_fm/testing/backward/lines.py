@@ -129,8 +129,8 @@ def first_wrong(truth: Truth, theirs: Theirs, wrong_arrays: list[Any]) -> WrongL
         if _vindicated(made, theirs.made, matcher):
             continue
         return _described(made, truth, theirs.made)
-    for array in wrong_arrays:  # every line is right up to a factor: the one that made this factor
-        for made in theirs.made:
+    for made in theirs.made:  # every line is right up to a factor: the one that made this factor
+        for array in wrong_arrays:
             if array is not None and any(
                 a.shape == array.shape and np.allclose(a, array, rtol=1e-9) for a in made.forms
             ):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.testing.backward.places import is_float
+from tinygrad_fm.testing.backward.places import is_float, places
 from tinygrad_fm.testing.backward.roles import arguments_for, role_of
 
 World = dict[str, Any]
@@ -39,6 +39,8 @@ class Problem:
     differentiated: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # what backward returns, where it is known
     notes: list[str] = field(default_factory=list)
+    held: tuple[str, ...] = ()  # paths of data that an object was made with, and keeps
+    samples: int = 0  # in the data, where its shape does not tell
     takes_rate: bool = False  # whether backward is given a learning rate, RATE
 
 
@@ -118,9 +120,10 @@ def of_layer(
         if not callable(getattr(layer, method, None)):
             raise CannotRunError(f"{type(layer).__name__} has no method {method}(...)")
     world = {"layer": layer, "x": x}
+    takes = len(inspect.signature(getattr(layer, forward)).parameters)
 
     def run(world: World) -> tuple[Any, Any]:
-        return result_of(world["layer"], forward, [world["x"]])
+        return result_of(world["layer"], forward, [world["x"]][:takes])
 
     def back(world: World, result: Any, rest: Any, upstream: Any) -> Any:
         layer = world["layer"]
@@ -146,6 +149,43 @@ def of_layer(
         names=tuple(_returned_names(getattr(type(layer), backward))),
         takes_rate=takes_rate(getattr(layer, backward)),
     )
+
+
+def of_layer_of_two(
+    make: Callable[[], Any], data: dict[str, Any], forward: str, backward: str, given: str = ""
+) -> Problem:
+    """A layer with `forward(x, y)`, or a loss with `forward(y_pred, y_true)`.
+
+    Losses of single samples are added up. Backward's first argument is the upstream gradient or,
+    of a loss, what `given` says: the first argument of forward ("first") or the attribute named.
+    """
+    problem = of_layer(make, next(iter(data.values())), forward, backward)
+    problem.world = {"layer": problem.world["layer"], **data}
+    problem.data = tuple(data)
+    problem.differentiated = tuple(name for name in data if is_float(data[name]))
+    labelled = [name for name in data if given or (role_of(name) == "t" and name != "y")]
+    if labelled:
+        problem.differentiated = tuple(data)[:1]
+
+    def run(world: World) -> tuple[Any, Any]:
+        result, rest = result_of(world["layer"], forward, [world[name] for name in data])
+        return (result.sum() if labelled and np.ndim(result) else result), rest
+
+    def back(world: World, result: Any, rest: Any, upstream: Any) -> Any:
+        layer, first = world["layer"], world[next(iter(data))]
+        start = first if given == "first" else getattr(layer, given, None) if given else upstream
+        known = {**{name: world[name] for name in data}, "upstream": start, "cache": rest}
+        known |= {"output": result, "x": first, "lr": RATE, "samples": len(first)}
+        if labelled:
+            known["t"] = world[labelled[-1]]
+        try:
+            arguments = arguments_for(getattr(layer, backward), known, first="upstream")
+        except TypeError as error:
+            raise CannotRunError(f"{type(layer).__name__}.{error}; what is it?") from error
+        return getattr(layer, backward)(*arguments)
+
+    problem.forward, problem.backward = run, back
+    return problem
 
 
 def result_of(made: Any, method: str, arguments: list[Any]) -> tuple[Any, Any]:
@@ -188,6 +228,15 @@ def of_network(
         backward=back,
         functions=[type(net), loss, backward],
         data=names,
+    )
+
+
+def held_by(net: Any, data: dict[str, Any]) -> tuple[str, ...]:
+    """Where a network keeps the data that its constructor was given, as paths of the world."""
+    return tuple(
+        f"net.{place.path}"
+        for place in places(net)
+        if any(np.array_equal(place.get(), array) for array in data.values())
     )
 
 

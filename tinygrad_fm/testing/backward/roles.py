@@ -7,7 +7,7 @@ from typing import Any
 
 NAMES = {
     "x": "x inputs input input_data data a_prev activations prev_activations images features "
-    "x_batch x_train batch_x a0 input_array inp samples inputs_list",
+    "x_batch x_train batch_x a0 a a_in a_prev_layer prev input_array inp samples inputs_list",
     "t": "y t target targets label labels y_true truth y_label y_train batch_y y_batch expected "
     "desired true_y ground_truth targets_list output_array y_one_hot one_hot_y",
     "output": "out output outputs y_hat yhat y_pred al a2 a3 pred preds prediction predictions "

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_fm.testing.backward.problem import CannotRunError
+from tinygrad_fm.testing.backward.roles import role_of
 
 # Modules for pictures, progress and tables, which no gradient needs.
 STUBBED = (
     "matplotlib", "seaborn", "plotly", "tqdm", "pandas", "IPython", "PIL", "cv2", "sklearn",
     "tensorflow", "keras", "torchvision", "torch", "mnist", "scipy", "imageio", "pylab", "wandb",
 )  # fmt: skip
+
+
+SAMPLES = 5  # in every batch that is tried
 
 
 @dataclass
@@ -74,8 +78,20 @@ def load(path: Path) -> Source:
             _execute(node, filename, source)
     finally:
         sys.path.remove(folder)
+    _count(tree, source)
     source.names = [node.name for node in kept if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     return source
+
+
+def _count(tree: ast.Module, source: Source) -> None:
+    """Give a value to the number of samples that the file takes from data that was not read."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        for part in (part for target in targets for part in ast.walk(target)):
+            name = part.id if isinstance(part, ast.Name) else ""
+            if name not in source.scope and role_of(name) == "samples":
+                source.scope[name] = SAMPLES
+                source.notes.append(f"{name} is taken to be the number of samples")
 
 
 def _defines(node: ast.stmt) -> bool:
@@ -103,22 +119,45 @@ def _execute(node: ast.stmt, filename: str, source: Source) -> None:
         # a constant that is made of something that was not executed
         source.notes.append(f"line {node.lineno} was left out: {error}")
     except Exception as error:
-        raise CannotRunError(
-            f"{filename}:{node.lineno}: {type(error).__name__}: {error}"
-        ) from error
+        # a class, say, whose base was to come from a module that is missing: the others remain
+        what = f"{type(error).__name__}: {error}"
+        source.notes.append(f"line {node.lineno} was left out: {what}")
 
 
 def _stub(node: ast.Import | ast.ImportFrom, source: Source) -> None:
-    """Put a module that does nothing in place of one that is missing and not needed."""
+    """Put a stand-in in place of a module that is missing.
+
+    One that no gradient needs does nothing; any other says that it is missing once it is used.
+    """
+    if isinstance(node, ast.ImportFrom) and node.level:
+        node.level = 0  # a file of a package is read as a file of its folder
+        if node.module is None:
+            return
     names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
     for name in names:
-        top = (name or "").partition(".")[0]
-        if top in STUBBED and top not in sys.modules and importlib.util.find_spec(top) is None:
-            for part in _prefixes(name or top):
-                sys.modules.setdefault(part, _Stub(part))
-            note = f"{top} is not installed: a stand-in that does nothing is used"
-            if note not in source.notes:
-                source.notes.append(note)
+        if not name or not _is_missing(name):
+            continue
+        top = name.partition(".")[0]
+        kind = _Stub if top in STUBBED else _Missing
+        for part in _prefixes(name):
+            sys.modules.setdefault(part, kind(part))
+        does = "does nothing" if kind is _Stub else "fails where it is needed"
+        note = f"{top} is not installed: a stand-in that {does} is used"
+        if note not in source.notes:
+            source.notes.append(note)
+
+
+def _is_missing(name: str) -> bool:
+    """Whether a module cannot be found, or stands in for one that was not."""
+    top = name.partition(".")[0]
+    if name in sys.modules:
+        return isinstance(sys.modules[name], _Stub)
+    if isinstance(sys.modules.get(top), _Stub):
+        return True
+    try:
+        return importlib.util.find_spec(top) is None
+    except (ImportError, ValueError):
+        return True
 
 
 def _prefixes(name: str) -> list[str]:
@@ -135,6 +174,23 @@ class _Stub(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         return lambda *args, **_: args[0] if args else None
+
+
+class _Missing(_Stub):
+    """A module of which every attribute is a function that says that the module is missing.
+
+    To let a missing sigmoid return its argument would make a right program wrong.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        module = self.__name__
+
+        def fails(*_: Any, **__: Any) -> Any:
+            raise ImportError(f"it needs {name} of {module}, and {module} is not installed")
+
+        return fails
 
 
 def _cells(text: str, path: Path) -> str:

@@ -104,7 +104,7 @@ def find_truth(problem: Problem, seed: int = 0) -> Truth:
         value = place.get()
         if not is_float(value) or isinstance(place.holder, tuple):
             continue
-        if _top(place.path) in problem.data and _top(place.path) not in problem.differentiated:
+        if _is_data(problem, place.path):
             continue
         tensor = Tensor(np.array(value, np.float64), requires_grad=True, name=clean(place.path))
         tensors[clean(place.path)] = tensor
@@ -163,7 +163,7 @@ def _by_differences(problem: Problem, truth: Truth, error: Exception) -> Truth:
         for place in places(widened(problem.world))
         if is_float(place.get())
         and not isinstance(place.holder, tuple)
-        and (_top(place.path) not in problem.data or _top(place.path) in problem.differentiated)
+        and not _is_data(problem, place.path)
     ]
     for name, shape in names:
         gradient = np.zeros(shape)
@@ -203,6 +203,13 @@ def _upstream(result: Any, seed: int) -> Any:
     ).choice([-1.0, 1.0], result.shape)
 
 
+def _is_data(problem: Problem, path: str) -> bool:
+    """Whether what is there is data of which no gradient is asked."""
+    if clean(path) in problem.held:
+        return True
+    return _top(path) in problem.data and _top(path) not in problem.differentiated
+
+
 def _top(path: str) -> str:
     return clean(path).partition(".")[0].partition("[")[0]
 
@@ -221,8 +228,11 @@ def swapped(functions: list[Any]) -> Iterator[None]:
     from tinygrad_fm.testing.backward.dropin import replacement, tracing
 
     changed: list[tuple[dict[str, Any], str, ModuleType]] = []
-    for function in functions:
-        scope = _globals_of(function)
+    scopes = {id(scope): scope for scope in map(_globals_of, functions) if scope}
+    recorded = [scope for scope in scopes.values() if "float" not in scope]
+    for scope in recorded:
+        scope["float"] = _Float
+    for scope in scopes.values():
         for name, value in list(scope.items()):
             if value is np:
                 changed.append((scope, name, value))
@@ -233,6 +243,24 @@ def swapped(functions: list[Any]) -> Iterator[None]:
     finally:
         for scope, name, value in changed:
             scope[name] = value
+        for scope in recorded:
+            del scope["float"]
+
+
+class _Recorded(type):
+    """`float(cost)` is the cost, recorded, and an instance of float."""
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, (float, Tensor))
+
+    def __call__(cls, *values: Any) -> Any:
+        return values[0] if values and isinstance(values[0], Tensor) else float(*values)
+
+
+class _Float(float, metaclass=_Recorded):
+    """What float is while a forward pass is recorded; as a dtype it is float64."""
+
+    dtype = np.dtype(float)
 
 
 def _globals_of(function: Any) -> dict[str, Any]:
