@@ -241,7 +241,8 @@ def recomposed(a):
 
 for shape in ((3, 3), (3, 2), (2, 3), (2, 3, 2)):
     case(np.linalg.svd, graded(*shape), by=lambda a: np.linalg.svd(a, compute_uv=False))
-    case(np.linalg.svd, graded(*shape), by=recomposed)
+    # with NumPy 2.0 the last bit depends on the memory order that a wrapped array loses
+    case(np.linalg.svd, graded(*shape), by=recomposed, plain=True)
     for i in (0, 2):
         part = partial(lambda i, a: np.linalg.svd(a, full_matrices=False)[i], i)
         turned = [lambda a, p=part: signed(p(a)), None, lambda a, p=part: signed(p(a).mT)][i]
