@@ -17,6 +17,13 @@ from tinygrad_fm.testing.backward.sources import load
 
 WRONG, COULD_NOT = 1, 2
 
+TEST = """as a test:
+
+    from tinygrad_fm.testing import check_file
+
+    def test_backward():
+        assert all(report.is_right for report in check_file({!r}))"""
+
 Found = tuple[str, str, BackwardReport | str]
 
 
@@ -45,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(said if isinstance(report, str) else report.to_markdown())
     reports = [report for _, _, report in found]
     if any(isinstance(r, BackwardReport) and not r.is_right for r in reports):
+        if arguments.format == "text":
+            print(TEST.format(arguments.target))
         return WRONG
     return COULD_NOT if any(isinstance(r, str) for r in reports) else 0
 

@@ -93,15 +93,15 @@ def of_one_function(function: Any, arguments: tuple[Any, ...]) -> Problem:
         forward=run,
         backward=back,
         functions=[function],
-        data=tuple(name for name in names if not is_float(world[name])),
+        data=tuple(n for n in names if not is_float(world[n]) or role_of(n) == "t"),
         differentiated=names_of_inputs(names),
         names=tuple(_returned_names(function))[1:],
     )
 
 
 def names_of_inputs(names: list[str]) -> tuple[str, ...]:
-    """Those of a function's arguments that are data by their name, as x and y are."""
-    return tuple(name for name in names if name.lower() in ("x", "y", "t", "inputs", "targets"))
+    """Those of a function's arguments that are inputs, whose gradient may be given."""
+    return tuple(name for name in names if role_of(name) == "x")
 
 
 RATE = 0.1  # what a backward pass that updates is given as its learning rate
