@@ -468,3 +468,61 @@ def test_the_formats(format, wrong, capsys):
     else:
         assert "### ReLU: wrong" in said
         assert "| `layer.W` | right" in said
+
+
+# ---- the step ------------------------------------------------------------------------------------
+
+
+class Learner:
+    """A linear model with a step that can be wrong."""
+
+    def __init__(self, update):
+        self.lr, self.update = 0.1, update
+        self.w, self.b = np.random.default_rng(0).random(4), np.full(1, 0.5)
+
+    def loss(self, x, t):
+        self.x, self.error = x, x @ self.w + self.b - t
+        return np.sum(self.error**2) / 2
+
+    def backward(self, x, t):
+        self.dw, self.db = self.x.T @ self.error, np.sum(self.error, keepdims=True)
+
+
+def right_step(net):
+    net.w = net.w - net.lr * net.dw
+    net.b = net.b - net.lr * net.db
+
+
+def only_weights(net):
+    net.w -= net.lr * net.dw
+
+
+def uphill(net):
+    net.w -= net.lr * net.dw
+    net.b += net.lr * net.db
+
+
+def unscaled_decay(net):
+    net.w = net.w - net.lr * net.dw - 0.01 * net.w
+    net.b -= net.lr * net.db
+
+
+@pytest.mark.parametrize(
+    ("update", "said"),
+    [
+        (right_step, ""),
+        (only_weights, "net.b is never updated by the step"),
+        (uphill, "the step moves net.b uphill"),
+        (unscaled_decay, "the step also takes 0.01 times net.w away"),
+    ],
+)
+def test_a_step_that_does_not_follow_the_gradient_is_said(update, said):
+    report = check_backward(
+        lambda: Learner(update),
+        data=(X, np.ones(3)),
+        loss=lambda net, x, t: net.loss(x, t),
+        backward=lambda net, x, t: net.backward(x, t),
+        step=lambda net: net.update(net),
+    )
+    assert report.is_right == (not said)
+    assert said in str(report)

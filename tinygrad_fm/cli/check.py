@@ -22,7 +22,7 @@ TEST = """as a test:
     from tinygrad_fm.testing import check_file
 
     def test_backward():
-        assert all(report.is_right for report in check_file({!r}))"""
+        assert all(report.is_right for report in check_file("{}"))"""
 
 Found = tuple[str, str, BackwardReport | str]
 

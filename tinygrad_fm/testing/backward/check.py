@@ -29,6 +29,7 @@ from tinygrad_fm.testing.backward.problem import (
 )
 from tinygrad_fm.testing.backward.report import BackwardReport
 from tinygrad_fm.testing.backward.roles import role_of
+from tinygrad_fm.testing.backward.step import faults_of_step
 from tinygrad_fm.testing.backward.theirs import run_theirs
 from tinygrad_fm.testing.backward.truth import find_truth
 
@@ -41,6 +42,7 @@ def check_backward(
     backward: Callable[..., Any] | None = None,
     data: Any = None,
     loss: Callable[..., Any] | None = None,
+    step: Callable[[Any], Any] | None = None,
     pairs: dict[str, str] | None = None,
 ) -> BackwardReport:
     """Hold a backward pass written by hand against the derivative of the same person's forward.
@@ -55,6 +57,7 @@ def check_backward(
             `data`, `loss` and `backward`, a factory of networks.
         *inputs: the arguments of forward, or the layer's x.
         backward, data, loss: of a network, see above.
+        step: of a network, `step(net)` updates it once; what that does is checked as well.
         pairs: the gradient's path by the parameter's, where the names do not tell.
 
     Raises:
@@ -68,7 +71,13 @@ def check_backward(
         problem = of_functions(target[0], target[1], inputs)
     else:
         problem = of_layer(target, inputs[0])
-    return check_problem(problem, pairs)
+    report = check_problem(problem, pairs)
+    if step is not None:
+        faults = faults_of_step(problem, find_truth(problem), step, _rate(problem))
+        if faults:
+            report.verdict = "wrong"
+            report.notes = [*faults, *report.notes]
+    return report
 
 
 def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> BackwardReport:
