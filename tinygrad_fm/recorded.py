@@ -91,7 +91,7 @@ def holds_tensor(values: Any) -> bool:
 def stacked(values: Any) -> Any:
     """A list as one array, as np.array makes it; as one Tensor where the list holds Tensors."""
     if not isinstance(values, (list, tuple)):
-        return values
+        return np.asarray(values) if isinstance(values, range) else values
     if not holds_tensor(values):
         return np.asarray(values)
     parts: list[Any] = [stacked(v) for v in values]

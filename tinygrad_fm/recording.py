@@ -19,6 +19,7 @@ from tinygrad_fm.sharing import Share
 
 _new = object.__new__
 _ORDINARY = frozenset({float, int, np.ndarray})  # none of these opts out of NumPy's protocol
+_SEQUENCES = frozenset({list, tuple, range})
 _NOTHING: dict[str, Any] = {}
 
 
@@ -74,7 +75,7 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     """`apply` to two arguments, of which at least one is a Tensor, likewise without loops."""
     if isinstance(a, Recorded):
         x, n = a._array, a._node
-    elif type(a) is list:
+    elif type(a) in _SEQUENCES:
         return apply_two(primitive, stacked(a), b)
     else:
         x, n = a, None
@@ -82,7 +83,7 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
         y, m = b._array, b._node
     elif type(b) in _ORDINARY:
         y, m = b, None
-    elif type(b) is list:
+    elif type(b) in _SEQUENCES:
         return apply_two(primitive, a, stacked(b))
     elif getattr(b, "__array_ufunc__", b) is None:
         return NotImplemented  # b opts out of NumPy's protocol and answers for itself

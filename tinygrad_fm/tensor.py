@@ -558,7 +558,8 @@ def array_of(value: Any) -> Any:
 
 def _index_parts(index: Any) -> tuple[Any, ...]:
     parts = index if type(index) is tuple else (index,)
-    return tuple([np.asarray(p) if type(p) is list else p for p in parts])
+    # an empty list has no integers to tell that it is made of them
+    return tuple([np.asarray(p, None if p else int) if type(p) is list else p for p in parts])
 
 
 Recorded.result_type = Tensor

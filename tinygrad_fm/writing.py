@@ -166,7 +166,11 @@ def _settle(line: list[Any], others: list[Any]) -> None:
         _keep_apart(member, source)
     root = line[-1]
     if root._memory is None or (type(root._memory) is not Share and root._view is None):
-        root._memory = Share(Family(root), None)
+        family = Family(root)
+        root._memory = Share(family, None)
+        for part in reversed(line[:-1]):
+            part._memory = Share(family, line[-2]._view[1])
+            family.add(part)
 
 
 def _set(target: Any, parts: tuple[Any, ...], value: Any) -> None:
@@ -214,7 +218,7 @@ def _same_memory(a: Any, b: Any) -> bool:
 
 def _elements(root: Any, parts: tuple[Any, ...] | None) -> Any:
     """The root's elements at the index, as a view; None where they may be any."""
-    if parts is None or type(root._array) is not np.ndarray:
+    if root is None or parts is None or type(root._array) is not np.ndarray:
         return None
     plain = _plain(parts)
     if any(isinstance(p, np.ndarray) for p in plain):

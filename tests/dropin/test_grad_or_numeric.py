@@ -175,3 +175,10 @@ def test_what_is_wrong_on_plain_arrays_too_is_raised():
         testing.numeric_grad(lambda x: x)(X)
     with pytest.raises(TypeError, match=r"1\.0 instead of 1"):
         testing.numeric_grad(lambda x: x)(1)
+
+
+def test_rounding_to_float32_is_no_kink_where_the_slope_is_0():
+    found = testing.numeric_grad(lambda x: numpy.float32(math.exp(x[0])))(numpy.array([1.0, 2.0]))
+    assert found.kinks == ()
+    assert abs(found.gradient[0] - math.e) <= found.error
+    assert found.gradient[1] == 0

@@ -420,3 +420,29 @@ def test_reading_element_by_element_adds_up():
     expected = numpy.tile([2.0, 0.0], 200)
     expected[[0, 1, 2]] += [2.0, 2.0, 1.0]
     numpy.testing.assert_array_equal(x.grad.data, expected)
+
+
+def test_parts_of_a_part_follow_it_when_the_whole_is_gone():
+    w = leaf(1.0, 2.0, 3.0)
+    with np.tracing():
+        turned = np.swapaxes(np.zeros((4, 3)), 0, 1)  # nobody else keeps the whole
+    part = turned[1:3]
+    part[...] = w[1]
+    turned[2:3] = w[2]
+    assert part.data.tolist() == [[2.0] * 4, [3.0] * 4]
+    np.sum(part).backward()
+    assert w.grad.data.tolist() == [0.0, 4.0, 4.0]
+
+
+def test_a_part_is_written_to_when_the_whole_is_gone():
+    w = leaf(1.0, 2.0, 3.0)
+    with np.tracing():
+        whole = np.zeros((4, 3))
+    first, row = whole[0], whole[0:1]
+    inner = row[0:1]
+    del whole, first
+    row[0] = w
+    assert inner.data.tolist() == [[1.0, 2.0, 3.0]]
+    inner[0, 1:2] *= 2.0
+    np.sum(row).backward()
+    assert w.grad.data.tolist() == [1.0, 2.0, 1.0]

@@ -25,6 +25,7 @@ def _select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
 def _choose(a: Any, choices: Sequence[Any], *, mode: str = "raise") -> Any:
     """For each element of `a`, a number of a choice, the element of that choice."""
     count = len(choices)
+    a = a if hasattr(a, "dtype") else np.asarray(a)
     if mode == "wrap":
         a = np.remainder(a, count)
     elif mode == "clip":
@@ -72,6 +73,9 @@ def _nan_to_num(
     limits = np.finfo(x.dtype)
     high = float(limits.max) if posinf is None else posinf
     low = float(limits.min) if neginf is None else neginf
+    # NumPy writes them into a copy of x, whose dtype stays
+    given: tuple[Any, ...] = (nan, high, low)
+    nan, high, low = [n.astype(x.dtype) if hasattr(n, "dtype") else n for n in given]
     return np.where(
         np.isnan(x), nan, np.where(np.isposinf(x), high, np.where(np.isneginf(x), low, x))
     )

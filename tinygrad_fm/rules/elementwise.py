@@ -36,7 +36,7 @@ def _one_less(a: Any, b: Any) -> Any:
     """The exponent b - 1, but 1 where a = b = 0: then b * a**(b - 1) is 0 there, not NaN."""
     if isinstance(b, (int, float)):
         return b - 1 if b else 1
-    return np.where((a == 0) & (b == 0), 1, b - 1)
+    return np.where((a == 0) & (b == 0), 1, b - 1.0)  # small integers would wrap around at 0 - 1
 
 
 _power_base = lambda g, _y, a, b: g * b * a ** _one_less(a, b)
@@ -46,7 +46,7 @@ def _log_or_zero(a: Any) -> Any:
     """The logarithm, but 0 at 0: then a**b * log(a) is 0 at a = 0, not NaN."""
     if isinstance(a, (int, float)):
         return math.log(a) if a > 0 else math.nan if a else 0
-    return np.log(np.where(a == 0, 1, a))
+    return np.log(np.where(a == 0, 1.0, a))  # of small integers np.log has two bytes
 
 
 _power_exponent = lambda g, y, a, _b: g * y * _log_or_zero(a)

@@ -134,6 +134,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     lengths = list(np.shape(arr))
     number = lengths[axis]
     values = values if hasattr(values, "shape") else np.asarray(values)
+    values = values if values.dtype == arr.dtype else values.astype(arr.dtype)  # as NumPy does
     values = np.reshape(values, (1,) * (np.ndim(arr) - np.ndim(values)) + np.shape(values))
     if isinstance(obj, slice):
         obj = np.arange(number)[obj]

@@ -167,7 +167,8 @@ def _einsum(*args: Any, optimize: Any = False) -> Any:
             subscripts += "->" + spell(args[-1])
     else:
         subscripts, operands = args[0], args[1:]
-    ndims = [np.ndim(operand) for operand in operands]
+    operands = tuple([a if hasattr(a, "dtype") else np.asarray(a) for a in operands])
+    ndims = [a.ndim for a in operands]
     return einsum(*operands, subscripts=_explicit_subscripts(subscripts, ndims))
 
 

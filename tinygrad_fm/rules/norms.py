@@ -43,6 +43,7 @@ power_norm = primitive(
 
 
 def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
+    ord = ord.item() if isinstance(ord, np.generic) else ord
     if ord is None or ord == 2:
         return length(x, axis=axis, keepdims=keepdims)
     if ord == math.inf:

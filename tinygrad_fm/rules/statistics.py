@@ -30,6 +30,9 @@ def _average(
             )
         lengths = [n if i in axes else 1 for i, n in enumerate(np.shape(a))]
         weights = np.reshape(np.transpose(weights, np.argsort(axes).tolist()), lengths)
+    weights = weights if hasattr(weights, "dtype") else np.asarray(weights)
+    dtype = np.result_type(a.dtype, weights.dtype)  # small integers would be added up as int64
+    weights = weights if weights.dtype == dtype else weights.astype(dtype)
     total = np.sum(np.broadcast_to(weights, np.shape(a)), axis=axis, keepdims=keepdims)
     mean = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (mean, total) if returned else mean
@@ -79,7 +82,9 @@ def _nanmean(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 def _nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     off = np.where(np.isnan(a), 0, a - _nanmean(a, axis, keepdims=True))
-    return np.sum(off * off, axis=axis, keepdims=keepdims) / (_count(a, axis, keepdims) - ddof)
+    freedom = _count(a, axis, keepdims) - ddof
+    freedom = np.where(freedom > 0, freedom, math.nan)  # NaN where NumPy has it, too
+    return np.sum(off * off, axis=axis, keepdims=keepdims) / freedom
 
 
 def _nanstd(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:

@@ -81,7 +81,9 @@ def _settle(f: VectorFunction, x: Vector, direction: Vector, precision: float) -
         closer = _Differences(f, x, direction, middle, step, precision)
         best.improve(closer, ~settled & ~(closer.error >= best.error))
     coarse = 1e-3 * np.max(np.abs(best.value), initial=0.0, where=np.isfinite(best.value)) + 1e-6
-    kink = best.kink | ~np.isfinite(best.value) | ~(best.error <= coarse)
+    # what rounding explains is no kink, as of a slope of 0 in float32
+    unsettled = ~(best.error <= np.maximum(coarse, 20 * best.noise))
+    kink = best.kink | ~np.isfinite(best.value) | unsettled
     return Slopes(best.value, best.error, np.zeros_like(kink), kink, best.left, best.right)
 
 
