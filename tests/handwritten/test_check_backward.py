@@ -526,3 +526,16 @@ def test_a_step_that_does_not_follow_the_gradient_is_said(update, said):
     )
     assert report.is_right == (not said)
     assert said in str(report)
+
+
+def test_stand_ins_are_seen_by_the_file_alone(tmp_path):
+    import sys
+
+    before = set(sys.modules)
+    text = "import wandb\nimport numpy as np\nclass Tanh:\n"
+    text += "    def forward(self, x):\n        self.y = np.tanh(x)\n        return self.y\n"
+    text += "    def backward(self, dout):\n        return dout * (1 - self.y**2)\n"
+    (tmp_path / "net.py").write_text(text)
+    (report,) = check_file(tmp_path / "net.py")
+    assert report.verdict == "right"
+    assert "wandb" not in set(sys.modules) - before

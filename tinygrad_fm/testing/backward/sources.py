@@ -78,6 +78,8 @@ def load(path: Path) -> Source:
             _execute(node, filename, source)
     finally:
         sys.path.remove(folder)
+        for name in [n for n, found in sys.modules.items() if isinstance(found, _Stub)]:
+            del sys.modules[name]  # the file has it; nobody else is to find it there
     _count(tree, source)
     source.names = [node.name for node in kept if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     return source
