@@ -539,3 +539,18 @@ def test_stand_ins_are_seen_by_the_file_alone(tmp_path):
     (report,) = check_file(tmp_path / "net.py")
     assert report.verdict == "right"
     assert "wandb" not in set(sys.modules) - before
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: check_backward(3), r"was given 3; write check_backward\(\(forward, backward\)"),
+        (lambda: check_backward((np.tanh,), X), "write check_backward"),
+        (lambda: check_backward(object), "no inputs to run forward with"),
+        (lambda: check_backward((np.tanh, np.cos)), "no inputs to run forward with"),
+        (lambda: check_backward(object, data=(X,)), "needs loss and backward too"),
+    ],
+)
+def test_arguments_of_no_form_are_refused_with_what_to_write(call, told):
+    with pytest.raises(TypeError, match=told):
+        call()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.testing.backward.places import is_float, places, snapshot, widened
+from tinygrad_fm.testing.backward.places import is_float, places, widened
 from tinygrad_fm.testing.backward.problem import Problem, generator_kept
 from tinygrad_fm.testing.backward.truth import Truth, clean
 
@@ -106,17 +106,3 @@ def descent(problem: Problem, truth: Truth) -> str:
             f"{-predicted:.3g} was predicted: the loss is not smooth here, or not deterministic"
         )
     return ""
-
-
-def changed_data(problem: Problem) -> list[str]:
-    """Inputs that the forward pass changes in place."""
-    world = widened(problem.world)
-    before = {clean(k): v for k, v in snapshot(world).items()}
-    with generator_kept(), np.errstate(all="ignore"):
-        problem.forward(world)
-    after = {clean(k): v for k, v in snapshot(world).items()}
-    return [
-        name
-        for name in problem.data
-        if name in before and name in after and not np.array_equal(before[name], after[name])
-    ]

@@ -62,7 +62,9 @@ def check_backward(
 
     Raises:
         CannotRunError: the forward or the backward pass fails, or cannot be recorded.
+        TypeError: `target` is nothing that can be called, or the inputs are missing.
     """
+    _refuse_unusable(target, inputs, backward, data, loss)
     if loss is not None and backward is not None:
         problem = of_network(target, tuple(data), loss, backward)
     elif callable(target) and not isinstance(target, type) and _takes(target, len(inputs)):
@@ -78,6 +80,30 @@ def check_backward(
             report.verdict = "wrong"
             report.notes = [*faults, *report.notes]
     return report
+
+
+def _refuse_unusable(target: Any, inputs: Any, backward: Any, data: Any, loss: Any) -> None:
+    """Say what to write where the arguments fit none of the forms of `check_backward`."""
+    pair_given = isinstance(target, tuple)
+    parts = target if pair_given else (target,)
+    if len(parts) != 1 + pair_given or not all(callable(part) for part in parts):
+        raise TypeError(
+            f"check_backward was given {target!r}; write check_backward((forward, backward), x, w) "
+            "for two functions, or check_backward(lambda: Dense(3, 4), x) for a layer"
+        )
+    network = {"data": data, "loss": loss, "backward": backward}
+    missing = [name for name, value in network.items() if value is None]
+    if len(missing) < 3 and missing and not inputs:
+        raise TypeError(
+            f"check_backward of a network needs {' and '.join(missing)} too; write "
+            "check_backward(make, data=(x, t), loss=lambda net, x, t: net.loss(x, t), "
+            "backward=lambda net, x, t: net.gradient(x, t))"
+        )
+    if not inputs and missing:
+        raise TypeError(
+            "check_backward was given no inputs to run forward with; write the arrays after the "
+            "functions or the layer, as in check_backward((forward, backward), x, w)"
+        )
 
 
 def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> BackwardReport:

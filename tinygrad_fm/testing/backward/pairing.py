@@ -26,7 +26,6 @@ SHORT = {
     **dict.fromkeys(("weights", "weight", "kernel", "coef", "coefs", "theta", "ws"), "w"),
     **dict.fromkeys(("biases", "bias", "intercept", "intercepts", "bs"), "b"),
 }
-PARAMETERS = ("params", "parameters", "weights", "w", "theta")
 
 
 def pair(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, str]:
