@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,31 @@ def aligned(size: int, dtype: Any) -> Array:
     raw = np.zeros(count + LINE, np.uint8)
     start = -raw.__array_interface__["data"][0] % LINE
     return raw[start : start + count].view(dtype)
+
+
+class Run(NamedTuple):
+    """A stretch to update: from start to end, with the number of the step.
+
+    Its gradient lies in the flat gradient there, or elsewhere.
+    """
+
+    start: int
+    end: int
+    step: int
+    elsewhere: Array | None
+
+
+class Block(NamedTuple):
+    """A piece of a run: where in the run, and the flat arrays cut there, which takes microseconds
+    and is therefore done once.
+    """
+
+    start: int
+    end: int
+    weights: Array
+    gradient: Array
+    scratch: Array
+    state: list[Array]
 
 
 class Flat:
@@ -59,27 +84,32 @@ class Flat:
             for name in state
         }
         self.checked = dict(vars(self.settings))
+        self._cut: list[tuple[int, int]] = []
+        self._blocks: list[list[Block]] = []
 
     def _make_views(self) -> None:
+        self.layouts = [layout_of(p.data) or tuple(range(p.ndim)) for p in self.parameters]
         self.views = self.views_of(self.values)
         self.gradient_views = self.views_of(self.gradient)
-        self.memories = [memory_of(view) for view in self.views]
+        memory = memory_of(self.values)
+        assert memory is not None  # it is NumPy's
+        self.owner, self.base, _ = memory
+        self._cut = []
         self.adopt()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the views, which a copy would turn into arrays of their own."""
-        derived = ("views", "gradient_views", "memories")
+        derived = ("views", "gradient_views", "owner", "base", "_blocks")
         return {name: value for name, value in vars(self).items() if name not in derived}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
         self._make_views()
 
-    def views_of(self, flat: Array) -> list[Array]:
+    def views_of(self, flat: Array) -> list[Any]:
         """Views of `flat` in the shape and the memory order of each parameter."""
         views = []
-        for p, (start, end) in zip(self.parameters, self.spans, strict=True):
-            layout = layout_of(p.data) or tuple(range(p.ndim))
+        for p, (start, end), layout in zip(self.parameters, self.spans, self.layouts, strict=True):
             view = flat[start:end].reshape([p.shape[i] for i in layout])
             views.append(view.transpose(np.argsort(layout)) if p.ndim > 1 else view)
         return views
@@ -91,42 +121,69 @@ class Flat:
                 np.copyto(view, p._array)
                 p._array = view
 
-    def runs(self) -> Iterator[tuple[slice, Array, int]]:
-        """The stretches to update, each with its gradient and the number of its step.
+    def gather(self, gradients: Sequence[Any]) -> list[Run]:
+        """Count a step for each parameter that has a gradient, and say what is to be updated.
 
-        A gradient as large as a block is read where it lies; smaller ones are gathered.
-        A parameter without a gradient is left out: neither it nor its state changes.
+        A gradient as large as a block is read where it lies; smaller ones are gathered, unless they
+        are the `gradient_views` already. A parameter without a gradient is left out: neither it nor
+        its state changes.
         """
-        origin = find_origin(1)
-        start = end = step = 0  # the stretch of small parameters that is being gathered
-        for i, (p, view) in enumerate(zip(self.parameters, self.gradient_views, strict=True)):
-            if p._grad is None:
+        runs: list[Run] = []
+        start = end = step = 0  # the stretch whose gradient is in the flat array
+        for i, (g, view) in enumerate(zip(gradients, self.gradient_views, strict=True)):
+            if g is None:
                 continue
-            g = p._grad._array
             self.steps[i] += 1
-            mark_changed(self.memories[i], origin)
             first, last = self.spans[i]
-            if last - first >= BLOCK and g.flags.c_contiguous and view.flags.c_contiguous:
-                yield slice(first, last), g.reshape(-1), self.steps[i]
-                continue
-            np.copyto(view, g)
+            if g is not view:  # not in the flat array already
+                if last - first >= BLOCK and g.strides == view.strides and g.dtype == view.dtype:
+                    memory_order = g.transpose(self.layouts[i]).reshape(-1)
+                    runs.append(Run(first, last, self.steps[i], memory_order))
+                    continue
+                np.copyto(view, g)
             if first != end or self.steps[i] != step:
                 if end > start:
-                    yield slice(start, end), self.gradient[start:end], step
+                    runs.append(Run(start, end, step, None))
                 start, step = first, self.steps[i]
             end = last
         if end > start:
-            yield slice(start, end), self.gradient[start:end], step
+            runs.append(Run(start, end, step, None))
+        return runs
 
-    def blocks(self) -> Iterator[tuple[slice, Array, int]]:
-        """The stretches of `runs`, cut into blocks of about one size."""
-        for run, gradient, step in self.runs():
-            length = run.stop - run.start
-            count = max(1, round(length / BLOCK))
-            size = -(-length // (LINE * count)) * LINE  # so that all blocks begin on a cache line
-            for start in range(0, length, size):
-                stop = min(start + size, length)
-                yield slice(run.start + start, run.start + stop), gradient[start:stop], step
+    def mark_changed(self, runs: list[Run]) -> None:
+        """Say that the parameters of the runs were written to."""
+        origin = find_origin(1)
+        base, size = self.base, self.values.itemsize
+        for run in runs:
+            mark_changed((self.owner, base + run.start * size, base + run.end * size), origin)
+
+    def blocks(self, runs: list[Run]) -> list[list[Block]]:
+        """The blocks, of about one size, of each run; those of the last time where they fit."""
+        cut = [(run.start, run.end) for run in runs]
+        if cut != self._cut:
+            self._blocks = [self._cut_run(start, end) for start, end in cut]
+            self._cut = cut
+        return self._blocks
+
+    def _cut_run(self, start: int, end: int) -> list[Block]:
+        length = end - start
+        count = max(1, round(length / BLOCK))
+        size = -(-length // (LINE * count)) * LINE  # so that all blocks begin on a cache line
+        found = []
+        for first in range(0, length, size):
+            last = min(first + size, length)
+            part = slice(start + first, start + last)
+            found.append(
+                Block(
+                    first,
+                    last,
+                    self.values[part],
+                    self.gradient[part],
+                    self.scratch[: last - first],
+                    [array[part] for array in self.state.values()],
+                )
+            )
+        return found
 
     def forget(self) -> None:
         """Every FORGET steps, set to zero the state that is about to become subnormal.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -147,25 +147,51 @@ class Optimizer:
             ValueError: none has one, or a group's setting was set outside its range.
             AttributeError: a group was given a setting that there is not.
         """
-        if all(p._grad is None for p in self.parameters):
+        gradients = [
+            [None if p._grad is None else p._grad._array for p in flat.parameters]
+            for flat in self._flats
+        ]
+        if all(g is None for found in gradients for g in found):
             raise ValueError(
                 f"{type(self).__name__}.step(): no parameter has a gradient; call loss.backward() "
                 "before, and give the optimizer the parameters of the model that made the loss"
             )
+        self._update(gradients)
+
+    def step_flat(self, missing: Collection[int] = ()) -> None:
+        """Update every parameter from what the caller has written into the `gradient_views`.
+
+        For compiled programs: nothing is gathered, and the gradients of the Tensors are neither
+        read nor changed. Otherwise as `step`.
+
+        Args:
+            missing: the id() of each parameter that has no gradient, and is left as it is.
+        """
+        self._update(
+            [
+                [
+                    None if id(p) in missing else view
+                    for p, view in zip(flat.parameters, flat.gradient_views, strict=True)
+                ]
+                if missing
+                else flat.gradient_views
+                for flat in self._flats
+            ]
+        )
+
+    def _update(self, gradients: list[list[Any]]) -> None:
+        """Update from the gradients of each flat buffer's parameters; None where there is none."""
         for flat in self._flats:
             if vars(flat.settings) != flat.checked:
                 self._check_changed(flat)
-        for flat in self._flats:
+        for flat, found in zip(self._flats, gradients, strict=True):
             flat.adopt()
-            for block, gradient, step in flat.blocks():
-                self.update(
-                    flat.values[block],
-                    gradient,
-                    flat.scratch[: len(gradient)],
-                    step,
-                    flat.settings,
-                    *[array[block] for array in flat.state.values()],
-                )
+            runs = flat.gather(found)
+            flat.mark_changed(runs)
+            for run, blocks in zip(runs, flat.blocks(runs), strict=True):
+                for start, end, w, own, scratch, state in blocks:
+                    g = own if run.elsewhere is None else run.elsewhere[start:end]
+                    self.update(w, g, scratch, run.step, flat.settings, *state)
             flat.forget()
 
     def update(
