@@ -7,6 +7,7 @@ from tinygrad_fm import rules as rules  # first: it fills the registry that Tens
 from tinygrad_fm.custom import custom_vjp
 from tinygrad_fm.engine import GraphError, defvjp, primitive
 from tinygrad_fm.graph import draw, graph_diff
+from tinygrad_fm.program import TraceError, compile
 from tinygrad_fm.recording import enable_grad, is_grad_enabled, no_grad
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.transforms import (
@@ -55,6 +56,8 @@ __all__ = [
     "GraphError",
     "LostGradientWarning",
     "Tensor",
+    "TraceError",
+    "compile",
     "custom_vjp",
     "defvjp",
     "draw",

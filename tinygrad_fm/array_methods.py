@@ -87,6 +87,8 @@ class ArrayMethods:
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
+        if state.mode.trace is not None:
+            state.mode.trace.left(self, "t.tolist()")
         if self._node is not None and state.mode.transforms:
             self._has_left("t.tolist()")
         return self._array.tolist()

@@ -6,7 +6,7 @@ This file knows of a Tensor only what every recorded value has: its array and it
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node, Primitive, state
 from tinygrad_fm.operand_errors import explain
-from tinygrad_fm.recorded import Recorded, make, stacked
+from tinygrad_fm.recorded import Recorded, make, plain, stacked
 from tinygrad_fm.sharing import Share
 
 _new = object.__new__
@@ -170,6 +170,17 @@ def _several(
     for part in made:
         _mark_view(part, args[0])
     return made
+
+
+def check(function: Callable[..., None], *args: Any) -> None:
+    """Call a function that looks at numbers and raises where they are wrong, on plain arrays.
+
+    A compiled program makes the same check at each call.
+    """
+    values = tuple(plain(a) for a in args)
+    function(*values)
+    if state.mode.trace is not None:
+        state.mode.trace.check(function, values)
 
 
 # --------------------------------------------------------------------------------------------------

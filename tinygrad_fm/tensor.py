@@ -14,6 +14,7 @@ from tinygrad_fm import engine, writing
 from tinygrad_fm.array_methods import ArrayMethods
 from tinygrad_fm.dispatch import into, masked_into, rewritten, ufunc_method, without_rule
 from tinygrad_fm.engine import (
+    PACKAGE,
     GraphError,
     Node,
     Primitive,
@@ -32,7 +33,7 @@ from tinygrad_fm.recorded import (
     recorded,
     stacked,
 )
-from tinygrad_fm.recording import apply, apply_one, apply_two, enable_grad
+from tinygrad_fm.recording import apply, apply_one, apply_two, enable_grad, no_grad
 from tinygrad_fm.rules import special
 from tinygrad_fm.rules.indexing import getitem
 from tinygrad_fm.sharing import Family, Share
@@ -113,7 +114,10 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: an assigned array has another shape, or values that do not fit the dtype.
         """
-        if self._node is not None and state.mode.transforms:
+        mode = state.mode
+        if mode.trace is not None:
+            self._leave_trace("t.data")
+        if self._node is not None and mode.transforms:
             self._has_left("t.data")
         return self._array
 
@@ -123,7 +127,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
         if value.shape != self._array.shape:
             raise ValueError(f"cannot assign data of shape {value.shape} to {self._array.shape}")
         np.copyto(self._array, value, casting="same_kind")
-        self._changed()
+        self._changed((), value)
 
     @property
     def grad(self) -> Tensor | None:
@@ -132,6 +136,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: what is assigned has another shape.
         """
+        if state.mode.trace is not None:
+            state.mode.trace.touch(self)
         return self._grad
 
     @grad.setter
@@ -140,6 +146,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
             value = value if isinstance(value, Tensor) else Tensor(value)
             if value.shape != self.shape:
                 raise ValueError(f"a gradient of shape {value.shape} for data of {self.shape}")
+        if state.mode.trace is not None:
+            state.mode.trace.touch(self, read=False)
         self._grad = value
 
     @property
@@ -197,6 +205,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         Raises:
             ValueError: there are several.
         """
+        if state.mode.trace is not None:
+            state.mode.trace.left(self, "t.item()")
         if self._node is not None and state.mode.transforms:
             self._has_left("t.item()")
         return self._array.item()
@@ -232,10 +242,14 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 "no_grad() or through comparisons, argmax or rounding alone"
             )
         keep = create_graph if retain_graph is None else retain_graph
-        seed = self._seed(gradient, create_graph)
+        trace = state.mode.trace
+        seed = self._seed(gradient, create_graph or trace is not None)
         if create_graph:
             with enable_grad():
                 results = engine.backward([(node, seed)], wrap=make, keep=keep)
+        elif trace is not None:  # the rules run on Tensors, so that each call in them is seen
+            with trace.backward_pass(), no_grad():
+                results = engine.backward([(node, seed)], wrap=_unrecorded, keep=keep)
         else:
             results = engine.backward([(node, seed)], keep=keep)
         with _accumulating, enable_grad():  # threads may share leaves
@@ -267,7 +281,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
         `sole`: nothing but the backward pass holds `g`, so it need not be copied.
         """
-        if isinstance(g, Tensor):
+        if state.mode.trace is not None:
+            state.mode.trace.touch(self)
+            g = g if isinstance(g, Tensor) else make(g, None)
+            self._grad = g if self._grad is None else self._grad + g
+        elif isinstance(g, Tensor):
             self._grad = np.copy(g) if self._grad is None else self._grad + g
         elif self._grad is None:
             if not (sole and type(g) is np.ndarray and g.base is None and g.flags.writeable):
@@ -328,8 +346,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     # ---- changing in place -----------------------------------------------------------------------
 
-    def _changed(self) -> None:
+    def _changed(self, parts: Any = None, value: Any = None) -> None:
+        """After writing `value` at the index `parts`; None where it was done in another way."""
         engine.mark_changed(engine.memory_of(self._array))
+        if state.mode.trace is not None:
+            state.mode.trace.assigned(self._array, parts, value)
         if type(self._memory) is Share:
             writing.wrote_plainly(self)
         if state.mode.observer is not None:
@@ -352,8 +373,12 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 "write x = x + y"
             )
         if value._node is None and not (state.mode.recording and self._is_recorded()):
+            trace = state.mode.trace
+            if trace is not None and trace.is_own(self) and value.dtype == self.dtype:
+                self._array = value._array  # nobody else sees the old numbers
+                return self
             np.copyto(self._array, value._array, casting="same_kind")
-            self._changed()
+            self._changed((), value._array)
             return self
         writing.rebind(self, value if value.dtype == self.dtype else value.astype(self.dtype))
         return self
@@ -383,8 +408,9 @@ class Tensor(Recorded, Operators, ArrayMethods):
             in_graph = value._node is not None
         if not (state.mode.recording and (in_graph or self._is_recorded())):
             plain = tuple(p._array if isinstance(p, Tensor) else p for p in parts)
-            self._array[plain] = value._array if isinstance(value, Tensor) else value
-            self._changed()
+            value = value._array if isinstance(value, Tensor) else value
+            self._array[plain] = value
+            self._changed(plain, value)
             return
         if in_graph and value.requires_grad and self._array.dtype.kind != "f":
             raise TypeError(
@@ -461,6 +487,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         return self._array.__index__()
 
     def __bool__(self) -> bool:
+        if state.mode.trace is not None:
+            state.mode.trace.left(self, "the truth value")
         if self._array.size == 1:
             return bool(self._array)
         raise TypeError(
@@ -468,7 +496,13 @@ class Tensor(Recorded, Operators, ArrayMethods):
             "np.where(t, a, b) in place of `if`"
         )
 
+    def _leave_trace(self, how: str) -> None:
+        if not sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
+            state.mode.trace.left(self, how)
+
     def _refuse_conversion(self, to: str, written: str) -> None:
+        if state.mode.trace is not None:
+            state.mode.trace.left(self, written)
         if self._node is not None:
             raise TypeError(
                 f"write t.item() for the number or t.detach() for the values: {self._describe()} "
@@ -537,6 +571,12 @@ def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: Any, grad
         made.requires_grad_()
     if grad is not None:
         made._grad = make(np.copy(grad, order="K"), None)
+    return made
+
+
+def _unrecorded(value: Any, node: Node) -> Tensor:
+    """What the rules of a traced backward pass are given: Tensors, but without a graph."""
+    made: Tensor = make(value, None)
     return made
 
 

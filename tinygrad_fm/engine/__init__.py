@@ -9,6 +9,7 @@ stands for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no va
 from tinygrad_fm.engine.changes import mark as mark_changed
 from tinygrad_fm.engine.changes import memory_of
 from tinygrad_fm.engine.node import (
+    PACKAGE,
     BackwardObserver,
     Constant,
     GraphError,
@@ -39,6 +40,7 @@ from tinygrad_fm.engine.registry import (
 from tinygrad_fm.engine.reverse import backward, sum_to, topological
 
 __all__ = [
+    "PACKAGE",
     "BackwardObserver",
     "Constant",
     "GraphError",

@@ -62,13 +62,14 @@ class BackwardObserver(Observer, Protocol):
 class Mode:
     """What a thread is doing: whether it records, in which module call, and who watches."""
 
-    __slots__ = ("left", "observer", "recording", "scope", "traces", "transforms")
+    __slots__ = ("left", "observer", "recording", "scope", "trace", "traces", "transforms")
 
     def __init__(self) -> None:
         self.recording = True
         self.left = ""  # how a value of a recorded Tensor last left the graph, as "t.item()"
         self.scope: Any = None  # innermost module call
         self.observer: Observer | None = None
+        self.trace: Any = None  # who writes a program of what this thread does
         self.traces = 0  # how many blocks ask for Tensors from functions that create arrays
         self.transforms = 0  # how many grad, vjp, ... calls are under way, one inside the other
 

@@ -94,6 +94,7 @@ def _carry(
     """The walk of `backward` along `order`, from the `gradients` of the roots."""
     ours: set[Node] = set()  # whose gradient is an array made here, safe to add to in place
     results: dict[Node, Any] = {}
+    every = state.mode.trace is not None  # a trace is to see what rules do to constants, too
 
     for node in order:
         g = gradients.pop(node, None)
@@ -131,7 +132,9 @@ def _carry(
             state.mode.scope = node.scope  # what a rule records belongs to the module of its node
             args = tuple(
                 [
-                    wrap(a, n) if type(n) is Node and a is not n else a
+                    wrap(a, n)
+                    if a is not n and (type(n) is Node or (every and isinstance(a, np.ndarray)))
+                    else a
                     for a, n in zip(args, node.inputs, strict=True)
                 ]
             )

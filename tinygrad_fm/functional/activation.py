@@ -99,7 +99,8 @@ def gelu(x: Any, approximate: str = "none") -> Any:
 
 def _shifted(x: Any, axis: int) -> Any:
     """x less its maximum; of bytes too, which have no negative numbers."""
-    return x - 1.0 * np.max(x, axis=axis, keepdims=True)
+    largest = np.max(x, axis=axis, keepdims=True)
+    return x - (largest if largest.dtype.kind == "f" else 1.0 * largest)
 
 
 def _softmax(x: Any, axis: int = -1) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_fm.engine import primitive
 from tinygrad_fm.functional.activation import log_softmax, softplus
+from tinygrad_fm.recording import check
 from tinygrad_fm.tensor import Tensor, array_of, shape_of
 
 
@@ -99,7 +100,7 @@ def cross_entropy(
     n, classes = shape_of(logits)
     targets = _targets(logits, labels)
     by_number = len(shape_of(labels)) == 1
-    total = max(float(n), 1.0)
+    total: Any = max(float(n), 1.0)
     if weight is not None:
         weight = np.asarray(weight, dtype=targets.dtype)
         if weight.shape != (classes,):
@@ -108,7 +109,8 @@ def cross_entropy(
             )
         if by_number:
             # where all examples are of classes that weigh nothing, their mean is 0
-            total = np.sum(targets * weight).item() or 1.0
+            total = np.sum(targets * weight)
+            total = np.where(total == 0, 1, total)
     if label_smoothing:
         targets = targets * (1 - label_smoothing) + label_smoothing / classes
     if weight is not None:
@@ -119,7 +121,10 @@ def cross_entropy(
     factors = {"mean": 1 / total, "sum": 1.0, "examples_and_classes": 1 / max(n * classes, 1)}
     if reduction not in factors:
         raise _unknown_reduction(reduction, ["examples_and_classes"])
-    return cross_entropy_total(log_p, targets, factors[reduction])
+    factor = factors[reduction]
+    if isinstance(factor, float):
+        return cross_entropy_total(log_p, targets, factor)
+    return cross_entropy_total(log_p, targets, 1.0) * factor
 
 
 def _targets(logits: Any, labels: Any) -> Any:
@@ -141,14 +146,19 @@ def _targets(logits: Any, labels: Any) -> Any:
             f"{labels.dtype}; write labels.astype(int)"
         )
     targets = labels[:, None] == _class_numbers(classes)
-    if np.count_nonzero(array_of(targets)) != n:
-        raw = array_of(labels)
-        bad = raw.min() if raw.min() < 0 else raw.max()
+    check(check_classes, targets, labels)
+    return targets.astype(logits.dtype)
+
+
+def check_classes(targets: Any, labels: Any) -> None:
+    """Refuse labels (N,) that are no class: whose row of `targets` (N, C) is without a True."""
+    if np.count_nonzero(targets) != len(targets):
+        n, classes = targets.shape
+        bad = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(
             f"label {bad} is no class: logits of shape {(n, classes)} have the classes 0 to "
             f"{classes - 1}"
         )
-    return targets.astype(logits.dtype)
 
 
 @functools.cache
@@ -206,11 +216,16 @@ def hinge_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
         ValueError: the shapes differ, or a target is neither -1 nor 1.
     """
     _same_shape(prediction, target)
-    raw = array_of(target)
-    if not np.isin(raw, (-1, 1)).all():
-        bad = raw[~np.isin(raw, (-1, 1))].flat[0]
-        raise ValueError(f"targets of the hinge loss are -1 and 1, not {bad}; write 2 * t - 1")
+    check(check_signs, array_of(target))
     return _reduce(np.maximum(0, 1 - target * prediction), reduction)
+
+
+def check_signs(target: Any) -> None:
+    """Refuse targets of the hinge loss that are neither -1 nor 1."""
+    wrong = ~np.isin(target, (-1, 1))
+    if wrong.any():
+        bad = target[wrong].flat[0]
+        raise ValueError(f"targets of the hinge loss are -1 and 1, not {bad}; write 2 * t - 1")
 
 
 def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = "mean") -> Any:
@@ -223,7 +238,7 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = 
         ValueError: the shapes differ, or a target lies outside 0 to 1.
     """
     _same_shape(logits, target)
-    _check_probabilities("target", target)
+    check(check_probabilities, "target", array_of(target))
     certain = np.where(target == 0, 0, logits)  # an infinite logit times a target of 0 is 0
     return _reduce(softplus(logits) - target * certain, reduction)
 
@@ -241,8 +256,8 @@ def binary_cross_entropy(
         ValueError: the shapes differ, or a value lies outside 0 to 1.
     """
     _same_shape(probability, target)
-    _check_probabilities("target", target)
-    _check_probabilities("probability", probability)
+    check(check_probabilities, "target", array_of(target))
+    check(check_probabilities, "probability", array_of(probability))
     p = np.clip(probability, eps, 1 - eps) if eps else probability
     # where t is 0 or 1 the other term is no number times zero, but nothing at all
     sure = np.where(target > 0, target * np.log(np.where(target > 0, p, 1)), 0)
@@ -250,8 +265,8 @@ def binary_cross_entropy(
     return _reduce(-(sure + against), reduction)
 
 
-def _check_probabilities(name: str, values: Any) -> None:
-    raw = array_of(values)
+def check_probabilities(name: str, raw: Any) -> None:
+    """Refuse values outside 0 to 1."""
     if raw.size and not (raw.min() >= 0 and raw.max() <= 1):
         bad = raw[~((raw >= 0) & (raw <= 1))].flat[0]
         raise ValueError(

@@ -10,6 +10,7 @@ from tinygrad_fm import functional
 from tinygrad_fm.functional.convolution import Padding, Size, checked_padding, pair
 from tinygrad_fm.nn import init
 from tinygrad_fm.nn.module import Module, Parameter
+from tinygrad_fm.recording import check
 from tinygrad_fm.tensor import Tensor, array_of
 
 if TYPE_CHECKING:
@@ -163,13 +164,17 @@ class Embedding(Module):
         raw = array_of(numbers)
         if raw.dtype.kind not in "iu":
             raise TypeError(f"an Embedding takes whole numbers, not {raw.dtype}")
-        words = self.weight.shape[0]
-        if raw.size and (raw.min() < 0 or raw.max() >= words):
-            bad = raw.min() if raw.min() < 0 else raw.max()
-            raise ValueError(f"Embedding of {words} words got {bad}; they are 0 to {words - 1}")
+        check(check_words, raw, self.weight.shape[0])
         # the array, where a list or tuple came: a tuple would be an index along several axes
         return self.weight[numbers if isinstance(numbers, Tensor) else raw]
 
     def extra_repr(self) -> str:
         """Words and features."""
         return "{}, {}".format(*self.weight.shape)
+
+
+def check_words(numbers: Any, words: int) -> None:
+    """Refuse numbers that are no word."""
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= words):
+        bad = numbers.min() if numbers.min() < 0 else numbers.max()
+        raise ValueError(f"Embedding of {words} words got {bad}; they are 0 to {words - 1}")

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.engine import state
+from tinygrad_fm.recording import no_grad
 from tinygrad_fm.tensor import Tensor
 
 
@@ -20,8 +22,14 @@ def clip_by_value(parameters: Iterable[Tensor], limit: float) -> None:
     """
     if not limit > 0:
         raise ValueError(f"limit is above 0, not {limit!r}")
-    for g in _gradients("clip_by_value", parameters):
-        np.clip(g, -limit, limit, out=g)
+    found = _with_gradients("clip_by_value", parameters)
+    if state.mode.trace is not None:
+        with no_grad():
+            for p in found:
+                p.grad = np.clip(p.grad, -limit, limit)
+        return
+    for p in found:
+        np.clip(p.grad.data, -limit, limit, out=p.grad.data)
 
 
 def clip_by_norm(parameters: Iterable[Tensor], limit: float) -> float:
@@ -39,7 +47,10 @@ def clip_by_norm(parameters: Iterable[Tensor], limit: float) -> float:
     """
     if not limit > 0:
         raise ValueError(f"limit is above 0, not {limit!r}")
-    gradients = _gradients("clip_by_norm", parameters)
+    found = _with_gradients("clip_by_norm", parameters)
+    if state.mode.trace is not None:
+        return _clip_traced(found, limit)
+    gradients = [p.grad.data for p in found]
     # in float64: the squares of large float32 gradients overflow
     norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients))
     if limit < norm < math.inf:
@@ -48,11 +59,22 @@ def clip_by_norm(parameters: Iterable[Tensor], limit: float) -> float:
     return norm
 
 
-def _gradients(name: str, parameters: Iterable[Tensor]) -> list[Any]:
-    """The gradients that there are; that of a parameter given twice once."""
+def _clip_traced(parameters: list[Any], limit: float) -> Any:
+    """`clip_by_norm` without a look at the numbers, as a program needs it; the norm is a Tensor."""
+    with no_grad():
+        norm: Any = np.sqrt(sum(np.sum(np.square(p.grad.astype(np.float64))) for p in parameters))
+        too_long = (limit < norm) & (norm < math.inf)
+        factor = np.where(too_long, limit / np.where(too_long, norm, 1), 1)
+        for p in parameters:
+            p.grad = p.grad * factor.astype(p.dtype)
+    return norm
+
+
+def _with_gradients(name: str, parameters: Iterable[Tensor]) -> list[Any]:
+    """The parameters that have a gradient, one that is given twice once."""
     if isinstance(parameters, Tensor):
         raise TypeError(f"{name} takes a list of Tensors; write [parameter]")
     if hasattr(parameters, "parameters"):
         raise TypeError(f"{name} takes a list of Tensors; write model.parameters()")
     unique = {id(p): p for p in parameters}.values()
-    return [p.grad.data for p in unique if p.grad is not None]
+    return [p for p in unique if p.grad is not None]

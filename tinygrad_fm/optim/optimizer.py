@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_fm import engine
 from tinygrad_fm.optim.flat import Array, Flat
 from tinygrad_fm.tensor import Tensor
 
@@ -157,6 +158,8 @@ class Optimizer:
                 "before, and give the optimizer the parameters of the model that made the loss"
             )
         self._update(gradients)
+        if engine.state.mode.trace is not None:
+            engine.state.mode.trace.updated(self)
 
     def step_flat(self, missing: Collection[int] = ()) -> None:
         """Update every parameter from what the caller has written into the `gradient_views`.

@@ -1,0 +1,203 @@
+"""From a trace to a program that runs: passes, memory, text, and the code compiled from it."""
+
+from __future__ import annotations
+
+import linecache
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_fm.program import passes
+from tinygrad_fm.program.calls import takes_out
+from tinygrad_fm.program.emit import Text
+from tinygrad_fm.program.guard import Guards
+from tinygrad_fm.program.plan import Plan
+from tinygrad_fm.program.trace import Trace
+from tinygrad_fm.program.values import Instruction, Value, values_in
+from tinygrad_fm.recorded import as_array, make
+from tinygrad_fm.trees import leaves, rebuild
+
+
+class Traced:
+    """A trace with what went in and what came out of it.
+
+    Attributes:
+        result: what the step returned, a tree.
+        outputs: for each leaf of the result: a Value, or a plain Python value.
+        gradients: `.grad` of these Tensors afterwards: a Value, or None.
+        cells: the Tensors whose arrays are read or written.
+    """
+
+    def __init__(
+        self, trace: Trace, inputs: dict[Value, str], result: Any, function: Callable[..., Any]
+    ):
+        self.trace = trace
+        self.inputs = inputs
+        self.result = result
+        self.outputs = [trace.output(leaf) for leaf in leaves(result)]
+        self.gradients: list[tuple[Any, Value | None]] = []
+        for tensor, before, _ in trace.touched():
+            after = None if tensor._grad is None else trace.value_of(tensor._grad._array)
+            if after is not before or after is None:
+                self.gradients.append((tensor, after))
+        wanted = (self.outputs, [g for _, g in self.gradients])
+        used = {v.root for v in values_in(wanted)}
+        used |= {v.root for i in trace.instructions for v in i.operands}
+        self.cells = list({id(v.holds): v.holds for v in used if v.kind == "cell"}.values())
+        self.guards = Guards(trace, function, self.cells)
+
+
+class Program:
+    """Readable NumPy that does what the step did, and what belongs to it.
+
+    Attributes:
+        source: of the whole program, with its buffers.
+        bytes: of the buffers.
+        instructions: those that are left.
+        removed: how many instructions each pass has removed.
+    """
+
+    def __init__(self, traced: Traced, name: str):
+        self.name = name
+        paths = traced.trace.paths()
+        self.traced = traced
+        before = list(traced.trace.instructions)
+        merged, stands = passes.merge(before)
+        self._outputs = [stands.get(v, v) if isinstance(v, Value) else v for v in traced.outputs]
+        gradients = [
+            (tensor, None if g is None else stands.get(g, g)) for tensor, g in traced.gradients
+        ]
+        wanted = [v for v in (*self._outputs, *(g for _, g in gradients)) if isinstance(v, Value)]
+        self.instructions = passes.needed(merged, wanted)
+        self.removed = {
+            "computed twice": len(before) - len(merged),
+            "not used": len(merged) - len(self.instructions),
+        }
+        outside = _outside(self.instructions, paths)
+        arrays = [v for v in self._outputs if isinstance(v, Value)]
+        loose = [(tensor, g) for tensor, g in gradients if g is not None and g.root not in outside]
+        self.plan = Plan(self.instructions, [*arrays, *(g for _, g in loose)], outside)
+        text = Text(self.plan, traced.inputs, paths)
+        for instruction in self.instructions:
+            text.add(instruction)
+        text.returned([*arrays, *(g for _, g in loose)])
+        self.text = text
+        self._count = len(arrays)
+        self._loose = [tensor for tensor, _ in loose]
+        self._none = [tensor for tensor, g in gradients if g is None]
+        self._views = [
+            (tensor, make(outside[g.root][0], None))
+            for tensor, g in gradients
+            if g is not None and g.root in outside
+        ]
+        self._inputs = list(traced.inputs.values())
+        self._before = [v for v in _used(self.instructions, arrays, loose) if v.kind == "gradient"]
+        self._inputs += [text.name(v) for v in self._before]
+        self.bytes = self.plan.bytes
+        self.source = self._source()
+        self._code = compile(self.source, f"<{name}, compiled>", "exec")
+        linecache.cache[f"<{name}, compiled>"] = (
+            len(self.source),
+            None,
+            self.source.splitlines(keepends=True),
+            f"<{name}, compiled>",
+        )
+        self._cells = list(text.cells.items())
+        self._ready: list[Workspace] = []
+        self._lock = threading.RLock() if any(i.ordered for i in self.instructions) else None
+
+    def _source(self) -> str:
+        lines = [
+            f'"""{self.name}, compiled: {len(self.instructions)} operations, '
+            f'{self.bytes / 1e6:.1f} MB of buffers."""',
+            "import numpy as np",
+            "",
+        ]
+        lines += [*self.text.prelude, "", ""] if self.text.prelude else [""]
+        return "\n".join(lines) + self.text.function(self.name, self._inputs)
+
+    def run(self, arrays: list[Any]) -> Any:
+        """The result for these arguments, and everything that the step does besides."""
+        if self._before:
+            arrays = [*arrays, *(value.holds._grad._array for value in self._before)]
+        if self._lock is None:
+            found = self._run(arrays)
+        else:
+            with self._lock:
+                found = self._run(arrays)
+        for tensor, view in self._views:
+            tensor._grad = view
+        for tensor in self._none:
+            tensor._grad = None
+        for tensor, array in zip(self._loose, found[self._count :], strict=True):
+            tensor._grad = make(as_array(array), None)
+        made = iter(found)
+        return rebuild(
+            self.traced.result,
+            [
+                make(as_array(next(made)), None) if isinstance(o, Value) else o
+                for o in self._outputs
+            ],
+        )
+
+    def _run(self, arrays: list[Any]) -> tuple[Any, ...]:
+        try:
+            workspace = self._ready.pop()
+        except IndexError:
+            workspace = Workspace(self)
+        if not workspace.fits():
+            workspace = Workspace(self)
+        try:
+            return workspace.step(*arrays)
+        finally:
+            self._ready.append(workspace)
+
+
+class Workspace:
+    """Buffers of a program, for one thread at a time, and the function that works in them."""
+
+    def __init__(self, program: Program):
+        self.arrays = [(tensor, tensor._array) for _, tensor in program._cells]
+        names = {name: tensor._array for name, tensor in program._cells}
+        namespace = {**program.text.given, **names}
+        exec(program._code, namespace)
+        self.step: Callable[..., tuple[Any, ...]] = namespace[program.name]
+
+    def fits(self) -> bool:
+        """Whether the Tensors still have the arrays that the function was made with."""
+        return all(tensor._array is array for tensor, array in self.arrays)
+
+
+def _used(instructions: list[Instruction], *more: Any) -> list[Value]:
+    found = {v.root: None for i in instructions for v in i.operands}
+    found |= {v.root: None for v in values_in(more)}
+    return list(found)
+
+
+def _outside(
+    instructions: list[Instruction], paths: dict[int, str]
+) -> dict[Value, tuple[Any, str]]:
+    """The gradients that can be written straight into their optimizer's buffers."""
+    makers = {r: i for i in instructions for r in i.results}
+    outside: dict[Value, tuple[Any, str]] = {}
+    taken: set[int] = set()
+    for update in instructions:
+        if update.kind != "update":
+            continue
+        views = {
+            id(p): view
+            for flat in update.function._flats
+            for p, view in zip(flat.parameters, flat.gradient_views, strict=True)
+        }
+        for p, gradient in update.args[0]:
+            view, root = views[id(p)], gradient.root
+            maker = makers.get(root)
+            fits = (root.shape, root.dtype) == (view.shape, view.dtype) and (
+                root.strides == view.strides or root.bytes <= root.dtype.itemsize
+            )
+            whole = gradient is root or (gradient.rewritten and gradient.shape == root.shape)
+            free = root not in outside and id(view) not in taken
+            if maker is not None and fits and whole and free and takes_out(maker) and root.shape:
+                outside[root] = view, f"d_{paths.get(id(p)) or p.name or 'tensor'}"
+                taken.add(id(view))
+    return outside

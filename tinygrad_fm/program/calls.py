@@ -1,0 +1,148 @@
+"""How each function is written in a program: as which call of NumPy, and into which memory.
+
+A function that is not named here is called as it stands, and makes its result itself.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.program.values import Instruction, Value
+from tinygrad_fm.rules import elementwise, indexing, shaping
+
+Texts = list[str]
+
+# The ufunc that a reduction is made of costs a third of the function with its name.
+_REDUCTIONS = {np.sum: "np.add", np.max: "np.maximum", np.min: "np.minimum", np.prod: "np.multiply"}
+# Functions that take `out=`, and are pure Python around it.
+_TAKE_OUT: set[Any] = {np.mean, np.var, np.std, np.cumsum, np.clip}
+_GETITEM = indexing.getitem.function
+_ASTYPE = elementwise.astype.function
+_CONCATENATE = shaping.concatenate.function
+_FILLED = {np.zeros_like: "0", np.ones_like: "1"}
+_KNOWN: set[Any] = {_GETITEM, _ASTYPE, _CONCATENATE, indexing.scatter_add.function}
+
+
+def is_written(function: Any) -> bool:
+    """Whether a Python function is written in a way of its own, and not by what is inside it."""
+    return function in _KNOWN
+
+
+def is_elementwise(call: Instruction) -> bool:
+    """Whether element i of the result depends on element i of the arguments alone."""
+    function = call.function
+    return isinstance(function, np.ufunc) and function.nout == 1 and function.signature is None
+
+
+def takes_out(call: Instruction) -> bool:
+    """Whether the result can be written into memory that is given."""
+    if call.kind != "call" or call.several:
+        return False
+    function = call.function
+    if isinstance(function, np.ufunc):
+        return function.nout == 1
+    return (
+        function in _REDUCTIONS
+        or function in _TAKE_OUT
+        or function in _FILLED
+        or function in (_ASTYPE, _CONCATENATE, np.copy)
+    )
+
+
+def expression(call: Instruction, name: Callable[[Any], str], out: str = "") -> str:
+    """The call as text; `name` gives the text of an argument, `out` is where the result goes."""
+    function = call.function
+    texts = [name(argument) for argument in call.args]
+    named = [f"{key}={name(value)}" for key, value in call.keywords.items()]
+    into = [f"out={out}"] if out else []
+    if function is _GETITEM:
+        return f"{texts[0]}[{', '.join(map(subscript(name), call.args[1:]))}]"
+    if function is _ASTYPE:
+        return _copied(texts[0], out) if out else f"{texts[0]}.astype({texts[1]})"
+    if function is np.copy and out:
+        return _copied(texts[0], out)
+    if function in _FILLED and out:
+        return f"{out}.fill({_FILLED[function]})"
+    if function is _CONCATENATE:
+        return _call("np.concatenate", [f"({', '.join(texts)},)"], named, into)
+    if function in _REDUCTIONS and _is_plain(call):
+        ufunc = _REDUCTIONS[function]
+        if len(texts) == 1 and "axis" not in call.keywords:
+            named.insert(0, "axis=None")
+        return _call(f"{ufunc}.reduce", texts, named, into)
+    if function is np.matmul and all(_is_matrix(a) for a in call.args):
+        return _call("np.dot", texts, named, into)
+    if function is np.reshape and not named and isinstance(call.args[0], Value):
+        return f"{texts[0]}.reshape({texts[1]})"
+    if function is np.transpose and isinstance(call.args[0], Value) and not call.args[1:]:
+        axes = call.keywords.get("axes")
+        return f"{texts[0]}.T" if axes is None else f"{texts[0]}.transpose({name(axes)})"
+    return _call(name(function), texts, named, into)
+
+
+def _is_plain(call: Instruction) -> bool:
+    return call.keywords.keys() <= {"axis", "keepdims"}
+
+
+def _call(function: str, *arguments: Texts) -> str:
+    return f"{function}({', '.join(a for group in arguments for a in group)})"
+
+
+def _copied(source: str, out: str) -> str:
+    return f'np.copyto({out}, {source}, casting="unsafe")'
+
+
+def subscript(name: Callable[[Any], str]) -> Callable[[Any], str]:
+    """The text of one part of an index, slices with colons."""
+
+    def text(part: Any) -> str:
+        if isinstance(part, slice):
+            ends = ["" if p is None else name(p) for p in (part.start, part.stop, part.step)]
+            return ":".join(ends[:2] if part.step is None else ends)
+        return name(part)
+
+    return text
+
+
+@functools.cache
+def function_name(function: Any) -> str:
+    """`np.tanh` for NumPy's; an empty string for a function that has to be brought along."""
+    short = getattr(function, "__name__", "")
+    for prefix, module in (("np", np), ("np.linalg", np.linalg)):
+        if getattr(module, short, None) is function:
+            return f"{prefix}.{short}"
+    return ""
+
+
+def literal(value: Any) -> str | None:
+    """Python text that gives back the very value; None for what has none."""
+    if value is None or value is Ellipsis or isinstance(value, (bool, int, str)):
+        return "..." if value is Ellipsis else repr(value)
+    if isinstance(value, float):
+        return repr(value) if np.isfinite(value) else _not_finite(value)
+    if isinstance(value, np.dtype):
+        return f"np.{value.name}" if value.isbuiltin == 1 else None
+    if isinstance(value, type) and issubclass(value, np.generic):
+        return f"np.{value.__name__}"
+    if isinstance(value, type) and value in (bool, int, float):
+        return value.__name__
+    if isinstance(value, np.generic) and value.dtype.kind in "fiub":
+        inner = literal(value.item())
+        return None if value.dtype.itemsize > 8 else f"np.{value.dtype.name}({inner})"
+    if isinstance(value, slice):
+        parts = [literal(p) for p in (value.start, value.stop, value.step)]
+        return None if None in parts else f"slice({', '.join(map(str, parts))})"
+    return None
+
+
+def _not_finite(value: float) -> str:
+    return "np.nan" if value != value else "np.inf" if value > 0 else "-np.inf"
+
+
+def _is_matrix(value: Any) -> bool:
+    """Whether np.dot takes it: in six times less time for a column times a row."""
+    return isinstance(value, Value) and len(value.shape) == 2 and value.dtype.kind == "f"

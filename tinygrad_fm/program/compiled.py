@@ -1,0 +1,232 @@
+"""tg.compile: a step that is traced twice, and from then on is a program."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import keyword
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import state
+from tinygrad_fm.program.build import Program, Traced
+from tinygrad_fm.program.compare import difference
+from tinygrad_fm.program.trace import Trace
+from tinygrad_fm.program.values import TraceError
+from tinygrad_fm.recorded import Recorded, make
+from tinygrad_fm.trees import leaves, rebuild
+
+# Programs are kept for so many signatures, and for so many states of what guards look at.
+SIGNATURES, STATES = 32, 8
+
+
+def compile(step: Callable[..., Any]) -> Compiled:
+    """A function that does what `step` does, as a program of NumPy calls made from it.
+
+        @tg.compile
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+    The first two calls run the step as it is, while everything it does to arrays is written down,
+    and must agree; from the third on a program runs: the same calls of NumPy, forward, backward and
+    update, without what is not needed, in memory that is planned once. Other shapes or dtypes,
+    another mode of a module, a parameter that is frozen, make another program.
+
+    Args:
+        step: a function of arrays (also in tuples, lists and dictionaries) and plain values, which
+            inside are Tensors. It may read and change Tensors from outside, such as parameters,
+            their gradients and running statistics, draw from generators, and update optimizers.
+            What it does beside arrays, such as printing, is done in the first two calls only.
+
+    Returns:
+        a function with `source`, `explain()` and `export()`. What it returns are arrays of their
+        own, as Tensors without a graph. `.grad` of a parameter that an optimizer updates is
+        afterwards a view of the optimizer's buffer, which the next call overwrites.
+
+    Raises (when called):
+        TraceError: the step looks at the numbers of a Tensor (an `if`, `.item()`, `.data`), or does
+            something else in the second call than in the first; the message names the line.
+    """
+    if not callable(step):
+        raise TypeError(f"compile takes a function, not {step!r:.60}; write tg.compile(step)")
+    return Compiled(step)
+
+
+class Compiled:
+    """See `compile`.
+
+    Attributes:
+        step: the function as it was given.
+    """
+
+    def __init__(self, step: Callable[..., Any]):
+        self.step = step
+        self._name = getattr(step, "__name__", "step")
+        if not self._name.isidentifier():
+            self._name = "step"
+        self._entries: OrderedDict[Any, list[_Entry]] = OrderedDict()
+        self._newest: _Entry | None = None
+        functools.update_wrapper(self, step, updated=())
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """What the step returns for these arguments."""
+        mode = state.mode
+        call = _Call(args, keywords)
+        if mode.trace is not None or mode.observer is not None or call.recorded:
+            # inside another program, under somebody's eyes, or to be differentiated from outside
+            return self.step(*args, **keywords)
+        try:
+            entries = self._entries.get(call.signature)
+        except TypeError:
+            raise call.refusal() from None
+        for entry in entries or ():
+            if not entry.traced.guards.broken():
+                if entry.program is not None:
+                    return entry.program.run(call.arrays)
+                return self._second(entry, call)
+        return self._first(call)
+
+    def _first(self, call: _Call) -> Any:
+        traced, result = self._trace(call)
+        entries = self._entries.setdefault(call.signature, [])
+        entries.append(_Entry(traced))
+        self._newest = entries[-1]
+        if len(entries) > STATES:
+            del entries[0]
+        if len(self._entries) > SIGNATURES:
+            self._entries.popitem(last=False)
+        return result
+
+    def _second(self, entry: _Entry, call: _Call) -> Any:
+        traced, result = self._trace(call)
+        different = difference(entry.traced, traced)
+        if different:
+            raise TraceError(f"{self._name} cannot be compiled: {different}")
+        entry.traced = traced
+        entry.program = Program(traced, self._name)
+        self._newest = entry
+        return result
+
+    def _trace(self, call: _Call) -> tuple[Traced, Any]:
+        """Run the step while it is watched."""
+        trace = Trace()
+        names = _names(self.step, call)
+        given, inputs = [], {}
+        rest = iter(call.arrays)
+        for value, name in zip(call.values, names, strict=True):
+            if isinstance(value, (Recorded, np.ndarray)):
+                array = next(rest)[...]  # an object of its own, should one array come in twice
+                inputs[trace.input(array, name)] = name
+                value = make(array, None)
+            given.append(value)
+        args, keywords = rebuild((call.args, call.keywords), given[:])
+        with trace.watching():
+            result = self.step(*args, **keywords)
+        traced = Traced(trace, inputs, result, self.step)
+        own = [
+            make(np.copy(v._array), None) if isinstance(v, Recorded) else v for v in leaves(result)
+        ]
+        return traced, rebuild(result, own)
+
+    @property
+    def program(self) -> Program:
+        """The newest program.
+
+        Raises:
+            ValueError: there is none yet.
+        """
+        if self._newest is None or self._newest.program is None:
+            raise ValueError(
+                f"{self._name} has no program yet: the first two calls with arguments of one kind "
+                "trace it, the second makes the program"
+            )
+        return self._newest.program
+
+    @property
+    def source(self) -> str:
+        """The newest program, as Python."""
+        return self.program.source
+
+
+class _Entry:
+    """A step as traced under some guards, and after the second trace its program."""
+
+    def __init__(self, traced: Traced):
+        self.traced = traced
+        self.program: Program | None = None
+
+
+class _Call:
+    """The arguments of a call, taken apart."""
+
+    def __init__(self, args: tuple[Any, ...], keywords: dict[str, Any]):
+        self.args = args
+        self.keywords = keywords
+        self.values = leaves((args, keywords)) if keywords else leaves(args)
+        self.arrays: list[Any] = []
+        self.recorded = False
+        kinds: list[Any] = [_form(args) if not keywords else (_form(args), _form(keywords))]
+        for value in self.values:
+            if isinstance(value, Recorded):
+                self.recorded = self.recorded or value._node is not None
+                value = value._array
+            if isinstance(value, np.ndarray):
+                if not value.flags.c_contiguous:
+                    value = np.ascontiguousarray(value)
+                self.arrays.append(value)
+                kinds.append((value.shape, value.dtype))
+            else:
+                kinds.append((type(value), value))
+        self.signature = tuple(kinds)
+
+    def refusal(self) -> TypeError:
+        """The error for an argument that has no place in a signature."""
+        bad = next(v for v in self.values if getattr(type(v), "__hash__", None) is None)
+        return TypeError(
+            f"a compiled step takes arrays and plain values, not {bad!r:.60}; what it shares with "
+            "the rest of the program, as models and optimizers, it takes from around it"
+        )
+
+
+def _form(tree: Any) -> Any:
+    """How a tree is built, without its values; None for a value."""
+    if isinstance(tree, dict):
+        return tuple((key, _form(value)) for key, value in tree.items())
+    if isinstance(tree, (list, tuple)):
+        return type(tree), *[_form(value) for value in tree]
+    return None
+
+
+def _names(step: Callable[..., Any], call: _Call) -> list[str]:
+    """A name for each value of the arguments: of its parameter, and its place in that."""
+    try:
+        bound = inspect.signature(step).bind(*call.args, **call.keywords)
+        parameters = list(bound.signature.parameters)
+    except (TypeError, ValueError):
+        parameters = []
+    named = [*parameters, *(f"argument_{i}" for i in range(len(parameters), len(call.args)))]
+    found: list[str] = []
+    for name, tree in [*zip(named, call.args, strict=False), *call.keywords.items()]:
+        found += [_identifier(f"{name}{path}") for path in _paths_in(tree)]
+    return [f"{name}_{i}" if found.count(name) > 1 else name for i, name in enumerate(found)]
+
+
+def _identifier(name: str) -> str:
+    name = re.sub(r"\W+", "_", name).strip("_")
+    return f"{name}_" if keyword.iskeyword(name) or name in ("np", "memory", "step") else name
+
+
+def _paths_in(tree: Any) -> list[str]:
+    if isinstance(tree, dict):
+        return [f"_{key}{path}" for key, value in tree.items() for path in _paths_in(value)]
+    if isinstance(tree, (list, tuple)):
+        return [f"_{i}{path}" for i, value in enumerate(tree) for path in _paths_in(value)]
+    return [""]

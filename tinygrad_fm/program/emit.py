@@ -1,0 +1,248 @@
+"""The text of a program: readable NumPy, which is what runs."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from typing import Any
+
+from tinygrad_fm.program.calls import expression, function_name, literal, subscript, takes_out
+from tinygrad_fm.program.plan import LINE, Plan
+from tinygrad_fm.program.values import Instruction, Value
+
+
+class Text:
+    """The source of a program, and the objects that its names stand for.
+
+    Attributes:
+        given: by name, what the source does not make itself: parameters, constants, functions.
+        cells: by name, the Tensors whose arrays are among them.
+        prelude: what is done once for each set of buffers: allocations, and views of what stays.
+        body: what is done at each call.
+        result: the names of what is returned.
+    """
+
+    def __init__(self, plan: Plan, inputs: dict[Value, str], paths: dict[int, str]):
+        self.given: dict[str, Any] = {}
+        self.cells: dict[str, Any] = {}
+        self.prelude: list[str] = []
+        self.body: list[str] = []
+        self.result: list[str] = []
+        self._plan = plan
+        self._paths = paths
+        self._names: dict[Value, str] = dict(inputs)
+        self._steady: dict[
+            Value, str
+        ] = {}  # by value: the name of what is the same array at each call
+        self._taken = {"np", "memory", "step", *inputs.values()}
+        self._objects: dict[int, str] = {}
+        self._hoisted: dict[str, str] = {}
+        self._buffers: dict[tuple[Any, ...], str] = {}
+        self._count = 0
+        self._heading: tuple[str, bool] | None = None
+        if plan.bytes:
+            self.prelude += [
+                f"memory = np.empty({plan.bytes + LINE}, np.uint8)",
+                f"memory = memory[-memory.ctypes.data % {LINE}:]",
+            ]
+
+    # ---- names -----------------------------------------------------------------------------------
+
+    def fresh(self, wanted: str) -> str:
+        """A name like the one wanted that is not taken yet."""
+        name = re.sub(r"\W+", "_", wanted).strip("_") or "x"
+        if name[0].isdigit() or keyword.iskeyword(name):
+            name = f"p{name}"
+        found, count = name, 2
+        while found in self._taken:
+            found, count = f"{name}_{count}", count + 1
+        self._taken.add(found)
+        return found
+
+    def bring(self, thing: Any, wanted: str) -> str:
+        """The name of an object that the source does not make."""
+        name = self._objects.get(id(thing))
+        if name is None:
+            name = self._objects[id(thing)] = self.fresh(wanted)
+            self.given[name] = thing
+        return name
+
+    def tensor(self, tensor: Any) -> str:
+        """The name of a Tensor's array."""
+        name = self._objects.get(id(tensor))
+        if name is None:
+            wanted = self._paths.get(id(tensor)) or tensor.name or "tensor"
+            name = self._objects[id(tensor)] = self.fresh(wanted)
+            self.cells[name] = tensor
+        return name
+
+    def name(self, thing: Any) -> str:
+        """The text of an argument."""
+        if isinstance(thing, Value):
+            return self._value(thing)
+        if type(thing) is tuple:
+            return f"({', '.join(self.name(part) for part in thing)}{',' * (len(thing) == 1)})"
+        if type(thing) is list:
+            return f"[{', '.join(self.name(part) for part in thing)}]"
+        text = literal(thing)
+        if text is not None:
+            return text
+        if callable(thing):
+            found = function_name(thing)
+            return found or self.bring(thing, getattr(thing, "__name__", "function"))
+        return self.bring(thing, type(thing).__name__.lower())
+
+    def _value(self, value: Value) -> str:
+        while value.rewritten and value.base is not None:
+            value = value.base
+        if value not in self._names:
+            if value.kind == "cell":
+                self._names[value] = self._steady[value] = self.tensor(value.holds)
+            elif value.kind == "constant":
+                self._names[value] = self._steady[value] = self.bring(value.holds, "constant")
+            elif value.kind == "gradient":
+                self._names[value] = self.fresh(f"d_{self.tensor(value.holds)}_before")
+            else:
+                raise AssertionError(f"{value} is used before it is made")
+        return self._names[value]
+
+    def _stays(self, thing: Any) -> bool:
+        """Whether an argument is the same object at each call."""
+        if isinstance(thing, Value):
+            while thing.rewritten and thing.base is not None:
+                thing = thing.base
+            return thing in self._steady or thing.kind in ("cell", "constant")
+        if isinstance(thing, (tuple, list)):
+            return all(self._stays(part) for part in thing)
+        return True
+
+    def _steady_name(self, thing: Any) -> str:
+        if isinstance(thing, Value):
+            while thing.rewritten and thing.base is not None:
+                thing = thing.base
+            self._value(thing)
+            return self._steady[thing]
+        return self.name(thing)
+
+    # ---- statements ------------------------------------------------------------------------------
+
+    def add(self, instruction: Instruction) -> None:
+        """Write an instruction."""
+        heading = instruction.scope, instruction.backward
+        if heading != self._heading:
+            what = instruction.scope or "outside of any module"
+            self.body.append(f"# backward of {what}" if instruction.backward else f"# {what}")
+            self._heading = heading
+        getattr(self, f"_add_{instruction.kind}")(instruction)
+
+    def _add_call(self, call: Instruction) -> None:
+        if call.several:
+            for result in call.results:
+                self._names[result] = self._next()
+            targets = ", ".join(self._names[r] for r in call.results)
+            self.body.append(f"{targets}, = {expression(call, self.name)}")
+            return
+        (result,) = call.results
+        if result.base is not None and self._stays((call.args, tuple(call.keywords.values()))):
+            text = expression(call, self._steady_name)
+            if text not in self._hoisted:
+                self._hoisted[text] = self._next("v")
+                self.prelude.append(f"{self._hoisted[text]} = {text}")
+            self._names[result] = self._steady[result] = self._hoisted[text]
+            return
+        out = self._out(result) if takes_out(call) else ""
+        text = expression(call, self.name, out)
+        self._names[result] = self._next()
+        if out:
+            self._steady[result] = out
+        if out and f"out={out}" not in text:  # a copy, or a filling: a statement
+            self.body.append(text)
+            text = out
+        self.body.append(f"{self._names[result]} = {text}")
+
+    def _next(self, letter: str = "t") -> str:
+        self._count += 1
+        return self.fresh(f"{letter}{self._count}")
+
+    def _out(self, result: Value) -> str:
+        if result in self._plan.outside:
+            array, wanted = self._plan.outside[result]
+            return self.bring(array, wanted)
+        slot = self._plan.slots.get(result)
+        if slot is None:
+            return ""
+        key = slot.offset, result.shape, result.dtype, result.strides
+        if key not in self._buffers:
+            name = self._buffers[key] = self.fresh(f"b{len(self._buffers) + 1}")
+            place = [self.name(result.shape), self.name(result.dtype), "memory", str(slot.offset)]
+            if result.strides != _c_strides(result):
+                place.append(self.name(result.strides))
+            self.prelude.append(f"{name} = np.ndarray({', '.join(place)})")
+        return self._buffers[key]
+
+    def _add_assign(self, instruction: Instruction) -> None:
+        target, parts, value = instruction.args
+        if parts in ((), (Ellipsis,)):
+            line = f'np.copyto({self.name(target)}, {self.name(value)}, casting="same_kind")'
+        else:
+            index = ", ".join(map(subscript(self.name), parts))
+            line = f"{self.name(target)}[{index}] = {self.name(value)}"
+        self.body.append(line)
+
+    def _add_check(self, instruction: Instruction) -> None:
+        function = self.bring(instruction.function, instruction.name)
+        self.body.append(f"{function}({', '.join(map(self.name, instruction.args))})")
+
+    def _add_update(self, instruction: Instruction) -> None:
+        optimizer = instruction.function
+        (pairs,) = instruction.args
+        found = {id(p): gradient for p, gradient in pairs}
+        views = {
+            id(p): view
+            for flat in optimizer._flats
+            for p, view in zip(flat.parameters, flat.gradient_views, strict=True)
+        }
+        for p, gradient in pairs:
+            view = self.bring(views[id(p)], f"d_{self.tensor(p)}")
+            if self._steady.get(gradient.root) != view:
+                self.body.append(f"np.copyto({view}, {self.name(gradient)})")
+        missing = tuple(key for key in views if key not in found)
+        update = self.bring(Update(optimizer, missing), f"update_by_{instruction.name}")
+        self.body.append(f"{update}()")
+
+    def returned(self, values: list[Value]) -> None:
+        """What the program returns: arrays of their own, which nobody else refers to."""
+        roots = set()
+        for value in values:
+            root = value.root
+            name = self.name(value)
+            if root.kind != "result" or root in roots or root in self._steady:
+                name = f"np.copy({name})"
+            roots.add(root)
+            self.result.append(name)
+
+    def function(self, name: str, inputs: list[str]) -> str:
+        """The source of the body, as a function."""
+        result = f"return ({', '.join(self.result)}{',' * (len(self.result) == 1)})"
+        lines = "\n".join(f"    {line}" for line in (*self.body, result))
+        return f"def {name}({', '.join(inputs)}):\n{lines}\n"
+
+
+class Update:
+    """An optimizer's step from gradients that lie in its own buffers."""
+
+    def __init__(self, optimizer: Any, missing: tuple[int, ...]):
+        self.optimizer = optimizer
+        self.missing = missing
+
+    def __call__(self) -> None:
+        """Update."""
+        self.optimizer.step_flat(self.missing)
+
+
+def _c_strides(value: Value) -> tuple[int, ...]:
+    strides, step = [], value.dtype.itemsize
+    for length in reversed(value.shape):
+        strides.append(step)
+        step *= length
+    return tuple(reversed(strides))

@@ -1,0 +1,318 @@
+"""Tracing: a step is run as it is, and everything it does to arrays is written down.
+
+Arrays are known by identity: what an operation returned is looked up when it comes back as an
+argument. So nothing has to be recorded in the graph, and what happens under `no_grad` is seen too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm import engine
+from tinygrad_fm.engine import Primitive, find_origin, line_of, quoted, state
+from tinygrad_fm.program.calls import is_written
+from tinygrad_fm.program.values import Instruction, TraceError, Value, values_in
+from tinygrad_fm.recorded import Recorded, make
+
+# A function that does more than this inside is called as a whole.
+OPENED_AT_MOST = 24
+GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
+
+
+class Trace:
+    """The instructions of one run of a step, made by watching it.
+
+    Attributes:
+        instructions: in the order in which they ran.
+        modules: those that were called.
+    """
+
+    def __init__(self) -> None:
+        self.instructions: list[Instruction] = []
+        self.modules: dict[int, Any] = {}
+        self._gradients: dict[int, tuple[Any, Value | None, bool]] = {}
+        self.backward = False
+        self._known: dict[int, tuple[Any, Value]] = {}  # by id: a way to the array, and its Value
+        self._opening: list[Primitive] = []
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Write down what this thread does."""
+        mode = state.mode
+        before = mode.observer, mode.trace
+        mode.observer = mode.trace = self
+        try:
+            yield
+        finally:
+            mode.observer, mode.trace = before
+
+    # ---- what is known of arrays -----------------------------------------------------------------
+
+    def _learn(self, array: Any, value: Value) -> Value:
+        key = id(array)
+
+        def forget(_: Any) -> None:
+            found = self._known.get(key)
+            if found is not None and found[0] is reference:
+                del self._known[key]
+
+        reference = weakref.ref(array, forget)
+        self._known[key] = reference, value
+        return value
+
+    def input(self, array: Any, path: str) -> Value:
+        """An argument of the step."""
+        return self._learn(array, Value(array, "input", path))
+
+    def cell(self, tensor: Any) -> None:
+        """A Tensor that lives outside of the step, whose array is read at each call."""
+        found = self._known.get(id(tensor._array))
+        if found is None or found[0]() is not tensor._array:
+            self._learn(tensor._array, Value(tensor._array, "cell", tensor))
+
+    def value_of(self, array: Any) -> Value:
+        """What stands for this array; a constant for one that was not seen before."""
+        found = self._known.get(id(array))
+        if found is not None and found[0]() is array:
+            return found[1]
+        return self._learn(array, Value(array, "constant", array))
+
+    def is_traced(self, array: Any) -> bool:
+        """Whether the array's numbers depend on the arguments, or on what lives outside."""
+        found = self._known.get(id(array))
+        return found is not None and found[0]() is array and found[1].root.kind != "constant"
+
+    def _operand(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return self.value_of(value)
+        if type(value) in (tuple, list):
+            return type(value)(self._operand(part) for part in value)
+        return value
+
+    def is_own(self, tensor: Any) -> bool:
+        """Whether the step made this Tensor's array, and nothing else refers to it."""
+        array = tensor._array
+        alone = array.base is None and sys.getrefcount(tensor._array) <= _SOLE + 1
+        return alone and self.is_traced(array) and self.value_of(array).kind == "result"
+
+    @contextlib.contextmanager
+    def backward_pass(self) -> Iterator[None]:
+        """What is written down in this block belongs to a backward pass."""
+        before, self.backward = self.backward, True
+        try:
+            yield
+        finally:
+            self.backward = before
+
+    # ---- what happens ----------------------------------------------------------------------------
+
+    def called(self, module: Any) -> None:
+        """Before a module's `forward`: its parameters and buffers are read at each call."""
+        self.modules[id(module)] = module
+        if state.mode.scope.outer is None:
+            for _, tensor in (*module.named_parameters(), *module.named_buffers()):
+                self.cell(tensor)
+
+    def failed(self, error: BaseException, what: Any, values: Any) -> None:
+        """Nothing to write down: the error ends the trace."""
+
+    def computed(
+        self, primitive: Primitive, values: Any, keywords: dict[str, Any], result: Any, node: Any
+    ) -> None:
+        """After an operation."""
+        if primitive is engine.assign:
+            return  # `assigned` was told more
+        if node is not None:
+            for parent, value in zip(node.inputs, values, strict=False):
+                owner = getattr(parent, "owner", None)
+                owner = owner() if owner is not None else None
+                if owner is not None and owner._array is value:
+                    self.cell(owner)
+        args, named = self._operand(tuple(values)), self._operand_of(keywords)
+        draws = any(isinstance(v, GENERATORS) for v in (*values, *keywords.values()))
+        operands = list(values_in((args, tuple(named.values()))))
+        if not draws and all(value.root.kind == "constant" for value in operands):
+            return  # so is the result
+        results = result if primitive.multiple else (result,)
+        if any(result is value for value in values):
+            return  # the very array that came in
+        if not draws and self._open(primitive, values, keywords, result):
+            return
+        made = Instruction("call", primitive.name, primitive.function, args, named, draws)
+        made.several = primitive.multiple
+        self._append(made)
+        arrays = [v for v in values if isinstance(v, np.ndarray)]
+        for part in results:
+            self._learn(part, Value(part, "result", None, made, self._base(part, arrays)))
+            made.results.append(self.value_of(part))
+
+    def _operand_of(self, keywords: dict[str, Any]) -> dict[str, Any]:
+        return {name: self._operand(value) for name, value in keywords.items()}
+
+    def _append(self, made: Instruction) -> None:
+        made.scope = "" if state.mode.scope is None else state.mode.scope.path()
+        made.backward = self.backward
+        scope = state.mode.scope
+        made.line = line_of((scope and scope.origin) or find_origin(3))
+        self.instructions.append(made)
+
+    def _base(self, result: Any, arrays: list[Any]) -> Value | None:
+        """What the result is a view of, if it is one."""
+        if result.base is None:
+            return None
+        for array in arrays:
+            if np.may_share_memory(result, array):
+                return self.value_of(array)
+        return None
+
+    def _open(
+        self, primitive: Primitive, values: Any, keywords: dict[str, Any], result: Any
+    ) -> bool:
+        """Write down what a function does inside, if it is NumPy on Tensors and gives the same."""
+        function = primitive.function
+        if primitive.multiple or not inspect.isfunction(function) or is_written(function):
+            return False
+        if primitive in self._opening:
+            return False
+        before = len(self.instructions)
+        wrapped = [make(v, None) if isinstance(v, np.ndarray) else v for v in values]
+        mode = state.mode
+        recording, mode.recording = mode.recording, False
+        self._opening.append(primitive)
+        try:
+            answer = function(*wrapped, **keywords)
+        except Exception:  # it looks at numbers, or calls what does not know Tensors
+            answer = None
+        finally:
+            mode.recording = recording
+            self._opening.pop()
+        inside = self.instructions[before:]
+        if (
+            isinstance(answer, Recorded)
+            and self.is_traced(answer._array)
+            and 0 < len(inside) <= OPENED_AT_MOST
+            and all(i.kind == "call" and not i.ordered for i in inside)
+            and _same(answer._array, result)
+        ):
+            self._learn(result, self.value_of(answer._array))
+            return True
+        del self.instructions[before:]
+        return False
+
+    def assigned(self, array: Any, parts: tuple[Any, ...] | None, value: Any) -> None:
+        """After `array[parts] = value`, or of the whole array where `parts` is empty.
+
+        Raises:
+            TraceError: it is not known what was written.
+        """
+        if parts is None:
+            raise TraceError(
+                f"a compiled step changed an array in place in a way that it cannot repeat, at "
+                f"{quoted(line_of(find_origin(2)))}; write x[i] = value or x += value"
+            )
+        operands = (self.value_of(array), self._operand(parts), self._operand(value))
+        made = Instruction("assign", "assign", np.copyto, operands, {}, True)
+        self._append(made)
+        self._rewritten(array, made)
+
+    def _rewritten(self, array: Any, by: Instruction) -> None:
+        """Everything that lies in the memory of `array` has new numbers."""
+        for reference, value in list(self._known.values()):
+            seen = reference()
+            if seen is not None and (seen is array or np.may_share_memory(seen, array)):
+                new = Value(seen, "result", None, by, value, rewritten=True)
+                self._learn(seen, new)
+                by.results.append(new)
+
+    def check(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """A function that looks at numbers and raises where they are wrong."""
+        operands = self._operand(args)
+        if any(value.root.kind != "constant" for value in values_in(operands)):
+            made = Instruction("check", function.__name__, function, operands, {}, True)
+            self._append(made)
+
+    def updated(self, optimizer: Any) -> None:
+        """After an optimizer's step."""
+        pairs = []
+        for p in optimizer.parameters:
+            if p._grad is not None:
+                self.touch(p)
+                pairs.append((p, self.value_of(p._grad._array)))
+        made = Instruction("update", type(optimizer).__name__, optimizer, (pairs,), {}, True)
+        self._append(made)
+        for p, _ in pairs:
+            self.cell(p)  # the optimizer may have moved it into its own buffer
+            self._rewritten(p._array, made)
+
+    def touch(self, tensor: Any, read: bool = True) -> None:
+        """Before `.grad` of a Tensor is read, or else replaced."""
+        if id(tensor) not in self._gradients:
+            value = None
+            if tensor._grad is not None:
+                array = tensor._grad._array
+                value = self._learn(array, Value(array, "gradient", tensor))
+            self._gradients[id(tensor)] = tensor, value, read
+
+    def touched(self) -> list[tuple[Any, Value | None, bool]]:
+        """The Tensors whose `.grad` was touched, what it was before, and whether that was read."""
+        return list(self._gradients.values())
+
+    def paths(self) -> dict[int, str]:
+        """By id, what the parameters and buffers are called in the modules that hold them."""
+        found: dict[int, str] = {}
+        for module in self.modules.values():  # the outermost are called first
+            for path, tensor in (*module.named_parameters(), *module.named_buffers()):
+                found.setdefault(id(tensor), path)
+        return found
+
+    def output(self, leaf: Any) -> Any:
+        """What stands for a part of the step's result: a Value, or a plain value as it is.
+
+        Raises:
+            TraceError: it is something that a program cannot make anew.
+        """
+        if isinstance(leaf, Recorded):
+            return self.value_of(leaf._array)
+        if isinstance(leaf, np.ndarray):
+            return self.value_of(leaf)
+        return leaf
+
+    def left(self, tensor: Any, how: str) -> None:
+        """A Tensor's numbers are asked for as Python values.
+
+        Raises:
+            TraceError: they depend on the arguments.
+        """
+        if self.is_traced(tensor._array):
+            where = quoted(line_of(find_origin(2)))
+            raise TraceError(
+                f"{how} of {tensor._describe()} in a compiled step, at {where}: the program would "
+                "keep this call's numbers for ever. Use np.where in place of if, NumPy's functions "
+                "in place of math's, t.detach() in place of t.data; return what you want to look at"
+            )
+
+
+class _Holder:
+    __slots__ = ("_array",)
+
+
+_held = _Holder()
+_held._array = np.empty(0)  # type: ignore[attr-defined]
+_SOLE = sys.getrefcount(_held._array)  # type: ignore[attr-defined]  # of an array that only a Tensor holds
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two arrays agree in every bit, and lie in memory in one order."""
+    return (
+        a.shape == b.shape
+        and a.dtype == b.dtype
+        and (a.size < 2 or a.strides == b.strides)
+        and bool(a.tobytes() == b.tobytes())
+    )

@@ -1,0 +1,133 @@
+"""What a program is made of: values, and the instructions that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+
+class TraceError(TypeError):
+    """A step did something that a program cannot repeat; the message says where, and what else."""
+
+
+class Value:
+    """An array that a program handles: an input, something that lives outside, or a result.
+
+    Attributes:
+        kind: "input", "cell" (the array of a Tensor, such as a parameter), "gradient" (its `.grad`
+            from before the call), "constant", or "result".
+        holds: what it comes from: the Tensor of a cell or gradient, the array of a constant, the
+            path of an input.
+        source: the instruction that made it, for a result.
+        base: the value whose memory it lies in, for a view, and for what an assignment left behind.
+        rewritten: whether it is `base` itself after an assignment, and not a view of it.
+    """
+
+    __slots__ = ("base", "dtype", "holds", "kind", "rewritten", "shape", "source", "strides")
+
+    def __init__(
+        self,
+        array: Any,
+        kind: str,
+        holds: Any = None,
+        source: Instruction | None = None,
+        base: Value | None = None,
+        rewritten: bool = False,
+    ):
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+        self.strides: tuple[int, ...] = array.strides
+        self.kind = kind
+        self.holds = holds
+        self.source = source
+        self.base = base
+        self.rewritten = rewritten
+
+    @property
+    def root(self) -> Value:
+        """The value that owns the memory."""
+        value = self
+        while value.base is not None:
+            value = value.base
+        return value
+
+    @property
+    def bytes(self) -> int:
+        """Size in memory."""
+        return int(np.prod(self.shape, dtype=int)) * self.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return f"Value({self.kind}, {self.shape}, {self.dtype})"
+
+
+class Instruction:
+    """One call of a function, or one thing that is done: an assignment, a check, an update.
+
+    Attributes:
+        kind: "call"; "assign", to `args[0]` at the index `args[1]` the value `args[2]`; "check",
+            which returns nothing and may raise; "update", of an optimizer.
+        function: what is called; the optimizer of an update.
+        args, keywords: Values, plain Python values, and tuples and lists of both.
+        results: one Value, or those of a function that returns several.
+        ordered: whether it has an effect, or draws random numbers, and so is never merged, moved
+            or dropped.
+    """
+
+    __slots__ = (
+        *("args", "backward", "function", "keywords", "kind", "line", "name", "ordered"),
+        *("results", "scope", "several"),
+    )
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        function: Any,
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        ordered: bool,
+    ):
+        self.kind = kind
+        self.name = name
+        self.function = function
+        self.args = args
+        self.keywords = keywords
+        self.ordered = ordered
+        self.results: list[Value] = []
+        self.several = False
+        self.scope = ""
+        self.backward = False
+        self.line = ""
+
+    @property
+    def operands(self) -> Iterator[Value]:
+        """The Values among the arguments, in order."""
+        return values_in((self.args, tuple(self.keywords.values())))
+
+    def __repr__(self) -> str:
+        return f"Instruction({self.name})"
+
+
+def values_in(tree: Any) -> Iterator[Value]:
+    """The Values in nested tuples, lists and dictionaries."""
+    if isinstance(tree, Value):
+        yield tree
+    elif isinstance(tree, (tuple, list)):
+        for part in tree:
+            yield from values_in(part)
+    elif isinstance(tree, dict):
+        yield from values_in(tuple(tree.values()))
+
+
+def replaced(tree: Any, change: Callable[[Value], Any]) -> Any:
+    """The same tree with `change(value)` in place of each Value."""
+    if isinstance(tree, Value):
+        return change(tree)
+    if isinstance(tree, (tuple, list)):
+        parts = [replaced(part, change) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    if isinstance(tree, dict):
+        return {name: replaced(part, change) for name, part in tree.items()}
+    return tree
