@@ -521,6 +521,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
         return (self[i] for i in range(len(self._array)))
 
     def __contains__(self, value: Any) -> bool:
+        if state.mode.trace is not None:
+            state.mode.trace.left(self, "value in t")
         return bool((self._array == (value._array if isinstance(value, Tensor) else value)).any())
 
     # ---- printing, copying -----------------------------------------------------------------------
@@ -574,7 +576,7 @@ def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: Any, grad
     return made
 
 
-def _unrecorded(value: Any, node: Node) -> Tensor:
+def _unrecorded(value: Any, node: Node | None) -> Tensor:
     """What the rules of a traced backward pass are given: Tensors, but without a graph."""
     made: Tensor = make(value, None)
     return made

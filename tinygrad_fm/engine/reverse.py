@@ -43,7 +43,7 @@ def backward(
     seeds: Iterable[tuple[Node, Any]],
     *,
     targets: Iterable[Node] | None = None,
-    wrap: Callable[[Any, Node], Any] | None = None,
+    wrap: Callable[[Any, Any], Any] | None = None,
     keep: bool = False,
 ) -> dict[Node, Any]:
     """Carry gradients from the roots to the leaves.
@@ -87,7 +87,7 @@ def _carry(
     gradients: dict[Node, Any],
     wanted: set[Node] | None,
     useful: set[Node] | None,
-    wrap: Callable[[Any, Node], Any] | None,
+    wrap: Callable[[Any, Any], Any] | None,
     keep: bool,
     watcher: BackwardObserver | None,
 ) -> dict[Node, Any]:
@@ -133,7 +133,9 @@ def _carry(
             args = tuple(
                 [
                     wrap(a, n)
-                    if a is not n and (type(n) is Node or (every and isinstance(a, np.ndarray)))
+                    if type(n) is Node and a is not n
+                    else wrap(a, None)
+                    if every and isinstance(a, np.ndarray)
                     else a
                     for a, n in zip(args, node.inputs, strict=True)
                 ]

@@ -100,7 +100,7 @@ class _Comparison:
             if a.holds is not b.holds and a.holds.tobytes() != b.holds.tobytes():
                 self.constant = a, b
                 return False
-        elif a.kind in ("cell", "gradient"):
+        elif a.kind in ("cell", "gradient", "memory"):
             if a.holds is not b.holds:
                 return False
         else:

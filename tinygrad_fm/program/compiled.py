@@ -106,7 +106,11 @@ class Compiled:
         return result
 
     def _second(self, entry: _Entry, call: _Call) -> Any:
-        traced, result = self._trace(call)
+        memory = entry.traced.trace.memory
+        traced, result = self._trace(call, memory)
+        if len(memory) > entry.known:  # what it wrote to was taken for a constant: look once more
+            entry.traced, entry.known = traced, len(memory)
+            return result
         different = difference(entry.traced, traced)
         if different:
             raise TraceError(f"{self._name} cannot be compiled: {different}")
@@ -115,9 +119,9 @@ class Compiled:
         self._newest = entry
         return result
 
-    def _trace(self, call: _Call) -> tuple[Traced, Any]:
+    def _trace(self, call: _Call, memory: list[Any] | None = None) -> tuple[Traced, Any]:
         """Run the step while it is watched."""
-        trace = Trace()
+        trace = Trace(memory or ())
         names = _names(self.step, call)
         given, inputs = [], {}
         rest = iter(call.arrays)
@@ -161,6 +165,7 @@ class _Entry:
 
     def __init__(self, traced: Traced):
         self.traced = traced
+        self.known = 0  # how many arrays from outside it was known to write to
         self.program: Program | None = None
 
 

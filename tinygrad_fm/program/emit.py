@@ -98,8 +98,8 @@ class Text:
         if value not in self._names:
             if value.kind == "cell":
                 self._names[value] = self._steady[value] = self.tensor(value.holds)
-            elif value.kind == "constant":
-                self._names[value] = self._steady[value] = self.bring(value.holds, "constant")
+            elif value.kind in ("constant", "memory"):
+                self._names[value] = self._steady[value] = self.bring(value.holds, value.kind)
             elif value.kind == "gradient":
                 self._names[value] = self.fresh(f"d_{self.tensor(value.holds)}_before")
             else:
@@ -111,7 +111,7 @@ class Text:
         if isinstance(thing, Value):
             while thing.rewritten and thing.base is not None:
                 thing = thing.base
-            return thing in self._steady or thing.kind in ("cell", "constant")
+            return thing in self._steady or thing.kind in ("cell", "constant", "memory")
         if isinstance(thing, (tuple, list)):
             return all(self._stays(part) for part in thing)
         return True

@@ -10,13 +10,14 @@ import contextlib
 import inspect
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Primitive, find_origin, line_of, quoted, state
+from tinygrad_fm.engine.node import now
 from tinygrad_fm.program.calls import is_written
 from tinygrad_fm.program.values import Instruction, TraceError, Value, values_in
 from tinygrad_fm.recorded import Recorded, make
@@ -29,18 +30,26 @@ GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator
 class Trace:
     """The instructions of one run of a step, made by watching it.
 
+    Args:
+        memory: arrays from outside that the step is known to write to.
+
     Attributes:
         instructions: in the order in which they ran.
+        memory: the arrays from outside that it was seen to write to.
         modules: those that were called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Iterable[Any] = ()) -> None:
         self.instructions: list[Instruction] = []
         self.modules: dict[int, Any] = {}
         self._gradients: dict[int, tuple[Any, Value | None, bool]] = {}
         self.backward = False
         self._known: dict[int, tuple[Any, Value]] = {}  # by id: a way to the array, and its Value
         self._opening: list[Primitive] = []
+        self._began = now()
+        self.memory = list(memory)
+        for array in self.memory:
+            self._learn(array, Value(array, "memory", array))
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -133,7 +142,7 @@ class Trace:
             for parent, value in zip(node.inputs, values, strict=False):
                 owner = getattr(parent, "owner", None)
                 owner = owner() if owner is not None else None
-                if owner is not None and owner._array is value:
+                if owner is not None and owner._array is value and parent.serial < self._began:
                     self.cell(owner)
         args, named = self._operand(tuple(values)), self._operand_of(keywords)
         draws = any(isinstance(v, GENERATORS) for v in (*values, *keywords.values()))
@@ -217,7 +226,10 @@ class Trace:
                 f"a compiled step changed an array in place in a way that it cannot repeat, at "
                 f"{quoted(line_of(find_origin(2)))}; write x[i] = value or x += value"
             )
-        operands = (self.value_of(array), self._operand(parts), self._operand(value))
+        target = self.value_of(array)
+        if target.root.kind == "constant":
+            self.memory.append(target.root.holds)
+        operands = (target, self._operand(parts), self._operand(value))
         made = Instruction("assign", "assign", np.copyto, operands, {}, True)
         self._append(made)
         self._rewritten(array, made)

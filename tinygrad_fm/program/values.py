@@ -17,9 +17,10 @@ class Value:
 
     Attributes:
         kind: "input", "cell" (the array of a Tensor, such as a parameter), "gradient" (its `.grad`
-            from before the call), "constant", or "result".
-        holds: what it comes from: the Tensor of a cell or gradient, the array of a constant, the
-            path of an input.
+            from before the call), "memory" (an array from outside that the step writes to),
+            "constant", or "result".
+        holds: what it comes from: the Tensor of a cell or gradient, the array of a constant or
+            memory, the path of an input.
         source: the instruction that made it, for a result.
         base: the value whose memory it lies in, for a view, and for what an assignment left behind.
         rewritten: whether it is `base` itself after an assignment, and not a view of it.
