@@ -126,6 +126,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
         value = value._array if isinstance(value, Tensor) else as_array(value)
         if value.shape != self._array.shape:
             raise ValueError(f"cannot assign data of shape {value.shape} to {self._array.shape}")
+        self._changes()
         np.copyto(self._array, value, casting="same_kind")
         self._changed((), value)
 
@@ -346,6 +347,11 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     # ---- changing in place -----------------------------------------------------------------------
 
+    def _changes(self) -> None:
+        """Before writing into the array."""
+        if state.mode.trace is not None:
+            state.mode.trace.assigns(self._array)
+
     def _changed(self, parts: Any = None, value: Any = None) -> None:
         """After writing `value` at the index `parts`; None where it was done in another way."""
         engine.mark_changed(engine.memory_of(self._array))
@@ -377,6 +383,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
             if trace is not None and trace.is_own(self) and value.dtype == self.dtype:
                 self._array = value._array  # nobody else sees the old numbers
                 return self
+            self._changes()
             np.copyto(self._array, value._array, casting="same_kind")
             self._changed((), value._array)
             return self
@@ -409,6 +416,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
         if not (state.mode.recording and (in_graph or self._is_recorded())):
             plain = tuple(p._array if isinstance(p, Tensor) else p for p in parts)
             value = value._array if isinstance(value, Tensor) else value
+            self._changes()
             self._array[plain] = value
             self._changed(plain, value)
             return

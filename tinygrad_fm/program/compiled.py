@@ -108,8 +108,8 @@ class Compiled:
     def _second(self, entry: _Entry, call: _Call) -> Any:
         memory = entry.traced.trace.memory
         traced, result = self._trace(call, memory)
-        if len(memory) > entry.known:  # what it wrote to was taken for a constant: look once more
-            entry.traced, entry.known = traced, len(memory)
+        if memory and not entry.again:  # what it wrote to was taken for a constant: look once more
+            entry.traced, entry.again = traced, True
             return result
         different = difference(entry.traced, traced)
         if different:
@@ -121,7 +121,7 @@ class Compiled:
 
     def _trace(self, call: _Call, memory: list[Any] | None = None) -> tuple[Traced, Any]:
         """Run the step while it is watched."""
-        trace = Trace(memory or ())
+        trace = Trace(memory)
         names = _names(self.step, call)
         given, inputs = [], {}
         rest = iter(call.arrays)
@@ -165,7 +165,7 @@ class _Entry:
 
     def __init__(self, traced: Traced):
         self.traced = traced
-        self.known = 0  # how many arrays from outside it was known to write to
+        self.again = False  # whether arrays that the step writes to made another trace necessary
         self.program: Program | None = None
 
 

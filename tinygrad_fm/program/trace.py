@@ -31,15 +31,15 @@ class Trace:
     """The instructions of one run of a step, made by watching it.
 
     Args:
-        memory: arrays from outside that the step is known to write to.
+        memory: None for the first trace of a step; arrays that an earlier trace saw written to.
 
     Attributes:
         instructions: in the order in which they ran.
-        memory: the arrays from outside that it was seen to write to.
+        memory: the arrays that were not made by an operation, and written to.
         modules: those that were called.
     """
 
-    def __init__(self, memory: Iterable[Any] = ()) -> None:
+    def __init__(self, memory: Iterable[Any] | None = None) -> None:
         self.instructions: list[Instruction] = []
         self.modules: dict[int, Any] = {}
         self._gradients: dict[int, tuple[Any, Value | None, bool]] = {}
@@ -47,7 +47,8 @@ class Trace:
         self._known: dict[int, tuple[Any, Value]] = {}  # by id: a way to the array, and its Value
         self._opening: list[Primitive] = []
         self._began = now()
-        self.memory = list(memory)
+        self.memory = list(memory or ())
+        self._again = memory is not None
         for array in self.memory:
             self._learn(array, Value(array, "memory", array))
 
@@ -147,9 +148,12 @@ class Trace:
         args, named = self._operand(tuple(values)), self._operand_of(keywords)
         draws = any(isinstance(v, GENERATORS) for v in (*values, *keywords.values()))
         operands = list(values_in((args, tuple(named.values()))))
-        if not draws and all(value.root.kind == "constant" for value in operands):
-            return  # so is the result
         results = result if primitive.multiple else (result,)
+        arrays = [v for v in values if isinstance(v, np.ndarray)]
+        bases = [self._base(part, arrays) for part in results]
+        fixed = not draws and all(value.root.kind == "constant" for value in operands)
+        if fixed and not any(bases):
+            return  # the result is a constant as well
         if any(result is value for value in values):
             return  # the very array that came in
         if not draws and self._open(primitive, values, keywords, result):
@@ -157,10 +161,8 @@ class Trace:
         made = Instruction("call", primitive.name, primitive.function, args, named, draws)
         made.several = primitive.multiple
         self._append(made)
-        arrays = [v for v in values if isinstance(v, np.ndarray)]
-        for part in results:
-            self._learn(part, Value(part, "result", None, made, self._base(part, arrays)))
-            made.results.append(self.value_of(part))
+        for part, base in zip(results, bases, strict=True):
+            made.results.append(self._learn(part, Value(part, "result", None, made, base)))
 
     def _operand_of(self, keywords: dict[str, Any]) -> dict[str, Any]:
         return {name: self._operand(value) for name, value in keywords.items()}
@@ -190,7 +192,7 @@ class Trace:
             return False
         if primitive in self._opening:
             return False
-        before = len(self.instructions)
+        before, written = len(self.instructions), len(self.memory)
         wrapped = [make(v, None) if isinstance(v, np.ndarray) else v for v in values]
         mode = state.mode
         recording, mode.recording = mode.recording, False
@@ -212,8 +214,27 @@ class Trace:
         ):
             self._learn(result, self.value_of(answer._array))
             return True
-        del self.instructions[before:]
+        del self.instructions[before:], self.memory[written:]
         return False
+
+    def assigns(self, array: Any) -> None:
+        """Before an array is written to in place."""
+        root = self.value_of(array).root
+        if root.kind != "constant":
+            return
+        if self._opening:
+            raise TraceError("a function that fills arrays of its own is called as a whole")
+        before = np.copy(root.holds, order="K")
+        if not self._again:  # the next trace will tell whether it meets this array again
+            self.memory.append(root.holds)
+        else:  # the step made it in this call: so it does in every call
+            made = Instruction(
+                "call", "copy", np.copy, (Value(before, "constant", before),), {}, True
+            )
+            made.results.append(root)
+            root.kind, root.source = "result", made
+            self.instructions.insert(0, made)
+        root.holds = before
 
     def assigned(self, array: Any, parts: tuple[Any, ...] | None, value: Any) -> None:
         """After `array[parts] = value`, or of the whole array where `parts` is empty.
@@ -227,8 +248,6 @@ class Trace:
                 f"{quoted(line_of(find_origin(2)))}; write x[i] = value or x += value"
             )
         target = self.value_of(array)
-        if target.root.kind == "constant":
-            self.memory.append(target.root.holds)
         operands = (target, self._operand(parts), self._operand(value))
         made = Instruction("assign", "assign", np.copyto, operands, {}, True)
         self._append(made)
