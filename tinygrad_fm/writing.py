@@ -24,7 +24,7 @@ from tinygrad_fm import engine
 from tinygrad_fm.engine import GraphError, Node, state
 from tinygrad_fm.operand_errors import explain
 from tinygrad_fm.recorded import Recorded
-from tinygrad_fm.recording import apply
+from tinygrad_fm.recording import apply, no_grad
 from tinygrad_fm.rules.indexing import getitem, set_at
 from tinygrad_fm.sharing import Family, Share
 
@@ -73,6 +73,8 @@ def part_of(made: Any, source: Any, parts: tuple[Any, ...]) -> None:
 
 def _keep_apart(made: Any, source: Any) -> None:
     """Copy a small part of what is being filled: a node that keeps it keeps no more than that."""
+    if state.mode.trace is not None:
+        return  # a copy that no operation makes would be taken for a constant
     node = source._node
     filled = node is not None and node.primitive is set_at
     if filled and type(made._array) is np.ndarray and 2 * made._array.size <= source._array.size:
@@ -89,14 +91,25 @@ def wrote_plainly(tensor: Any) -> None:
     line = _line(tensor)
     for part, source in itertools.pairwise(line):
         if not _same_memory(part, source):
-            source._array[_plain(part._view[1])] = part._array
-            engine.mark_changed(engine.memory_of(source._array))
+            _write(source, _plain(part._view[1]), part._array)
     for member in tensor._memory.family.living():
         source = member._view[0]() if member._view is not None else None
         if source is None or _same_memory(member, source) or any(member is t for t in line):
             continue
-        np.copyto(member._array, source._array[_plain(member._view[1])])
-        engine.mark_changed(engine.memory_of(member._array))
+        with no_grad():
+            read = apply(getitem, (source, *member._view[1]), {})
+        _write(member, (Ellipsis,), read._array)
+
+
+def _write(tensor: Any, parts: tuple[Any, ...], value: Any) -> None:
+    """Write into a Tensor's array, without a record in the graph."""
+    trace = state.mode.trace
+    if trace is not None:
+        trace.assigns(tensor._array)
+    tensor._array[parts] = value
+    engine.mark_changed(engine.memory_of(tensor._array))
+    if trace is not None:
+        trace.assigned(tensor._array, parts, value)
 
 
 def _line(tensor: Any) -> list[Any]:

@@ -21,6 +21,7 @@ from tinygrad_fm.engine.node import now
 from tinygrad_fm.program.calls import is_written
 from tinygrad_fm.program.values import Instruction, TraceError, Value, values_in
 from tinygrad_fm.recorded import Recorded, make
+from tinygrad_fm.sharing import Share
 
 # A function that does more than this inside is called as a whole.
 OPENED_AT_MOST = 24
@@ -109,6 +110,8 @@ class Trace:
     def is_own(self, tensor: Any) -> bool:
         """Whether the step made this Tensor's array, and nothing else refers to it."""
         array = tensor._array
+        if type(tensor._memory) is Share:
+            return False  # parts of it are to follow
         alone = array.base is None and sys.getrefcount(tensor._array) <= _SOLE + 1
         return alone and self.is_traced(array) and self.value_of(array).kind == "result"
 
