@@ -7,8 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_fm.program import passes
-from tinygrad_fm.program.calls import takes_out
+from tinygrad_fm.program import passes, updates
 from tinygrad_fm.program.emit import Text
 from tinygrad_fm.program.guard import Guards
 from tinygrad_fm.program.plan import Plan
@@ -73,23 +72,22 @@ class Program:
             "computed twice": len(before) - len(merged),
             "not used": len(merged) - len(self.instructions),
         }
-        outside = _outside(self.instructions, paths)
         arrays = [v for v in self._outputs if isinstance(v, Value)]
-        loose = [(tensor, g) for tensor, g in gradients if g is not None and g.root not in outside]
-        self.plan = Plan(self.instructions, [*arrays, *(g for _, g in loose)], outside)
+        updated = updates.updated(self.instructions)
+        held = {id(t): updated[id(t)] for t, g in gradients if id(t) in updated}
+        held = {key: pair for key, pair in held.items() if any(pair[0] is g for _, g in gradients)}
+        loose = [(t, g) for t, g in gradients if g is not None and id(t) not in held]
+        fresh = [*arrays, *(g for _, g in loose)]
+        self.plan = Plan(self.instructions, fresh, updates.in_place(self.instructions))
         text = Text(self.plan, traced.inputs, paths)
         for instruction in self.instructions:
             text.add(instruction)
-        text.returned([*arrays, *(g for _, g in loose)])
+        text.returned(fresh)
         self.text = text
         self._count = len(arrays)
         self._loose = [tensor for tensor, _ in loose]
         self._none = [tensor for tensor, g in gradients if g is None]
-        self._views = [
-            (tensor, make(outside[g.root][0], None))
-            for tensor, g in gradients
-            if g is not None and g.root in outside
-        ]
+        self._views = [(t, make(held[id(t)][1], None)) for t, _ in gradients if id(t) in held]
         self._inputs = list(traced.inputs.values())
         self._before = [v for v in _used(self.instructions, arrays, loose) if v.kind == "gradient"]
         self._inputs += [text.name(v) for v in self._before]
@@ -172,32 +170,3 @@ def _used(instructions: list[Instruction], *more: Any) -> list[Value]:
     found = {v.root: None for i in instructions for v in i.operands}
     found |= {v.root: None for v in values_in(more)}
     return list(found)
-
-
-def _outside(
-    instructions: list[Instruction], paths: dict[int, str]
-) -> dict[Value, tuple[Any, str]]:
-    """The gradients that can be written straight into their optimizer's buffers."""
-    makers = {r: i for i in instructions for r in i.results}
-    outside: dict[Value, tuple[Any, str]] = {}
-    taken: set[int] = set()
-    for update in instructions:
-        if update.kind != "update":
-            continue
-        views = {
-            id(p): view
-            for flat in update.function._flats
-            for p, view in zip(flat.parameters, flat.gradient_views, strict=True)
-        }
-        for p, gradient in update.args[0]:
-            view, root = views[id(p)], gradient.root
-            maker = makers.get(root)
-            fits = (root.shape, root.dtype) == (view.shape, view.dtype) and (
-                root.strides == view.strides or root.bytes <= root.dtype.itemsize
-            )
-            whole = gradient is root or (gradient.rewritten and gradient.shape == root.shape)
-            free = root not in outside and id(view) not in taken
-            if maker is not None and fits and whole and free and takes_out(maker) and root.shape:
-                outside[root] = view, f"d_{paths.get(id(p)) or p.name or 'tensor'}"
-                taken.add(id(view))
-    return outside

@@ -24,12 +24,17 @@ _GETITEM = indexing.getitem.function
 _ASTYPE = elementwise.astype.function
 _CONCATENATE = shaping.concatenate.function
 _FILLED = {np.zeros_like: "0", np.ones_like: "1"}
-_KNOWN: set[Any] = {_GETITEM, _ASTYPE, _CONCATENATE, indexing.scatter_add.function}
+_WRITTEN: set[Any] = {_GETITEM, _ASTYPE, _CONCATENATE}
 
 
 def is_written(function: Any) -> bool:
     """Whether a Python function is written in a way of its own, and not by what is inside it."""
-    return function in _KNOWN
+    return function in _WRITTEN or function is indexing.scatter_add.function
+
+
+def is_called_by_name(function: Any) -> bool:
+    """Whether a program calls a function that NumPy does not have."""
+    return function not in _WRITTEN and not function_name(function)
 
 
 def is_elementwise(call: Instruction) -> bool:

@@ -8,6 +8,7 @@ import keyword
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from tinygrad_fm.engine import state
 from tinygrad_fm.program.build import Program, Traced
 from tinygrad_fm.program.compare import difference
+from tinygrad_fm.program.explain import explain
+from tinygrad_fm.program.export import export
 from tinygrad_fm.program.trace import Trace
 from tinygrad_fm.program.values import TraceError
 from tinygrad_fm.recorded import Recorded, make
@@ -158,6 +161,25 @@ class Compiled:
     def source(self) -> str:
         """The newest program, as Python."""
         return self.program.source
+
+    def explain(self) -> str:
+        """Of the newest program: what each pass removed, its memory, FLOPs, constants, effects."""
+        return explain(self.program)
+
+    def export(self, path: Any) -> Path:
+        """Write the newest program as a script that needs NumPy alone.
+
+        Args:
+            path: ends in .py; the parameters and the state of optimizers and generators, as they
+                are now, go into a file beside it that ends in .npz.
+
+        Returns:
+            the path. Importing it gives the function, which returns a tuple of plain arrays.
+
+        Raises:
+            ExportError: it calls functions of other libraries. ValueError: another ending.
+        """
+        return export(self.program, path)
 
 
 class _Entry:

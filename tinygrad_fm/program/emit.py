@@ -6,8 +6,18 @@ import keyword
 import re
 from typing import Any
 
-from tinygrad_fm.program.calls import expression, function_name, literal, subscript, takes_out
+import numpy as np
+
+from tinygrad_fm.program.calls import (
+    expression,
+    function_name,
+    is_called_by_name,
+    literal,
+    subscript,
+    takes_out,
+)
 from tinygrad_fm.program.plan import LINE, Plan
+from tinygrad_fm.program.updates import Update, gradient_views
 from tinygrad_fm.program.values import Instruction, Value
 
 
@@ -99,7 +109,13 @@ class Text:
             if value.kind == "cell":
                 self._names[value] = self._steady[value] = self.tensor(value.holds)
             elif value.kind in ("constant", "memory"):
-                self._names[value] = self._steady[value] = self.bring(value.holds, value.kind)
+                number = (
+                    literal(value.holds[()])
+                    if value.kind == "constant" and not value.shape
+                    else None
+                )
+                name = number or self.bring(value.holds, value.kind)
+                self._names[value] = self._steady[value] = name
             elif value.kind == "gradient":
                 self._names[value] = self.fresh(f"d_{self.tensor(value.holds)}_before")
             else:
@@ -136,6 +152,8 @@ class Text:
         getattr(self, f"_add_{instruction.kind}")(instruction)
 
     def _add_call(self, call: Instruction) -> None:
+        if is_called_by_name(call.function):
+            self.bring(call.function, call.name)
         if call.several:
             for result in call.results:
                 self._names[result] = self._next()
@@ -166,8 +184,8 @@ class Text:
 
     def _out(self, result: Value) -> str:
         if result in self._plan.outside:
-            array, wanted = self._plan.outside[result]
-            return self.bring(array, wanted)
+            view, tensor = self._plan.outside[result]
+            return self.bring(view, f"d_{self.tensor(tensor)}")
         slot = self._plan.slots.get(result)
         if slot is None:
             return ""
@@ -197,14 +215,11 @@ class Text:
         optimizer = instruction.function
         (pairs,) = instruction.args
         found = {id(p): gradient for p, gradient in pairs}
-        views = {
-            id(p): view
-            for flat in optimizer._flats
-            for p, view in zip(flat.parameters, flat.gradient_views, strict=True)
-        }
+        views = gradient_views(optimizer)
         for p, gradient in pairs:
             view = self.bring(views[id(p)], f"d_{self.tensor(p)}")
-            if self._steady.get(gradient.root) != view:
+            place = self._plan.outside.get(gradient.root)
+            if place is None or not np.may_share_memory(place[0], views[id(p)]):
                 self.body.append(f"np.copyto({view}, {self.name(gradient)})")
         missing = tuple(key for key in views if key not in found)
         update = self.bring(Update(optimizer, missing), f"update_by_{instruction.name}")
@@ -226,18 +241,6 @@ class Text:
         result = f"return ({', '.join(self.result)}{',' * (len(self.result) == 1)})"
         lines = "\n".join(f"    {line}" for line in (*self.body, result))
         return f"def {name}({', '.join(inputs)}):\n{lines}\n"
-
-
-class Update:
-    """An optimizer's step from gradients that lie in its own buffers."""
-
-    def __init__(self, optimizer: Any, missing: tuple[int, ...]):
-        self.optimizer = optimizer
-        self.missing = missing
-
-    def __call__(self) -> None:
-        """Update."""
-        self.optimizer.step_flat(self.missing)
 
 
 def _c_strides(value: Value) -> tuple[int, ...]:

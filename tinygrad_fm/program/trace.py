@@ -162,7 +162,7 @@ class Trace:
         if not draws and self._open(primitive, values, keywords, result):
             return
         made = Instruction("call", primitive.name, primitive.function, args, named, draws)
-        made.several = primitive.multiple
+        made.primitive, made.several = primitive, primitive.multiple
         self._append(made)
         for part, base in zip(results, bases, strict=True):
             made.results.append(self._learn(part, Value(part, "result", None, made, base)))

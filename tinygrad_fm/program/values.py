@@ -78,6 +78,7 @@ class Instruction:
 
     __slots__ = (
         *("args", "backward", "function", "keywords", "kind", "line", "name", "ordered"),
+        "primitive",
         *("results", "scope", "several"),
     )
 
@@ -97,6 +98,7 @@ class Instruction:
         self.keywords = keywords
         self.ordered = ordered
         self.results: list[Value] = []
+        self.primitive: Any = None  # of a call
         self.several = False
         self.scope = ""
         self.backward = False

@@ -1,0 +1,159 @@
+"""What a program shows of itself: its source, an explanation, and a script for NumPy alone."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tinygrad_fm as tg
+from tinygrad_fm import nn, optim
+from tinygrad_fm.program.functions import ExportError
+
+OPTIMIZERS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.1),
+    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "Adam": lambda p: optim.Adam(p, lr=0.01),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.01),
+    "RMSprop": lambda p: optim.RMSprop(p, lr=0.01),
+}
+
+
+def training_step(make_optimizer=OPTIMIZERS["momentum"]):
+    model = nn.Sequential(
+        nn.Linear(12, 8, rng=0), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3, rng=1),
+        nn.Linear(8, 4, rng=2),
+    )  # fmt: skip
+    optimizer = make_optimizer(model.parameters())
+    loss_of = nn.CrossEntropyLoss()
+
+    @tg.compile
+    def step(images, labels):
+        optimizer.zero_grad()
+        loss = loss_of(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def batches(n):
+    rng = np.random.default_rng(0)
+    for _ in range(n):
+        yield rng.standard_normal((6, 12)).astype(np.float32), rng.integers(4, size=6)
+
+
+def test_the_source_is_python_with_the_names_of_modules_and_parameters():
+    step = training_step()
+    for batch in batches(2):
+        step(*batch)
+    compile(step.source, "source", "exec")
+    assert "def step(images, labels):" in step.source
+    assert "# Sequential > 0 (Linear)\n    t1 = np.dot(images, p0_weight, out=b1)" in step.source
+    assert "# backward of Sequential > 4 (Linear)" in step.source
+    assert "out=d_p0_weight)" in step.source
+    assert "update_by_SGD()" in step.source
+
+
+def test_the_same_step_has_the_same_source():
+    sources = []
+    for _ in range(2):
+        step = training_step()
+        for batch in batches(2):
+            step(*batch)
+        sources.append(step.source)
+    assert sources[0] == sources[1]
+
+
+def test_the_explanation_counts_what_there_is():
+    step = training_step()
+    for batch in batches(2):
+        step(*batch)
+    text = step.explain()
+    assert text.startswith("step, compiled for images 6 × 12 float32, labels 6 int64")
+    for words in (
+        "operations traced",
+        "without sharing",
+        "6 gradients written straight into an optimizer's buffers",
+        "FLOP a call",
+        "draw dropout_mask (Sequential > 3 (Dropout)",
+        "check check_classes",
+        "update by SGD",
+    ):
+        assert words in text
+
+
+def test_what_is_computed_twice_or_for_nobody_is_left_out():
+    def step(x):
+        np.exp(x)
+        return np.tanh(x) * 2 + np.tanh(x) * 3 + x * 2.0 + x * 2
+
+    compiled = tg.compile(step)
+    for _ in range(2):
+        compiled(np.ones(3))
+    assert compiled.source.count("np.tanh") == 1
+    assert "np.exp" not in compiled.source
+    assert compiled.source.count("np.multiply") == 4  # 2.0 is not 2: an integer keeps bytes
+    assert "1 computed twice, 1 not used" in compiled.explain()
+
+
+def test_a_wide_array_in_a_narrow_program_is_reported():
+    step = tg.compile(lambda x: np.sum(x * np.ones(3)))
+    for _ in range(2):
+        step(np.ones((2, 3), np.float32))
+    assert "float64 arrays in a float32 program:\n    multiply (test_source.py:" in step.explain()
+
+
+def test_before_the_second_call_there_is_nothing_to_show():
+    step = training_step()
+    with pytest.raises(ValueError, match="no program yet"):
+        print(step.source)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_exported_step_needs_numpy_alone_and_goes_on_with_the_same_numbers(tmp_path, optimizer):
+    step = training_step(OPTIMIZERS[optimizer])
+    for batch in batches(3):
+        step(*batch)
+    assert step.export(tmp_path / "training.py") == tmp_path / "training.py"
+    expected = [step(*batch).item() for batch in batches(4)]
+    np.savez(tmp_path / "batches.npz", *[a for batch in batches(4) for a in batch])
+    script = """
+import json, sys
+import numpy as np
+import training
+given = np.load("batches.npz")
+arrays = [given[name] for name in given.files]
+losses = [float(training.step(*pair)[0]) for pair in zip(arrays[::2], arrays[1::2])]
+assert not any(name.startswith("tinygrad_fm") for name in sys.modules)
+print(json.dumps(losses))
+"""
+    run = [sys.executable, "-c", script]
+    found = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(found.stdout) == expected
+
+
+def test_functions_with_sources_of_their_own_are_exported_with_what_they_refer_to(tmp_path):
+    step = tg.compile(lambda x, i: (np.maximum(x, 0.5)[i], tg.functional.max_pool2d(x, 2)))
+    given = np.arange(16.0).reshape(1, 1, 4, 4), np.array([0, 0])
+    for _ in range(2):
+        expected = step(*given)
+    path = step.export(tmp_path / "pooling.py")
+    names = {"__file__": str(path), "__name__": "pooling"}
+    exec(path.read_text(), names)
+    for a, b in zip(names["step"](*given), expected, strict=True):
+        np.testing.assert_array_equal(a, b.data)
+
+
+def test_what_has_no_source_is_refused(tmp_path):
+    made = eval("lambda x: x + float(x[0])")
+    own = tg.primitive(made, lambda g, _y, _x: g, name="own")
+    step = tg.compile(lambda x: own(x))
+    for _ in range(2):
+        step(np.ones(3))
+    with pytest.raises(ExportError, match="source is not found"):
+        step.export(tmp_path / "a.py")
+    with pytest.raises(ValueError, match=r"ends in \.py"):
+        step.export(tmp_path / "a.txt")

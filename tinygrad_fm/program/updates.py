@@ -1,0 +1,90 @@
+"""Optimizers in a program: gradients are computed where the optimizer reads them, then it steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_fm.program.calls import takes_out
+from tinygrad_fm.program.values import Instruction, Value
+
+
+class Update:
+    """An optimizer's step from gradients that lie in its own buffers."""
+
+    def __init__(self, optimizer: Any, missing: tuple[int, ...]):
+        self.optimizer = optimizer
+        self.missing = missing
+
+    def __call__(self) -> None:
+        """Update."""
+        self.optimizer.step_flat(self.missing)
+
+
+def gradient_views(optimizer: Any) -> dict[int, Any]:
+    """By the id of a parameter: where the optimizer reads its gradient."""
+    return {
+        id(p): view
+        for flat in optimizer._flats
+        for p, view in zip(flat.parameters, flat.gradient_views, strict=True)
+    }
+
+
+def updated(instructions: list[Instruction]) -> dict[int, tuple[Value, Any]]:
+    """By the id of a parameter: the gradient of its last update, and where that lies."""
+    found: dict[int, tuple[Value, Any]] = {}
+    for update in instructions:
+        if update.kind == "update":
+            views = gradient_views(update.function)
+            found |= {id(p): (gradient, views[id(p)]) for p, gradient in update.args[0]}
+    return found
+
+
+def in_place(instructions: list[Instruction]) -> dict[Value, tuple[Any, Any]]:
+    """The values that can be computed straight into an optimizer's buffer.
+
+    Returns:
+        by the value that owns the memory: that part of the buffer, and the parameter.
+    """
+    makers = {result: i for i in instructions for result in i.results}
+    found: dict[Value, tuple[Any, Any]] = {}
+    taken: set[int] = set()
+    for update in instructions:
+        if update.kind != "update":
+            continue
+        views = gradient_views(update.function)
+        for p, gradient in update.args[0]:
+            view, root = views[id(p)], gradient.root
+            maker = makers.get(root)
+            if maker is None or not takes_out(maker) or not root.shape:
+                continue
+            if root in found or id(view) in taken or gradient.dtype != view.dtype:
+                continue
+            if (root.shape, _steps(root)) == (view.shape, _steps(view)):
+                place = view
+            elif _reshaped(gradient, root) and view.flags.c_contiguous:
+                place = view.reshape(root.shape)
+            else:
+                continue
+            if _steps(gradient) == _steps(view):
+                found[root] = place, p
+                taken.add(id(view))
+    return found
+
+
+def _steps(array: Any) -> list[tuple[int, int]]:
+    """Length and stride of each axis that has a stride to speak of."""
+    return [(n, s) for n, s in zip(array.shape, array.strides, strict=True) if n > 1]
+
+
+def _reshaped(gradient: Value, root: Value) -> bool:
+    """Whether the gradient is all of the other's memory, in C order, in another shape."""
+    return gradient.bytes == root.bytes and all(_in_c_order(v) for v in (gradient, root))
+
+
+def _in_c_order(value: Value) -> bool:
+    step = value.dtype.itemsize
+    for length, stride in reversed(_steps(value)):
+        if stride != step:
+            return False
+        step *= length
+    return True
