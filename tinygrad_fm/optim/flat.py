@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.engine import find_origin, layout_of, mark_changed, memory_of
 from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
 BLOCK = 32_768
+# Numbers that are worth a thread of their own: to wake one up takes as long as 100,000.
+SHARE = 2**18
 # How often, in steps, state that has decayed to almost nothing is set to zero; see Flat.forget.
 FORGET = 128
 
@@ -56,6 +59,11 @@ class Block(NamedTuple):
     state: list[Array]
 
 
+def _alike(g: Array, view: Array) -> bool:
+    """Whether a gradient lies in memory as the view does, so that it need not be copied there."""
+    return bool(g.strides == view.strides and g.dtype == view.dtype and g.flags.behaved)
+
+
 class Flat:
     """Parameters of one group and one dtype, their gradients and their state, as flat arrays."""
 
@@ -70,6 +78,7 @@ class Flat:
         self.state: dict[str, Array] = {}
         self.take_settings(state)
         self.steps = [0] * len(parameters)
+        self.kind = str(dtype)
         self.scratch = aligned(min(2 * BLOCK, ends[-1]), dtype)
         # 0.9**FORGET above the subnormal numbers; float16 has no room for that
         self.negligible = min(float(np.finfo(dtype).tiny) * 2**20, 1e-30)
@@ -84,7 +93,7 @@ class Flat:
             for name in state
         }
         self.checked = dict(vars(self.settings))
-        self._cut: list[tuple[int, int]] = []
+        self._cut: Any = None
         self._blocks: list[list[Block]] = []
 
     def _make_views(self) -> None:
@@ -94,7 +103,7 @@ class Flat:
         memory = memory_of(self.values)
         assert memory is not None  # it is NumPy's
         self.owner, self.base, _ = memory
-        self._cut = []
+        self._cut = None
         self.adopt()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,9 +145,9 @@ class Flat:
             self.steps[i] += 1
             first, last = self.spans[i]
             if g is not view:  # not in the flat array already
-                if last - first >= BLOCK and g.strides == view.strides and g.dtype == view.dtype:
-                    memory_order = g.transpose(self.layouts[i]).reshape(-1)
-                    runs.append(Run(first, last, self.steps[i], memory_order))
+                if last - first >= BLOCK and _alike(g, view):
+                    in_memory_order = g.transpose(self.layouts[i]).reshape(-1)
+                    runs.append(Run(first, last, self.steps[i], in_memory_order))
                     continue
                 np.copyto(view, g)
             if first != end or self.steps[i] != step:
@@ -157,18 +166,29 @@ class Flat:
         for run in runs:
             mark_changed((self.owner, base + run.start * size, base + run.end * size), origin)
 
-    def blocks(self, runs: list[Run]) -> list[list[Block]]:
-        """The blocks, of about one size, of each run; those of the last time where they fit."""
-        cut = [(run.start, run.end) for run in runs]
-        if cut != self._cut:
-            self._blocks = [self._cut_run(start, end) for start, end in cut]
-            self._cut = cut
+    def blocks(self, runs: list[Run], fused: bool = False) -> list[list[Block]]:
+        """The blocks, of about one size, of each run; those of the last time where they fit.
+
+        For fused loops there is one for each thread.
+        """
+        cut = [(start, end) for start, end, _, _ in runs]
+        most = threads.count() if fused and len(self.values) >= 2 * SHARE else 1
+        if (cut, fused, most) != self._cut:
+            self._cut = cut, fused, most
+            self._blocks = [
+                self._cut_run(
+                    start,
+                    end,
+                    min(most, (end - start) // SHARE) if fused else round((end - start) / BLOCK),
+                )
+                for start, end in cut
+            ]
         return self._blocks
 
-    def _cut_run(self, start: int, end: int) -> list[Block]:
+    def _cut_run(self, start: int, end: int, count: int) -> list[Block]:
         length = end - start
-        count = max(1, round(length / BLOCK))
-        size = -(-length // (LINE * count)) * LINE  # so that all blocks begin on a cache line
+        lines = -(-length // (LINE * max(1, count)))  # all blocks begin on a cache line
+        size = lines * LINE
         found = []
         for first in range(0, length, size):
             last = min(first + size, length)
