@@ -12,7 +12,6 @@ import pytest
 
 import tinygrad_fm
 from tinygrad_fm import Tensor, fast, optim, threads
-from tinygrad_fm.optim import flat
 
 needs_numba = pytest.mark.skipif(
     importlib.util.find_spec("numba") is None, reason="compiles loops where Numba is installed"
@@ -93,7 +92,7 @@ def test_the_loops_are_right_as_they_stand(make):
 @needs_numba
 def test_the_number_of_threads_changes_nothing(monkeypatch):
     monkeypatch.setattr(fast, "_left", 0)
-    monkeypatch.setattr(flat, "SHARE", 64)
+    monkeypatch.setattr("tinygrad_fm.optim.optimizer.SHARE", 64)
     results = []
     for count in (1, 2, 5):
         monkeypatch.setattr(threads, "count", lambda count=count: count)

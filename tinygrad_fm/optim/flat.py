@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fm import threads
 from tinygrad_fm.engine import find_origin, layout_of, mark_changed, memory_of
 from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
 BLOCK = 32_768
-# Numbers that are worth a thread of their own: to wake one up takes as long as 100,000.
+# Parameters that are worth a thread of their own: to wake one up takes as long as 100,000.
 SHARE = 2**18
 # How often, in steps, state that has decayed to almost nothing is set to zero; see Flat.forget.
 FORGET = 128
@@ -166,28 +165,24 @@ class Flat:
         for run in runs:
             mark_changed((self.owner, base + run.start * size, base + run.end * size), origin)
 
-    def blocks(self, runs: list[Run], fused: bool = False) -> list[list[Block]]:
-        """The blocks, of about one size, of each run; those of the last time where they fit.
+    def blocks(self, runs: list[Run], parts: int | None = None) -> list[list[Block]]:
+        """The blocks of each run, of about one size; those of the last time where they fit.
 
-        For fused loops there is one for each thread.
+        Instead of blocks, a number of parts may be asked for; short runs stay whole then.
         """
         cut = [(start, end) for start, end, _, _ in runs]
-        most = threads.count() if fused and len(self.values) >= 2 * SHARE else 1
-        if (cut, fused, most) != self._cut:
-            self._cut = cut, fused, most
-            self._blocks = [
-                self._cut_run(
-                    start,
-                    end,
-                    min(most, (end - start) // SHARE) if fused else round((end - start) / BLOCK),
-                )
-                for start, end in cut
-            ]
+        if (cut, parts) != self._cut:
+            self._cut = cut, parts
+            self._blocks = [self._cut_run(start, end, parts) for start, end in cut]
         return self._blocks
 
-    def _cut_run(self, start: int, end: int, count: int) -> list[Block]:
+    def _cut_run(self, start: int, end: int, parts: int | None) -> list[Block]:
         length = end - start
-        lines = -(-length // (LINE * max(1, count)))  # all blocks begin on a cache line
+        if parts is None:
+            parts = max(1, round(length / BLOCK))
+        elif length < BLOCK:
+            parts = 1
+        lines = -(-length // (LINE * parts))  # all blocks begin on a cache line
         size = lines * LINE
         found = []
         for first in range(0, length, size):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_fm import fast, threads
-from tinygrad_fm.optim.flat import Array, Flat, Run
+from tinygrad_fm.optim.flat import SHARE, Array, Flat, Run
 from tinygrad_fm.tensor import Tensor
 
 Settings = SimpleNamespace
@@ -201,17 +201,18 @@ class Optimizer:
             flat.forget()
 
     def _update_fused(self, flat: Flat, runs: list[Run]) -> None:
-        """One pass over memory for each run, by a compiled loop, shared among threads."""
+        """One pass over memory by compiled loops; each thread does a part of every long run."""
         number = flat.values.dtype.type
-        for run, blocks in zip(runs, flat.blocks(runs, fused=True), strict=True):
+        count = threads.count() if len(flat.values) >= 2 * SHARE else 1
+        calls: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
+        for run, blocks in zip(runs, flat.blocks(runs, count), strict=True):
             loop, values = self.fused(run.step, flat.settings)
             call = fast.compiled(loop, flat.kind, 2 + len(flat.state), len(values))
             numbers = [number(value) for value in values]
-            works = [
-                (w, own if run.elsewhere is None else run.elsewhere[start:end], *state, *numbers)
-                for start, end, w, own, _, state in blocks
-            ]
-            threads.share(call, works)
+            for i, (start, end, w, own, _, state) in enumerate(blocks):
+                g = own if run.elsewhere is None else run.elsewhere[start:end]
+                calls[i].append((call, w, g, *state, *numbers))
+        threads.share(_call_all, [(part,) for part in calls])
 
     def update(
         self, w: Array, g: Array, scratch: Array, step: int, settings: Settings, *state: Array
@@ -285,6 +286,11 @@ class Optimizer:
         more = f", and {len(self.groups) - 1} more groups" if len(self.groups) > 1 else ""
         count = sum(p.size for p in self.parameters)
         return f"{type(self).__name__}({count:,} parameters, {options}{more})"
+
+
+def _call_all(calls: list[tuple[Any, ...]]) -> None:
+    for call, *arguments in calls:
+        call(*arguments)
 
 
 def _check_entry(number: str, given: dict[str, Any], expected: dict[str, Any]) -> None:
