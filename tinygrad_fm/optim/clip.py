@@ -10,6 +10,9 @@ import numpy as np
 
 from tinygrad_fm.tensor import Tensor
 
+# Squares summed in the gradient's own dtype, before the sums are added in float64.
+ROW = 4096
+
 
 def clip_by_value(parameters: Iterable[Tensor], limit: float) -> None:
     """Limit every element of every gradient to -limit ... limit, in place.
@@ -40,12 +43,25 @@ def clip_by_norm(parameters: Iterable[Tensor], limit: float) -> float:
     if not limit > 0:
         raise ValueError(f"limit is above 0, not {limit!r}")
     gradients = _gradients("clip_by_norm", parameters)
-    # in float64: the squares of large float32 gradients overflow
-    norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients))
+    norm = math.sqrt(sum(map(_sum_of_squares, gradients)))
     if limit < norm < math.inf:
         for g in gradients:
             g *= limit / norm
     return norm
+
+
+def _sum_of_squares(g: Any) -> float:
+    """In one pass over memory, where the squares of all elements are numbers of g's own dtype."""
+    flat = g.ravel(order="K")
+    whole = flat.size // ROW * ROW
+    rows = flat[:whole].reshape(-1, ROW)
+    if g.dtype.itemsize > 2:  # half precision would lose too much
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = float(np.sum(np.vecdot(rows, rows), dtype=np.float64))
+            rest = float(np.vecdot(flat[whole:], flat[whole:]))
+        if 1e-20 < sums + rest < math.inf:
+            return sums + rest
+    return float(np.sum(np.square(g, dtype=np.float64)))
 
 
 def _gradients(name: str, parameters: Iterable[Tensor]) -> list[Any]:
