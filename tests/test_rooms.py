@@ -10,7 +10,7 @@ import tinygrad_fm
 
 ROOT = Path(tinygrad_fm.__file__).parent
 ROOMS = [
-    ["engine"],
+    ["engine", "fast", "threads"],
     ["rules"],
     [
         *("tensor", "recording", "recorded", "dispatch", "operand_errors", "operators"),
@@ -68,5 +68,14 @@ def test_start_up_imports_numpy_and_little_else():
         env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
     )
     loaded = set(done.stdout.split())
-    heavy = {"matplotlib", "graphviz", "hypothesis", "safetensors", "tqdm", "scipy", "torch"}
+    heavy = {
+        "matplotlib",
+        "graphviz",
+        "hypothesis",
+        "safetensors",
+        "tqdm",
+        "scipy",
+        "torch",
+        "numba",
+    }
     assert loaded & heavy == set()

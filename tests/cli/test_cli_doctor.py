@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_fm
 from tinygrad_fm.cli import doctor
-from tinygrad_fm.train.threads import VARIABLES
+from tinygrad_fm.threads import VARIABLES
 
 
 def test_it_finds_what_is_here(command):
@@ -60,6 +60,19 @@ def test_a_wrong_gradient_is_a_failure(command, monkeypatch):
     done = command("doctor")
     assert done.code == 1
     assert "gradient  WRONG  relative error 2.5e-01" in done.out
+
+
+@pytest.mark.parametrize(
+    ("why_not", "line"),
+    [
+        (None, "optimizers  compiled  once that pays; NumPy alone with TINYGRAD_FM_FAST=0"),
+        ("Numba is not installed", "optimizers  NumPy  Numba is not installed"),
+    ],
+)
+def test_it_says_what_updates_the_parameters(command, monkeypatch, why_not, line):
+    monkeypatch.setattr(doctor.fast, "why_not", lambda: why_not)
+    assert line in re.sub(" {2,}", "  ", command("doctor").out)
+    assert json.loads(command("doctor", "--json").out)["numpy_steps_because"] == why_not
 
 
 def test_without_threadpoolctl_the_threads_are_unknown(monkeypatch):

@@ -289,6 +289,18 @@ def test_clipping_by_value_and_norm():
     np.testing.assert_array_equal(a.grad, [np.inf, 1.0])
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-30, 1e-3, 1.0, 1e25])
+def test_the_norm_is_right_for_small_and_large_gradients(dtype, size):
+    rng = np.random.default_rng(0)
+    largest = float(np.finfo(dtype).max) / 10
+    parameters = [Tensor(np.zeros(s, dtype), requires_grad=True) for s in [(100, 90), (3,), ()]]
+    for p in parameters:
+        p.grad = Tensor((rng.normal(size=p.shape) * min(size, largest)).astype(dtype).T.copy().T)
+    wanted = np.sqrt(sum(np.sum(p.grad.data.astype(np.longdouble) ** 2) for p in parameters))
+    assert optim.clip_by_norm(parameters, 1e300) == pytest.approx(float(wanted), rel=1e-6, abs=0)
+
+
 def test_every_schedule_has_a_case():
     made = {
         n

@@ -9,6 +9,7 @@ from tinygrad_fm import functional as fm
 from tinygrad_fm.functional.activation import _elu, _leaky_relu
 from tinygrad_fm.functional.loss import cross_entropy_each, cross_entropy_total
 from tinygrad_fm.functional.normalization import _keep_mask
+from tinygrad_fm.optim.clip import sum_of_squares
 from tinygrad_fm.rules.windows import add_windows, max_pool, pick_pooled, unpool, windows
 
 case(fm.linear, real(3, 2), real(2, 4), real(4))
@@ -65,3 +66,4 @@ for kernel, stride, out in (((2, 2), (2, 2), (2, 2)), ((2, 3), (1, 1), (3, 2))):
     case(max_pool, apart(1, 1, 4, 4), by=pool)
     case(unpool, real(1, 1, *out), by=back, plain=True)
     case(pick_pooled, real(1, 1, 4, 4), by=pick, plain=True)
+case(sum_of_squares, real(3, 4))

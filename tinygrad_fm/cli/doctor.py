@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 import tinygrad_fm
-from tinygrad_fm import data
+from tinygrad_fm import data, fast
 from tinygrad_fm.cli.data import where
 from tinygrad_fm.cli.text import bold, table
 from tinygrad_fm.data.known import KNOWN
 from tinygrad_fm.graph import find_renderer
-from tinygrad_fm.train.threads import VARIABLES
+from tinygrad_fm.threads import VARIABLES, cpus
 
 # distribution: (what it gives, the extra that installs it; "" for what is required)
 PACKAGES = {
@@ -31,6 +31,7 @@ PACKAGES = {
     "matplotlib": ("learning curves and confusion matrices as pictures", "plot"),
     "graphviz-pure": ("pictures of graphs without a system Graphviz", "render"),
     "threadpoolctl": ("number of BLAS threads, read and set", "threads"),
+    "numba": ("optimizers as one compiled pass over memory", "fast"),
     "pillow": ("PNG files as input", "images"),
 }
 TOLERANCE = 1e-12  # of the self-check, which is done in float64
@@ -60,9 +61,10 @@ def examine() -> dict[str, Any]:
         },
         "python": {"version": platform.python_version(), "path": sys.executable},
         "platform": platform.platform(),
-        "cpus": _cpus(),
+        "cpus": cpus(),
         "blas": blas(),
         "packages": packages,
+        "numpy_steps_because": fast.why_not(),
         "data": {name: _folder(name) for name in KNOWN},
         "renderer": None if renderer is None else {"name": renderer[0], "path": renderer[1]},
         "gradient_error": error,
@@ -110,12 +112,6 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _folder(name: str) -> str | None:
     folder = data.find(name)
     return None if folder is None else str(folder)
@@ -139,6 +135,7 @@ def _page(found: dict[str, Any]) -> str:
                 f"{blas_facts['name']} {blas_facts['version']}",
                 f"{threads or 'unknown number of'} threads on {found['cpus']} CPUs",
             ),
+            _optimizers(found["numpy_steps_because"]),
             ("system", "", found["platform"]),
         ],
         "packages": [_package(name, p) for name, p in found["packages"].items()],
@@ -163,6 +160,12 @@ def _package(name: str, package: dict[str, Any]) -> tuple[str, str, str]:
     wanted = f"tinygrad_fm[{package['extra']}]" if package["extra"] else name
     state = "not there" if package["extra"] else "MISSING"
     return name, state, f'{package["gives"]}; get it with: pip install "{wanted}"'
+
+
+def _optimizers(why_not: str | None) -> tuple[str, str, str]:
+    if why_not is None:
+        return "optimizers", "compiled", f"once that pays; NumPy alone with {fast.VARIABLE}=0"
+    return "optimizers", "NumPy", why_not
 
 
 def _renderer(renderer: dict[str, str] | None) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.optim.optimizer import Optimizer, Settings, not_negative
+from tinygrad_fm.optim.optimizer import Fused, Optimizer, Settings, not_negative
 
 
 class Adam(Optimizer):
@@ -49,21 +49,23 @@ class Adam(Optimizer):
     def update(
         self, w: Any, g: Any, scratch: Any, step: int, settings: Settings, *state: Any
     ) -> None:
-        """One block; see Optimizer.update. The constants of all factors meet in two numbers."""
+        """One block; see Optimizer.update."""
         m, v = state
-        b1, b2 = settings.betas
-        root = math.sqrt((1 - b2) / (1 - b2**step))
-        factor = settings.lr * (1 - b1) / (1 - b1**step) / root
+        b1, b2, eps, factor = _numbers(step, settings)
         m *= b1
         m += g
         v *= b2
         np.multiply(g, g, out=scratch)
         v += scratch
         np.sqrt(v, out=scratch)
-        scratch += settings.eps / root
+        scratch += eps
         np.divide(m, scratch, out=scratch)
         scratch *= factor
         w -= scratch
+
+    def fused(self, step: int, settings: Settings) -> Fused:
+        """See Optimizer.fused."""
+        return adam, (*_numbers(step, settings), 1.0)
 
 
 class AdamW(Adam):
@@ -103,3 +105,24 @@ class AdamW(Adam):
         """One block; see Optimizer.update."""
         w *= 1 - settings.lr * settings.weight_decay
         super().update(w, g, scratch, step, settings, *state)
+
+    def fused(self, step: int, settings: Settings) -> Fused:
+        """See Optimizer.fused."""
+        return adam, (*_numbers(step, settings), 1 - settings.lr * settings.weight_decay)
+
+
+def _numbers(step: int, settings: Settings) -> tuple[float, float, float, float]:
+    """b1, b2, and the two numbers in which eps, lr and the constants of all factors meet."""
+    b1, b2 = settings.betas
+    root = math.sqrt((1 - b2) / (1 - b2**step))
+    return b1, b2, settings.eps / root, settings.lr * (1 - b1) / (1 - b1**step) / root
+
+
+def adam(
+    w: Any, g: Any, m: Any, v: Any, b1: float, b2: float, eps: float, factor: float, kept: float
+) -> None:
+    """See Adam, and AdamW for the share of the weights that is kept."""
+    for i in range(len(w)):
+        m[i] = b1 * m[i] + g[i]
+        v[i] = b2 * v[i] + g[i] * g[i]
+        w[i] = kept * w[i] - factor * (m[i] / (math.sqrt(v[i]) + eps))

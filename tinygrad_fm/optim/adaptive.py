@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.optim.optimizer import Optimizer, Settings, not_negative
+from tinygrad_fm.optim.optimizer import Fused, Optimizer, Settings, not_negative
 
 
 class RMSprop(Optimizer):
@@ -49,6 +50,10 @@ class RMSprop(Optimizer):
         c += scratch
         _step(w, g, c, scratch, settings)
 
+    def fused(self, step: int, settings: Settings) -> Fused:
+        """See Optimizer.fused."""
+        return scaled_step, (settings.alpha, 1 - settings.alpha, settings.eps, settings.lr)
+
 
 class Adagrad(Optimizer):
     """c <- c + g^2;  w <- w - lr g / (sqrt(c) + eps).
@@ -82,6 +87,10 @@ class Adagrad(Optimizer):
         c += scratch
         _step(w, g, c, scratch, settings)
 
+    def fused(self, step: int, settings: Settings) -> Fused:
+        """See Optimizer.fused."""
+        return scaled_step, (1.0, 1.0, settings.eps, settings.lr)
+
 
 def _step(w: Any, g: Any, c: Any, scratch: Any, settings: Settings) -> None:
     """w <- w - lr g / (sqrt(c) + eps)."""
@@ -90,3 +99,10 @@ def _step(w: Any, g: Any, c: Any, scratch: Any, settings: Settings) -> None:
     np.divide(g, scratch, out=scratch)
     scratch *= settings.lr
     w -= scratch
+
+
+def scaled_step(w: Any, g: Any, c: Any, kept: float, taken: float, eps: float, lr: float) -> None:
+    """See RMSprop, and Adagrad, where all is kept."""
+    for i in range(len(w)):
+        c[i] = kept * c[i] + taken * (g[i] * g[i])
+        w[i] -= lr * (g[i] / (math.sqrt(c[i]) + eps))

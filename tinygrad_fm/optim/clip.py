@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import state
+from tinygrad_fm.engine import primitive, state
 from tinygrad_fm.recording import no_grad
 from tinygrad_fm.tensor import Tensor
+
+# Squares summed in the gradient's own dtype, before the sums are added in float64.
+ROW = 4096
 
 
 def clip_by_value(parameters: Iterable[Tensor], limit: float) -> None:
@@ -51,8 +54,7 @@ def clip_by_norm(parameters: Iterable[Tensor], limit: float) -> float:
     if state.mode.trace is not None:
         return _clip_traced(found, limit)
     gradients = [p.grad.data for p in found]
-    # in float64: the squares of large float32 gradients overflow
-    norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients))
+    norm = math.sqrt(sum(map(_sum_of_squares, gradients)))
     if limit < norm < math.inf:
         for g in gradients:
             g *= limit / norm
@@ -62,12 +64,29 @@ def clip_by_norm(parameters: Iterable[Tensor], limit: float) -> float:
 def _clip_traced(parameters: list[Any], limit: float) -> Any:
     """`clip_by_norm` without a look at the numbers, as a program needs it; the norm is a Tensor."""
     with no_grad():
-        norm: Any = np.sqrt(sum(np.sum(np.square(p.grad.astype(np.float64))) for p in parameters))
+        norm: Any = np.sqrt(sum(sum_of_squares(p.grad) for p in parameters))
         too_long = (limit < norm) & (norm < math.inf)
         factor = np.where(too_long, limit / np.where(too_long, norm, 1), 1)
         for p in parameters:
             p.grad = p.grad * factor.astype(p.dtype)
     return norm
+
+
+def _sum_of_squares(g: Any) -> float:
+    """In one pass over memory, where the squares of all elements are numbers of g's own dtype."""
+    flat = g.ravel(order="K")
+    whole = flat.size // ROW * ROW
+    rows = flat[:whole].reshape(-1, ROW)
+    if g.dtype.itemsize > 2:  # half precision would lose too much
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = float(np.sum(np.vecdot(rows, rows), dtype=np.float64))
+            rest = float(np.vecdot(flat[whole:], flat[whole:]))
+        if 1e-20 < sums + rest < math.inf:
+            return sums + rest
+    return float(np.sum(np.square(g, dtype=np.float64)))
+
+
+sum_of_squares = primitive(_sum_of_squares, name="sum_of_squares")
 
 
 def _with_gradients(name: str, parameters: Iterable[Tensor]) -> list[Any]:

@@ -13,6 +13,8 @@ from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
 BLOCK = 32_768
+# Parameters that are worth a thread of their own: to wake one up takes as long as 100,000.
+SHARE = 2**18
 # How often, in steps, state that has decayed to almost nothing is set to zero; see Flat.forget.
 FORGET = 128
 
@@ -56,6 +58,11 @@ class Block(NamedTuple):
     state: list[Array]
 
 
+def _alike(g: Array, view: Array) -> bool:
+    """Whether a gradient lies in memory as the view does, so that it need not be copied there."""
+    return bool(g.strides == view.strides and g.dtype == view.dtype and g.flags.behaved)
+
+
 class Flat:
     """Parameters of one group and one dtype, their gradients and their state, as flat arrays."""
 
@@ -70,6 +77,7 @@ class Flat:
         self.state: dict[str, Array] = {}
         self.take_settings(state)
         self.steps = [0] * len(parameters)
+        self.kind = str(dtype)
         self.scratch = aligned(min(2 * BLOCK, ends[-1]), dtype)
         # 0.9**FORGET above the subnormal numbers; float16 has no room for that
         self.negligible = min(float(np.finfo(dtype).tiny) * 2**20, 1e-30)
@@ -84,7 +92,7 @@ class Flat:
             for name in state
         }
         self.checked = dict(vars(self.settings))
-        self._cut: list[tuple[int, int]] = []
+        self._cut: Any = None
         self._blocks: list[list[Block]] = []
 
     def _make_views(self) -> None:
@@ -94,7 +102,7 @@ class Flat:
         memory = memory_of(self.values)
         assert memory is not None  # it is NumPy's
         self.owner, self.base, _ = memory
-        self._cut = []
+        self._cut = None
         self.adopt()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,9 +144,9 @@ class Flat:
             self.steps[i] += 1
             first, last = self.spans[i]
             if g is not view:  # not in the flat array already
-                if last - first >= BLOCK and g.strides == view.strides and g.dtype == view.dtype:
-                    memory_order = g.transpose(self.layouts[i]).reshape(-1)
-                    runs.append(Run(first, last, self.steps[i], memory_order))
+                if last - first >= BLOCK and _alike(g, view):
+                    in_memory_order = g.transpose(self.layouts[i]).reshape(-1)
+                    runs.append(Run(first, last, self.steps[i], in_memory_order))
                     continue
                 np.copyto(view, g)
             if first != end or self.steps[i] != step:
@@ -157,18 +165,25 @@ class Flat:
         for run in runs:
             mark_changed((self.owner, base + run.start * size, base + run.end * size), origin)
 
-    def blocks(self, runs: list[Run]) -> list[list[Block]]:
-        """The blocks, of about one size, of each run; those of the last time where they fit."""
-        cut = [(run.start, run.end) for run in runs]
-        if cut != self._cut:
-            self._blocks = [self._cut_run(start, end) for start, end in cut]
-            self._cut = cut
+    def blocks(self, runs: list[Run], parts: int | None = None) -> list[list[Block]]:
+        """The blocks of each run, of about one size; those of the last time where they fit.
+
+        Instead of blocks, a number of parts may be asked for; short runs stay whole then.
+        """
+        cut = [(start, end) for start, end, _, _ in runs]
+        if (cut, parts) != self._cut:
+            self._cut = cut, parts
+            self._blocks = [self._cut_run(start, end, parts) for start, end in cut]
         return self._blocks
 
-    def _cut_run(self, start: int, end: int) -> list[Block]:
+    def _cut_run(self, start: int, end: int, parts: int | None) -> list[Block]:
         length = end - start
-        count = max(1, round(length / BLOCK))
-        size = -(-length // (LINE * count)) * LINE  # so that all blocks begin on a cache line
+        if parts is None:
+            parts = max(1, round(length / BLOCK))
+        elif length < BLOCK:
+            parts = 1
+        lines = -(-length // (LINE * parts))  # all blocks begin on a cache line
+        size = lines * LINE
         found = []
         for first in range(0, length, size):
             last = min(first + size, length)

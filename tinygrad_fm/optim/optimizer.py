@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fm import engine
-from tinygrad_fm.optim.flat import Array, Flat
+from tinygrad_fm import engine, fast, threads
+from tinygrad_fm.optim.flat import SHARE, Array, Flat, Run
 from tinygrad_fm.tensor import Tensor
 
 Settings = SimpleNamespace
+# a loop over elements, and the numbers it takes after the arrays
+Fused = tuple[Callable[..., None], tuple[float, ...]]
 
 
 class Optimizer:
@@ -191,11 +193,28 @@ class Optimizer:
             flat.adopt()
             runs = flat.gather(found)
             flat.mark_changed(runs)
-            for run, blocks in zip(runs, flat.blocks(runs), strict=True):
-                for start, end, w, own, scratch, state in blocks:
-                    g = own if run.elsewhere is None else run.elsewhere[start:end]
-                    self.update(w, g, scratch, run.step, flat.settings, *state)
+            if self._has_loop and flat.kind in fast.DTYPES and fast.ready(len(flat.values)):
+                self._update_fused(flat, runs)
+            else:
+                for run, blocks in zip(runs, flat.blocks(runs), strict=True):
+                    for start, end, w, own, scratch, state in blocks:
+                        g = own if run.elsewhere is None else run.elsewhere[start:end]
+                        self.update(w, g, scratch, run.step, flat.settings, *state)
             flat.forget()
+
+    def _update_fused(self, flat: Flat, runs: list[Run]) -> None:
+        """One pass over memory by compiled loops; each thread does a part of every long run."""
+        number = flat.values.dtype.type
+        count = threads.count() if len(flat.values) >= 2 * SHARE else 1
+        calls: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
+        for run, blocks in zip(runs, flat.blocks(runs, count), strict=True):
+            loop, values = self.fused(run.step, flat.settings)
+            call = fast.compiled(loop, flat.kind, 2 + len(flat.state), len(values))
+            numbers = [number(value) for value in values]
+            for i, (start, end, w, own, _, state) in enumerate(blocks):
+                g = own if run.elsewhere is None else run.elsewhere[start:end]
+                calls[i].append((call, w, g, *state, *numbers))
+        threads.share(_call_all, [(part,) for part in calls])
 
     def update(
         self, w: Array, g: Array, scratch: Array, step: int, settings: Settings, *state: Array
@@ -208,6 +227,21 @@ class Optimizer:
             settings: of the group; `settings.lr` is the learning rate.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update method; define one")
+
+    def fused(self, step: int, settings: Settings) -> Fused:
+        """`update` as a loop over elements, for the extra `fast` to compile, and its numbers.
+
+        The loop is a function of a module, whose arguments are w, g, the state arrays, and the
+        numbers. A subclass may do without: one that has its own `update` inherits none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no loop to compile")
+
+    _has_loop: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "update" in vars(cls) or "fused" in vars(cls):
+            cls._has_loop = "fused" in vars(cls)
 
     def state_dict(self) -> dict[str, Any]:
         """Settings of each group, and for each parameter (by number) its steps and state arrays."""
@@ -254,6 +288,11 @@ class Optimizer:
         more = f", and {len(self.groups) - 1} more groups" if len(self.groups) > 1 else ""
         count = sum(p.size for p in self.parameters)
         return f"{type(self).__name__}({count:,} parameters, {options}{more})"
+
+
+def _call_all(calls: list[tuple[Any, ...]]) -> None:
+    for call, *arguments in calls:
+        call(*arguments)
 
 
 def _check_entry(number: str, given: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.optim.optimizer import Optimizer, Settings, not_negative
+from tinygrad_fm.optim.optimizer import Fused, Optimizer, Settings, not_negative
 
 FORMS = ("heavy_ball", "velocity", "averaged")
 
@@ -87,3 +87,37 @@ class SGD(Optimizer):
         else:
             np.multiply(v, settings.lr, out=scratch)
         w -= scratch
+
+    def fused(self, step: int, settings: Settings) -> Fused:
+        """The forms of momentum are one loop with other numbers; see Optimizer.fused."""
+        lr, momentum = settings.lr, settings.momentum
+        if not momentum:
+            return without_momentum, (lr,)
+        if settings.nesterov:
+            return with_nesterov, (momentum, lr)
+        taken, given = {
+            "heavy_ball": (1.0, lr),
+            "velocity": (-lr, -1.0),
+            "averaged": (1 - momentum, lr),
+        }[settings.form]
+        return with_momentum, (momentum, taken, given)
+
+
+def without_momentum(w: Any, g: Any, lr: float) -> None:
+    """See SGD."""
+    for i in range(len(w)):
+        w[i] -= lr * g[i]
+
+
+def with_momentum(w: Any, g: Any, v: Any, kept: float, taken: float, given: float) -> None:
+    """See SGD; the velocity takes from the gradient and gives to the weights."""
+    for i in range(len(w)):
+        v[i] = kept * v[i] + taken * g[i]
+        w[i] -= given * v[i]
+
+
+def with_nesterov(w: Any, g: Any, v: Any, momentum: float, lr: float) -> None:
+    """See SGD."""
+    for i in range(len(w)):
+        v[i] = momentum * v[i] + g[i]
+        w[i] -= lr * (momentum * v[i] + g[i])

@@ -6,8 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-# Whoever sets one of these has chosen.
-VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS_NUM_THREADS")
+from tinygrad_fm.threads import VARIABLES
 
 
 @contextlib.contextmanager

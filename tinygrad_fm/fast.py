@@ -1,0 +1,96 @@
+"""Loops over elements, compiled by Numba where it is installed (the extra `fast`).
+
+Such a loop reads and writes each element once, where NumPy passes over the memory at every
+operation; its results are NumPy's to the last bit. The environment variable TINYGRAD_FM_FAST is "0"
+to do without, "1" to compile at the first use; unset, NumPy works until the loops pay (see WORTH).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+VARIABLE = "TINYGRAD_FM_FAST"
+
+# To import Numba and to start its compiler takes 0.6 s; a loop saves between 0.3 ns (SGD with
+# momentum) and 1 ns (Adam) an element. So it pays after about so many elements: 10 epochs of 60,000
+# images in batches of 128 with 200,000 parameters, or a quarter of the first epoch one by one.
+WORTH = 1_000_000_000
+
+DTYPES = ("float32", "float64")
+
+_left: float | None = None  # elements until Numba is imported; infinite without it
+
+
+def ready(elements: int) -> bool:
+    """Whether compiled loops are there for the next so many elements, which are counted."""
+    global _left
+    if _left is None:
+        _left = _until_it_pays()
+    if _left > 0:
+        _left = max(0, _left - elements)
+        return False
+    if failure() is not None:
+        _left = float("inf")
+    return _left == 0
+
+
+def why_not() -> str | None:
+    """Why loops are not compiled, in words; None where they are. Imports Numba."""
+    if os.environ.get(VARIABLE) == "0":
+        return f"{VARIABLE} is 0"
+    if importlib.util.find_spec("numba") is None:
+        return "Numba is not installed"
+    return failure()
+
+
+@functools.cache
+def failure() -> str | None:
+    """Import Numba, which takes 0.3 to 0.6 s; why that fails (it may be too old for NumPy)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("numba")
+    except Exception as error:
+        return f"Numba cannot be imported: {error}"
+    return None
+
+
+@functools.cache
+def compiled(loop: Callable[..., None], dtype: str, arrays: int, numbers: int) -> Any:
+    """The loop for so many contiguous arrays of a dtype (see DTYPES), and then its numbers.
+
+    It lets other threads run. What was compiled is kept on disk, beside the loop's file or, where
+    that folder is read-only, in the user's cache; where nothing can be written, in memory alone.
+    """
+    import numba
+
+    element = getattr(numba, dtype)
+    signature = (element[::1],) * arrays + (element,) * numbers
+    options = {"nogil": True, "error_model": "numpy"}  # 1 / 0 is infinite, as in NumPy
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            made = numba.njit(cache=True, **options)(loop)
+            made.compile(signature)
+        except Exception:  # no folder, a full disk, a damaged file
+            made = numba.njit(**options)(loop)
+            made.compile(signature)
+    made.disable_compile()  # for arrays of another kind it is an error
+    return made
+
+
+def _until_it_pays() -> float:
+    setting = os.environ.get(VARIABLE, "")
+    if setting not in ("", "0", "1"):
+        raise ValueError(
+            f"{VARIABLE} is 0 (NumPy alone), 1 (compile at once) or not set, not {setting!r}"
+        )
+    if setting == "0" or importlib.util.find_spec("numba") is None:
+        return float("inf")
+    return 0 if setting == "1" or "numba" in sys.modules else WORTH
