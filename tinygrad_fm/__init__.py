@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from tinygrad_fm import rules as rules  # first: it fills the registry that Tensor's operators use
+from tinygrad_fm.checkpointing import checkpoint
 from tinygrad_fm.custom import custom_vjp
 from tinygrad_fm.engine import GraphError, defvjp, primitive
 from tinygrad_fm.graph import draw, graph_diff
@@ -55,6 +56,7 @@ __all__ = [
     "GraphError",
     "LostGradientWarning",
     "Tensor",
+    "checkpoint",
     "custom_vjp",
     "defvjp",
     "draw",

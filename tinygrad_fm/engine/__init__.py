@@ -7,16 +7,18 @@ stands for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no va
 """
 
 from tinygrad_fm.engine.changes import mark as mark_changed
-from tinygrad_fm.engine.changes import memory_of
+from tinygrad_fm.engine.changes import memory_of, written_since
 from tinygrad_fm.engine.node import (
     BackwardObserver,
     Constant,
     GraphError,
     Node,
+    Recomputed,
     find_origin,
     layout_of,
     leaf,
     line_of,
+    now,
     quoted,
     source_line,
     state,
@@ -45,6 +47,7 @@ __all__ = [
     "InPlace",
     "Node",
     "Primitive",
+    "Recomputed",
     "UnknownKeywordError",
     "assign",
     "backward",
@@ -57,6 +60,7 @@ __all__ = [
     "line_of",
     "mark_changed",
     "memory_of",
+    "now",
     "pick",
     "primitive",
     "quoted",
@@ -71,4 +75,5 @@ __all__ = [
     "state",
     "sum_to",
     "topological",
+    "written_since",
 ]
