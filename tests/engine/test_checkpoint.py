@@ -331,14 +331,14 @@ def test_a_tensor_of_the_surroundings_bound_anew_is_refused(x, w):
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (lambda v: np.exp(v), "sin .* became exp"),
-        (lambda v: np.sin(v) + 1.0, "1 operations became 2"),
-        (lambda v: np.sin(v[:2]), "1 operations became 2"),
-        (lambda v: np.sin(v.data), "1 operations became 0"),
+        (lambda v: v + v, r"multiply \(6, 4\).* became add \(6, 4\)"),
+        (lambda v: v * 3.0, "other numbers"),
+        (lambda v: v[:2] * 2.0, "1 operations became 2"),
+        (lambda v: v.data * 2.0, "1 operations became 0"),
     ],
 )
 def test_a_function_that_does_something_else_the_second_time_is_refused(x, second, message):
-    functions = [np.sin, second]
+    functions = [lambda v: v * 2.0, second]
     y = tg.checkpoint(lambda v: functions.pop(0)(v), x)
     with pytest.raises(GraphError, match=message):
         y.sum().backward()
