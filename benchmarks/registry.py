@@ -12,6 +12,7 @@ BENCHMARKS = {
     "mlp": "benchmarks.mlp:cases",
     "chain": "benchmarks.chain:cases",
     "filling": "benchmarks.filling:cases",
+    "rows": "benchmarks.rows:cases",
     "import": "benchmarks.startup:cases",
 }
 
