@@ -52,7 +52,7 @@ def test_modes_and_recording_are_put_back_even_after_an_error(model):
     model[0].eval()
     before = [m.training for m in model.modules()]
     model.predict(ROWS)
-    with pytest.raises(ValueError, match="matmul"):
+    with pytest.raises(ValueError, match="its last axis must be 4"):
         model.predict(ROWS[:, :3])
     assert [m.training for m in model.modules()] == before
     assert is_grad_enabled()
@@ -100,9 +100,11 @@ def test_the_result_is_memory_of_its_own():
     assert found.flags.owndata
 
 
-@pytest.mark.parametrize(
-    "kind", [np.asarray, lambda x: (x[i : i + 100] for i in range(0, len(x), 100))]
-)
+def in_batches(x):
+    return (x[i : i + 100] for i in range(0, len(x), 100))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, in_batches])
 def test_memory_is_bounded_by_the_result_and_a_few_batches(kind):
     model = nn.Sequential(nn.Linear(10, 500), nn.Tanh(), nn.Linear(500, 2))
     x = np.ones((20_000, 10), np.float32)
