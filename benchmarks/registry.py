@@ -13,6 +13,7 @@ BENCHMARKS = {
     "optimizers": "benchmarks.optimizers:cases",
     "chain": "benchmarks.chain:cases",
     "filling": "benchmarks.filling:cases",
+    "rows": "benchmarks.rows:cases",
     "import": "benchmarks.startup:cases",
 }
 

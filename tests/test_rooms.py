@@ -17,7 +17,7 @@ ROOMS = [
         *("array_methods", "sharing", "writing"),
     ],
     ["trees"],
-    ["transforms", "custom", "functional", "numpy", "graph", "program", "debug"],
+    ["transforms", "custom", "checkpointing", "functional", "numpy", "graph", "program", "debug"],
     ["testing"],
     ["nn", "optim", "data"],
     ["train", "plots"],

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from tinygrad_fm import rules as rules  # first: it fills the registry that Tensor's operators use
+from tinygrad_fm.checkpointing import checkpoint
 from tinygrad_fm.custom import custom_vjp
 from tinygrad_fm.engine import GraphError, defvjp, primitive
 from tinygrad_fm.graph import draw, graph_diff
@@ -57,6 +58,7 @@ __all__ = [
     "LostGradientWarning",
     "Tensor",
     "TraceError",
+    "checkpoint",
     "compile",
     "custom_vjp",
     "defvjp",

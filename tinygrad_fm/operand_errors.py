@@ -19,7 +19,9 @@ def explain(
     shapes = [shape for _, _, shape in operands]
     said = str(error).removeprefix(f"{primitive.name}: ")
     # linear's bias is the third; what does not fit there is not about the product
-    if primitive.function is np.matmul or (primitive.name == "linear" and "matmul" in said):
+    if primitive.function is np.matmul or (
+        primitive.name == "linear" and ("matmul" in said or "not aligned" in said)
+    ):
         a, b = shapes[:2]
         if min(len(a), len(b)) > 0:
             said = (

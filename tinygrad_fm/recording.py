@@ -121,7 +121,7 @@ def _compute(
         raise explain(primitive, args, values, error) from error.__cause__
     if primitive.multiple:
         return _several(primitive, args, values, nodes, keywords, tuple(result))
-    if isinstance(result, (np.generic, float, int)):
+    if type(result) is not np.ndarray and isinstance(result, (np.generic, float, int)):
         result = np.asarray(result)
     node = None
     mode = state.mode

@@ -91,7 +91,7 @@ assert found["skipped"] == {"other": "ImportError: No module named 'nowhere'"}, 
 
 def test_the_benchmarks_are_listed():
     listed = run("-m", "benchmarks", "--list").stdout.split()
-    assert listed == ["mlp", "optimizers", "chain", "filling", "import"]
+    assert listed == ["mlp", "optimizers", "chain", "filling", "rows", "import"]
 
 
 def test_an_unknown_benchmark_is_refused():

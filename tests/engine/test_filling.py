@@ -1,6 +1,7 @@
 """Filling a Tensor part by part: right as NumPy is, and without a copy of the whole each time."""
 
 import itertools
+import tracemalloc
 from collections import Counter
 
 import numpy
@@ -9,6 +10,7 @@ import pytest
 import tinygrad_fm as tg
 import tinygrad_fm.numpy as np
 from tinygrad_fm import Tensor, testing
+from tinygrad_fm.rules.indexing import getitem
 
 
 def leaf(*values):
@@ -446,3 +448,79 @@ def test_a_part_is_written_to_when_the_whole_is_gone():
     inner[0, 1:2] *= 2.0
     np.sum(row).backward()
     assert w.grad.data.tolist() == [1.0, 2.0, 1.0]
+
+
+# ---- rows by arrays of integers ----------------------------------------------------------------
+
+INDICES = {
+    "one array": [numpy.array([1, 3, 1]), numpy.array([-1, 0])],
+    "an array of two axes": [numpy.array([[0, 2], [2, -4]]), numpy.array([[1]])],
+    "pairs": [(numpy.array([0, 0, -4]), numpy.array([1, 1, 1])), (2, numpy.array([2, 2]))],
+    "broadcast pairs": [(numpy.array([[0], [3]]), numpy.array([1, 1, -2]))] * 2,
+    "small integers": [numpy.array([3, 3], numpy.int8), numpy.array([3, 0], numpy.uint8)],
+    "a slice before": [(slice(None), numpy.array([0, 0, 2]))] * 2,
+    "a mask": [numpy.array([True, False, True, True])] * 2,
+    "none": [numpy.array([], int)] * 2,
+}
+indexed = pytest.mark.parametrize("indices", INDICES.values(), ids=INDICES)
+
+
+def dense(shape, index, g):
+    """Adding element by element."""
+    total = numpy.zeros(shape)
+    numpy.add.at(total, index, g)
+    return total
+
+
+@indexed
+def test_rows_that_are_read_many_times_receive_every_gradient(indices):
+    x = Tensor(numpy.random.default_rng(0).normal(size=(4, 3)), requires_grad=True)
+    weights = [
+        numpy.random.default_rng(i).normal(size=x.data[v].shape) for i, v in enumerate(indices)
+    ]
+    sum((x[v] * g).sum() for v, g in zip(indices, weights, strict=True)).backward()
+    expected = sum(dense(x.shape, v, g) for v, g in zip(indices, weights, strict=True))
+    numpy.testing.assert_allclose(x.grad.data, expected, rtol=1e-14)
+
+
+@indexed
+def test_a_recorded_pass_gives_the_same_bits(indices):
+    x = Tensor(numpy.random.default_rng(0).normal(size=(4, 3)), requires_grad=True)
+
+    def gradient(**options):
+        x.grad = None
+        np.sum(sum((np.sin(x[v]) ** 2).sum() for v in [*indices, *indices])).backward(**options)
+        return x.grad.data
+
+    numpy.testing.assert_array_equal(gradient(), gradient(create_graph=True))
+
+
+@indexed
+def test_of_an_element_that_is_written_twice_the_last_value_gets_the_gradient(indices):
+    shape = numpy.zeros((4, 3))[indices[0]].shape
+    values = numpy.random.default_rng(1).normal(size=shape)
+
+    def written(v):
+        z = np.ones((4, 3)) * 1.0
+        z[indices[0]] = v
+        return np.sum(np.sin(z) * numpy.arange(12.0).reshape(4, 3))
+
+    if values.size:
+        testing.check_grads(written, values)
+
+
+def test_reading_a_few_rows_makes_no_array_of_the_whole():
+    total = numpy.zeros((100_000, 4))
+    g = numpy.ones((3, 4))
+    tracemalloc.start()
+    getitem.in_place.adds(total, g, None, numpy.array([5, 5, 99_999]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < total.nbytes / 100
+    numpy.testing.assert_array_equal(total[[5, 99_999], 0], [2.0, 1.0])
+
+
+def test_rows_of_a_long_array_by_small_integers():
+    x = Tensor(numpy.ones(300), requires_grad=True)
+    x[numpy.array([7, 7, 200], numpy.uint8)].sum().backward()
+    assert x.grad.data[[7, 200]].tolist() == [2.0, 1.0]

@@ -7,17 +7,19 @@ stands for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no va
 """
 
 from tinygrad_fm.engine.changes import mark as mark_changed
-from tinygrad_fm.engine.changes import memory_of
+from tinygrad_fm.engine.changes import memory_of, written_since
 from tinygrad_fm.engine.node import (
     PACKAGE,
     BackwardObserver,
     Constant,
     GraphError,
     Node,
+    Recomputed,
     find_origin,
     layout_of,
     leaf,
     line_of,
+    now,
     quoted,
     source_line,
     state,
@@ -47,6 +49,7 @@ __all__ = [
     "InPlace",
     "Node",
     "Primitive",
+    "Recomputed",
     "UnknownKeywordError",
     "assign",
     "backward",
@@ -59,6 +62,7 @@ __all__ = [
     "line_of",
     "mark_changed",
     "memory_of",
+    "now",
     "pick",
     "primitive",
     "quoted",
@@ -73,4 +77,5 @@ __all__ = [
     "state",
     "sum_to",
     "topological",
+    "written_since",
 ]

@@ -57,8 +57,11 @@ def changed_since(array: Any, time: int) -> str | None:
     The line is empty where the change was not made by a program (at an interactive prompt, say).
     """
     memory = memory_of(array)
-    if memory is None:
-        return None
+    return None if memory is None else written_since(memory, time)
+
+
+def written_since(memory: Memory, time: int) -> str | None:
+    """`changed_since` for the memory of an array."""
     owner, start, end = memory
     found = _owners.get(id(owner))
     if found is None or found[0]() is not owner:

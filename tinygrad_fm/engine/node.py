@@ -7,7 +7,7 @@ import linecache
 import math
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -119,11 +119,25 @@ class Constant(Shaped):
         return f"Constant(shape={self.shape}, dtype={self.dtype})"
 
 
+class Recomputed(tuple[Any, ...]):
+    """In place of a node's `args` where nothing is kept: what the rules need is computed again.
+
+    To whoever looks at what a node keeps it is an empty tuple.
+    """
+
+    holds: Sequence[tuple[Node | None, Any]] = ()  # the arrays it starts from, with their nodes
+
+    def take(self, node: Node) -> tuple[tuple[Any, ...], Any, int]:
+        """`args` and `y` for the rules of `node`, and the time at which they were computed."""
+        raise NotImplementedError
+
+
 class Node(Shaped):
     """One recorded operation, or a leaf (an input of the graph) where `primitive` is None.
 
     `inputs` is the skeleton and stays: a Node for each recorded argument, a Constant for an array,
-    anything else as it is. `args` is what the rules receive and is dropped when the graph is freed.
+    anything else as it is. `args` is what the rules receive and is dropped when the graph is freed;
+    it may be a Recomputed, which computes it when it is asked for.
     A node never refers to the Tensor it belongs to, except weakly where that Tensor collects a
     gradient (`owner`), so a graph has no reference cycles.
     """

@@ -26,8 +26,10 @@ def record(
     """The node of `y = primitive(*values, **keywords)`; `nodes` holds each argument's node."""
     inputs = []
     wanted, bit = 0, 1  # a bit for each argument that a gradient is to reach
+    plain = False
     for node, value in zip(nodes, values):  # noqa: B905  (strict costs on the hot path)
         if node is None:
+            plain = True
             inputs.append(value if type(value) in _PLAIN else _skeleton(value))
         else:
             inputs.append(node)
@@ -38,30 +40,30 @@ def record(
         _refuse_missing(primitive, wanted)
     wanted &= primitive.reaches
     if primitive.multiple:
-        shape: Any = tuple([part.shape for part in y])
-        dtype: Any = tuple([part.dtype for part in y])
+        made = _blank(primitive, tuple(inputs), y[0], state.mode.scope)
+        made.shape = tuple([part.shape for part in y])
+        made.dtype = tuple([part.dtype for part in y])
+        made.layout = None
     else:
-        shape, dtype = y.shape, y.dtype
-        if dtype.kind != "f":
-            if dtype.kind in "cO":
-                _refuse_complex(primitive, dtype)
+        made = _blank(primitive, tuple(inputs), y, state.mode.scope)
+        if made.dtype.kind != "f":
+            if made.dtype.kind in "cO":
+                _refuse_complex(primitive, made.dtype)
             wanted = 0
-    skeleton = kept = tuple(inputs)
-    kept_y = None
+    made.keywords = keywords
     if wanted:
+        made.requires_grad = True
         keep_y, keep = primitive.plans.get(wanted) or primitive.plan(wanted, len(inputs))
-        for i, n in enumerate(nodes):
-            # a plain argument that nothing is differentiated by (an axis, an index) is kept always
-            if i in keep or (n is None and not primitive.reaches >> i & 1):
-                inputs[i] = values[i]
-        kept = tuple(inputs)
         if keep_y:
-            kept_y = y
-    made = Node(primitive, skeleton, kept, keywords, kept_y, shape, dtype, wanted != 0)
-    if not primitive.multiple and y.ndim > 1:
-        made.layout = layout_of(y)
-    scope = made.scope = state.mode.scope
-    made.origin = (scope and scope.origin) or find_origin(4)
+            made.y = y
+        for i in keep:
+            inputs[i] = values[i]
+        if plain:
+            # a plain argument that nothing is differentiated by (an axis, an index) is kept always
+            for i, n in enumerate(nodes):
+                if n is None and not primitive.reaches >> i & 1:
+                    inputs[i] = values[i]
+        made.args = tuple(inputs)
     return made
 
 

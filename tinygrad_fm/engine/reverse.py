@@ -21,7 +21,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import changes
-from tinygrad_fm.engine.node import BackwardObserver, GraphError, Node, layout_of, quoted, state
+from tinygrad_fm.engine.node import (
+    BackwardObserver,
+    GraphError,
+    Node,
+    Recomputed,
+    layout_of,
+    quoted,
+    state,
+)
 from tinygrad_fm.engine.recorder import record_pick
 from tinygrad_fm.engine.registry import Primitive, pick
 
@@ -126,8 +134,11 @@ def _carry(
                 "write backward(retain_graph=True) in the earlier one, or compute the result again"
             )
         y = node.y
-        if changes.newest[0] > node.serial:
-            _check_unchanged(node, args, y)
+        since = node.serial
+        if isinstance(args, Recomputed):
+            args, y, since = args.take(node)
+        if changes.newest[0] > since:
+            _check_unchanged(node, args, y, since)
         if wrap is not None:
             state.mode.scope = node.scope  # what a rule records belongs to the module of its node
             args = tuple(
@@ -293,12 +304,12 @@ def _in_layout(value: Any, layout: tuple[int, ...] | None) -> Any:
     return np.transpose(np.copy(np.transpose(value, layout), order="C"), back)
 
 
-def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any) -> None:
-    """Refuse to use a kept array whose memory was written to after the node was recorded."""
+def _check_unchanged(node: Node, args: tuple[Any, ...], y: Any, since: int) -> None:
+    """Refuse to use a kept array whose memory was written to after it was kept."""
     kept = [(f"argument {i}", a) for i, a in enumerate(args) if type(a) is not Node]
     results = y if type(y) is tuple else (y,)
     for what, array in [*kept, *(("its result", part) for part in results)]:
-        changed = None if array is None else changes.changed_since(array, node.serial)
+        changed = None if array is None else changes.changed_since(array, since)
         if changed is None:
             continue
         recorded = f" (recorded at {quoted(node.line)})" if node.line else ""

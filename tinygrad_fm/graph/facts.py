@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import Constant, Node
+from tinygrad_fm.engine import Constant, Node, Recomputed
 
 Shape = tuple[int, ...]
 
@@ -162,6 +162,8 @@ def _held_bytes(nodes: list[Node]) -> dict[Node, int]:
                 theirs.add(id(_buffer(owner.data)))
             continue
         pairs = list(zip(node.inputs, node.args or (), strict=False))
+        if isinstance(node.args, Recomputed):
+            pairs = list(node.args.holds)
         results = node.y if isinstance(node.y, tuple) else (node.y,)
         for given, array in [*pairs, *((node, result) for result in results)]:
             if not isinstance(array, np.ndarray):

@@ -35,7 +35,7 @@ class Undisturbed:
             return
         if isinstance(found, _GENERATORS):
             self._searched.add(id(found))
-            self._generators.append((found, _state(found)))
+            self._generators.append((found, state_of(found)))
         elif _is_module(found):
             new = [module for module in found.modules() if id(module) not in self._searched]
             self._searched.update(map(id, new))
@@ -55,14 +55,11 @@ class Undisturbed:
             if not np.array_equal(buffer.data, old, equal_nan=True):
                 buffer.data = old
         for generator, old in self._generators:
-            if isinstance(generator, np.random.Generator):
-                generator.bit_generator.state = old
-            else:
-                generator.set_state(old)
+            put_state(generator, old)
 
 
 def _is_module(found: Any) -> bool:
-    return hasattr(found, "named_buffers") and not isinstance(found, type)
+    return hasattr(type(found), "named_buffers")
 
 
 def _defaults() -> Iterator[Any]:
@@ -106,7 +103,16 @@ def _each(values: Iterable[Any]) -> Iterator[Any]:
             yield from value.values()
 
 
-def _state(generator: Any) -> Any:
+def state_of(generator: Any) -> Any:
+    """Where a Generator or RandomState stands in its sequence."""
     if isinstance(generator, np.random.Generator):
         return generator.bit_generator.state
     return generator.get_state()
+
+
+def put_state(generator: Any, old: Any) -> None:
+    """Let a generator go on from where `state_of` found it."""
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = old
+    else:
+        generator.set_state(old)

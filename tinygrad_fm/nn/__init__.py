@@ -14,7 +14,7 @@ from tinygrad_fm.nn.activation import (
     Softplus,
     Tanh,
 )
-from tinygrad_fm.nn.container import Flatten, ModuleDict, ModuleList, Sequential
+from tinygrad_fm.nn.container import Checkpoint, Flatten, ModuleDict, ModuleList, Sequential
 from tinygrad_fm.nn.convolution import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -46,6 +46,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Buffer",
+    "Checkpoint",
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",

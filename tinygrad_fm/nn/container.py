@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.checkpointing import checkpoint
 from tinygrad_fm.nn.module import Module
 from tinygrad_fm.tensor import shape_of
 
@@ -158,6 +159,22 @@ class Sequential(Module):
         """A layer, or a Sequential of several, with the same parameters."""
         found = self.layers()[index]
         return Sequential(*found) if isinstance(index, slice) else found
+
+
+class Checkpoint(Module):
+    """A module, or a function, whose inside is computed again for the backward pass.
+
+    See `tinygrad_fm.checkpoint`. In a drawing it is a cluster of its own.
+
+        nn.Sequential(*[nn.Checkpoint(block()) for _ in range(24)], nn.Linear(64, 10))
+    """
+
+    def __init__(self, module: Callable[..., Any]):
+        self.module = module
+
+    def forward(self, *args: Any, **keywords: Any) -> Any:
+        """What the module gives."""
+        return checkpoint(self.module, *args, **keywords)
 
 
 class Flatten(Module):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import find_origin, state
+from tinygrad_fm.nn import inference
 from tinygrad_fm.operand_errors import explain_call
 from tinygrad_fm.tensor import Tensor
 
@@ -134,6 +135,34 @@ class Module:
             raise
         finally:
             mode.scope = outer
+
+    def predict(self, x: Any, batch_size: int = 1000, *, stream: bool = False) -> Any:
+        """The results for many examples, batch by batch, with no more than a batch in memory.
+
+        In evaluation mode, each module being put back into its own, and without recording.
+
+            probabilities = functional.softmax(model.predict(images))
+            for logits in model.predict(np.load("images.npy", mmap_mode="r"), stream=True): ...
+
+        Args:
+            x: examples, an array or Tensor (N, ...), also a np.memmap larger than memory; or
+                batches of them, such as a generator or a Loader (which shuffles unless told not
+                to); of batches that are pairs (x, y) the first is taken.
+            batch_size: examples at a time, if x is an array. Each example has its own results, but
+                the last bits of matrix products may differ with the number of rows.
+            stream: give an iterator over the results of one batch after the other, for results
+                that do not fit in memory.
+
+        Returns:
+            arrays as `forward` gives them for all examples: one (N, ...), or several in tuples,
+            lists or dictionaries; of its dtype.
+
+        Raises:
+            ValueError: no batches, another batch_size, or results that are not a row for each
+                example, equal in shape and dtype for all batches.
+            TypeError: x or a batch of it is no array.
+        """
+        return (inference.stream if stream else inference.predict)(self, x, batch_size)
 
     # ---- what it contains ------------------------------------------------------------------------
 

@@ -17,14 +17,40 @@ def _may_repeat(index: tuple[Any, ...]) -> bool:
     return any(getattr(part, "dtype", np.bool_) != np.bool_ and part.ndim for part in arrays)
 
 
+def _rows(index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+    """The numbers of the rows that the index names, which are as many as its arrays' elements.
+
+    A row is what lies at a place of the first axes, those that have a part in the index. None where
+    a part is no plain integer or array of integers.
+    """
+    for part in index:
+        array = type(part) is np.ndarray and part.dtype.kind in "iu"
+        if not array and not isinstance(part, (int, np.integer)):
+            return None
+    if len(index) == 1:
+        rows = index[0].astype(np.intp).reshape(-1)
+        return np.where(rows < 0, rows + shape[0], rows)
+    places = np.broadcast_arrays(*index)
+    return np.ravel(np.ravel_multi_index(places, shape[: len(index)], mode="wrap"))
+
+
+def _add_rows(total: Any, rows: Any, g: Any) -> None:
+    """Add `g` to the rows of a C-ordered array in their order, those named twice to both."""
+    width = g.size // max(rows.size, 1)
+    elements = rows[:, None] * width + np.arange(width) if width != 1 else rows
+    # np.add.at takes a third of the time for one axis
+    np.add.at(total.reshape(-1), elements.reshape(-1), g.reshape(-1))
+
+
 def _scatter_add(g: Any, *index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape`, with `g` added at the index; an element named twice receives both."""
     total = np.zeros_like(g, shape=shape)
     if _may_repeat(index):
-        # summed apart first, in the rule's order: the same bits as where the pass is recorded
-        part = np.zeros_like(total)
-        np.add.at(part, index, g)
-        total += part
+        rows = _rows(index, shape) if type(total) is np.ndarray else None
+        if rows is not None and total.flags.c_contiguous:
+            _add_rows(total, rows, g)
+        else:
+            np.add.at(total, index, g)
     else:
         total[index] = g  # slices, integers and masks name each element once: far faster
     return total
@@ -44,13 +70,23 @@ scatter_add: Primitive = primitive(
 
 def _add_at(total: Any, g: Any, _x: Any, *index: Any) -> None:
     """Add `g` to `total` at the index: what the rule of getitem gives, without its zeros."""
-    if _may_repeat(index):
-        # summed apart first, in the rule's order: the same bits as where the pass is recorded
+    if not _may_repeat(index):
+        total[index] += g
+        return
+    # summed apart first, in the rule's order: the same bits as where the pass is recorded
+    rows = _rows(index, total.shape)
+    if rows is None:
         part = np.zeros_like(total)
         np.add.at(part, index, g)
         total += part
-    else:
+        return
+    distinct, which = np.unique(rows, return_inverse=True)
+    if distinct.size == rows.size:
         total[index] += g
+        return
+    part = np.zeros_like(g, shape=(distinct.size, *total.shape[len(index) :]), order="C")
+    _add_rows(part, which, g)
+    total[np.unravel_index(distinct, total.shape[: len(index)])] += part
 
 
 def _clear_at(g: Any, _x: Any, _value: Any, *index: Any) -> None:
@@ -70,6 +106,14 @@ def _last_writes(g: Any, index: tuple[Any, ...]) -> Any:
     read = getitem(g, *index)
     if not _may_repeat(index):
         return read
+    rows = _rows(index, g.shape)
+    if rows is not None:
+        distinct, last = np.unique(rows[::-1], return_index=True)
+        if distinct.size == rows.size:
+            return read
+        lost = np.delete(np.arange(rows.size), rows.size - 1 - last)
+        places = read.shape[: read.ndim - g.ndim + len(index)]
+        return set_at(read, 0, *np.unravel_index(lost, places))
     number = np.reshape(np.cumsum(np.ones_like(read, dtype=np.int64)), read.shape)
     written = set_at(np.zeros_like(g, dtype=np.int64), number, *index)
     return np.where(getitem(written, *index) == number, read, 0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fm import functional
-from tinygrad_fm.nn import Module, Sequential
+from tinygrad_fm.nn import Module, Sequential, inference
+from tinygrad_fm.nn.inference import evaluation_mode
 from tinygrad_fm.recording import no_grad
 from tinygrad_fm.tensor import Tensor, array_of
 
@@ -59,7 +59,7 @@ def evaluate(
 
 
 def predict(model: Model, x: Any, batch_size: int = 1000, *, output: str = "logits") -> Any:
-    """What the model says of examples, batch by batch, in evaluation mode.
+    """What the model says of examples, batch by batch, in evaluation mode; see `Module.predict`.
 
     Args:
         model: called on each batch of x.
@@ -74,17 +74,19 @@ def predict(model: Model, x: Any, batch_size: int = 1000, *, output: str = "logi
     """
     if output not in _OUTPUTS:
         raise ValueError(f"predict: output is one of {', '.join(_OUTPUTS)}, not {output!r}")
-    results = []
-    with evaluation_mode(model), no_grad():
-        for part, _ in _batches("predict", x, x, batch_size):
-            scores = array_of(model(as_tensor(part)))
-            if output != "logits" and scores.ndim != 2:
-                raise ValueError(
-                    f"predict: the model gave shape {scores.shape} for {len(part)} examples; for "
-                    f'{output} it gives a score for each class, (N, C), or write output="logits"'
-                )
-            results.append(_OUTPUTS[output](scores))
-    return np.concatenate(results)
+    x, _ = _checked_examples("predict", x, x, batch_size)
+
+    def results(part: Any) -> Any:
+        scores = array_of(model(part))
+        if output != "logits" and scores.ndim != 2:
+            raise ValueError(
+                f"predict: the model gave shape {scores.shape} for {len(part)} examples; for "
+                f'{output} it gives a score for each class, (N, C), or write output="logits"'
+            )
+        return _OUTPUTS[output](scores)
+
+    with evaluation_mode(model):
+        return inference.predict(results, x, batch_size)
 
 
 def activations(model: Module, x: Any) -> dict[str, Any]:
@@ -117,20 +119,6 @@ _OUTPUTS: dict[str, Callable[[Any], Any]] = {
     "probabilities": functional.softmax,
     "classes": lambda scores: scores.argmax(axis=1),
 }
-
-
-@contextlib.contextmanager
-def evaluation_mode(model: Any) -> Iterator[None]:
-    """Modules in evaluation mode inside the block, and afterwards as each one was."""
-    modules = model.modules() if isinstance(model, Module) else []
-    before = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        yield
-    finally:
-        for module, training in zip(modules, before, strict=True):
-            module.training = training
 
 
 class Meter:
@@ -228,8 +216,8 @@ def checked_arrays(what: str, x: Any, y: Any) -> tuple[Any, Any]:
     return x, y
 
 
-def _batches(what: str, x: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
-    """Consecutive parts of x and y, without copies."""
+def _checked_examples(what: str, x: Any, y: Any, batch_size: int) -> tuple[Any, Any]:
+    """`checked_arrays` of what a network can take."""
     x, y = checked_arrays(what, x, y)
     if batch_size < 1:
         raise ValueError(f"{what}: batch_size is at least 1, not {batch_size!r}")
@@ -239,5 +227,11 @@ def _batches(what: str, x: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, 
             "numbers near 1: write data.scale(x), and data.flatten(x) for a Linear layer, or pass "
             "a data.Loader"
         )
+    return x, y
+
+
+def _batches(what: str, x: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
+    """Consecutive parts of x and y, without copies."""
+    x, y = _checked_examples(what, x, y, batch_size)
     for start in range(0, len(x), batch_size):
         yield x[start : start + batch_size], y[start : start + batch_size]
