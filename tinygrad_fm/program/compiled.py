@@ -66,12 +66,19 @@ def compile(step: Callable[..., Any]) -> Compiled:
 class Compiled:
     """See `compile`.
 
+    Args:
+        step: a function of arrays.
+        strict: False runs a step that cannot be compiled as it is, and says why in `failure`.
+
     Attributes:
         step: the function as it was given.
+        failure: why it is not compiled; empty as long as it is, or may be.
     """
 
-    def __init__(self, step: Callable[..., Any]):
+    def __init__(self, step: Callable[..., Any], strict: bool = True):
         self.step = step
+        self.failure = ""
+        self._strict = strict
         self._name = getattr(step, "__name__", "step")
         if not self._name.isidentifier():
             self._name = "step"
@@ -83,8 +90,8 @@ class Compiled:
         """What the step returns for these arguments."""
         mode = state.mode
         call = _Call(args, keywords)
-        if mode.trace is not None or mode.observer is not None or call.recorded:
-            # inside another program, under somebody's eyes, or to be differentiated from outside
+        if mode.trace is not None or mode.observer is not None or call.recorded or self.failure:
+            # inside another program, under somebody's eyes, to be differentiated from outside
             return self.step(*args, **keywords)
         try:
             entries = self._entries.get(call.signature)
@@ -99,6 +106,7 @@ class Compiled:
 
     def _first(self, call: _Call) -> Any:
         traced, result = self._trace(call)
+        self.failure = traced.trace.failure
         entries = self._entries.setdefault(call.signature, [])
         entries.append(_Entry(traced))
         self._newest = entries[-1]
@@ -114,9 +122,12 @@ class Compiled:
         if memory and not entry.again:  # what it wrote to was taken for a constant: look once more
             entry.traced, entry.again = traced, True
             return result
-        different = difference(entry.traced, traced)
-        if different:
+        different = traced.trace.failure or difference(entry.traced, traced)
+        if different and self._strict:
             raise TraceError(f"{self._name} cannot be compiled: {different}")
+        if different:
+            self.failure = different
+            return result
         entry.traced = traced
         entry.program = Program(traced, self._name)
         self._newest = entry
@@ -124,7 +135,7 @@ class Compiled:
 
     def _trace(self, call: _Call, memory: list[Any] | None = None) -> tuple[Traced, Any]:
         """Run the step while it is watched."""
-        trace = Trace(memory)
+        trace = Trace(memory, self._strict)
         names = _names(self.step, call)
         given, inputs = [], {}
         rest = iter(call.arrays)

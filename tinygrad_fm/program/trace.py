@@ -33,14 +33,18 @@ class Trace:
 
     Args:
         memory: None for the first trace of a step; arrays that an earlier trace saw written to.
+        strict: whether to raise where a program cannot do the same, or only to note it.
 
     Attributes:
+        failure: why there can be no program; empty as long as there can.
         instructions: in the order in which they ran.
         memory: the arrays that were not made by an operation, and written to.
         modules: those that were called.
     """
 
-    def __init__(self, memory: Iterable[Any] | None = None) -> None:
+    def __init__(self, memory: Iterable[Any] | None = None, strict: bool = True) -> None:
+        self.strict = strict
+        self.failure = ""
         self.instructions: list[Instruction] = []
         self.modules: dict[int, Any] = {}
         self._gradients: dict[int, tuple[Any, Value | None, bool]] = {}
@@ -246,10 +250,11 @@ class Trace:
             TraceError: it is not known what was written.
         """
         if parts is None:
-            raise TraceError(
+            self._fail(
                 f"a compiled step changed an array in place in a way that it cannot repeat, at "
                 f"{quoted(line_of(find_origin(2)))}; write x[i] = value or x += value"
             )
+            return
         target = self.value_of(array)
         operands = (target, self._operand(parts), self._operand(value))
         made = Instruction("assign", "assign", np.copyto, operands, {}, True)
@@ -318,6 +323,11 @@ class Trace:
             return self.value_of(leaf)
         return leaf
 
+    def _fail(self, why: str) -> None:
+        if self.strict or self._opening:
+            raise TraceError(why)
+        self.failure = self.failure or why
+
     def left(self, tensor: Any, how: str) -> None:
         """A Tensor's numbers are asked for as Python values.
 
@@ -326,7 +336,7 @@ class Trace:
         """
         if self.is_traced(tensor._array):
             where = quoted(line_of(find_origin(2)))
-            raise TraceError(
+            self._fail(
                 f"{how} of {tensor._describe()} in a compiled step, at {where}: the program would "
                 "keep this call's numbers for ever. Use np.where in place of if, NumPy's functions "
                 "in place of math's, t.detach() in place of t.data; return what you want to look at"

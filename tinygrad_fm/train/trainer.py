@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import operator
 import os
 import time
@@ -22,7 +21,6 @@ from tinygrad_fm.train.evaluation import (
     Loss,
     Meter,
     Model,
-    as_tensor,
     checked_arrays,
     checked_batch,
     evaluate,
@@ -31,6 +29,7 @@ from tinygrad_fm.train.evaluation import (
 from tinygrad_fm.train.history import History
 from tinygrad_fm.train.progress import Progress
 from tinygrad_fm.train.resume import restore
+from tinygrad_fm.train.step import NotFiniteLossError, Step, training_step
 
 
 def fit(
@@ -45,6 +44,7 @@ def fit(
     progress: bool | None = None,
     accumulate: int = 1,
     resume_from: str | os.PathLike[str] | None = None,
+    compile: bool | None = None,
 ) -> History:
     """Train a model: for each batch, one forward pass, one backward pass and one update.
 
@@ -76,6 +76,10 @@ def fit(
         resume_from: a checkpoint, of the callback Checkpoint, of this training: it goes on with the
             epoch after, and ends with the same bits as if it had never been interrupted. Pass the
             same arguments as then; `epochs` counts those of the checkpoint too.
+        compile: whether updates run as a program, made from the first two (see tg.compile): faster,
+            and with the same numbers. None does so where model, loss and optimizer are made of this
+            library's own parts alone, since code of one's own in them (that prints, or keeps a
+            value) would no longer run in each step. Not with `accumulate`.
 
     Returns:
         a History with one record for each whole epoch.
@@ -110,6 +114,7 @@ def fit(
     )
     if resume_from is not None:
         restore(state, resume_from)
+    step = training_step(state, loss, compile if accumulate == 1 else False)
     shown = Progress(epochs, progress)
     try:
         call("on_train_begin", state)
@@ -122,7 +127,7 @@ def fit(
                 model.train()
             call("on_epoch_begin", state)
             with closing(shown.batches(loader, epoch)) as batches:
-                meter, losses, lr = _learn(loss, state, batches, accumulate, shown, call)
+                meter, losses, lr = _learn(loss, step, state, batches, accumulate, shown, call)
             record = {
                 "epoch": epoch,
                 "train_loss": meter.loss,
@@ -145,6 +150,7 @@ def fit(
 
 def _learn(
     loss: Any,
+    step: Step,
     state: TrainingState,
     batches: Iterator[Any],
     accumulate: int,
@@ -152,7 +158,7 @@ def _learn(
     call: Calls,
 ) -> tuple[Meter, list[float], float | None]:
     """One epoch of updates; returns what was measured on the way, and the last learning rate."""
-    model, optimizer, meter, number = state.model, state.optimizer, Meter(), 0
+    optimizer, meter, number = state.optimizer, Meter(), 0
     losses: list[float] = []
     lr: float | None = None
     try:
@@ -161,22 +167,19 @@ def _learn(
                 examples = sum(len(y) for _, y in group)
                 for i, (x, y) in enumerate(group, 1):
                     number += 1
-                    prediction = model(as_tensor(x))
-                    value = loss(prediction, y)
+                    first, last = i == 1, i == len(group)
+                    try:
+                        if len(group) == 1:
+                            value, prediction = step(x, y)
+                        else:
+                            value, prediction = step(x, y, first, last, len(y) / examples)
+                    except NotFiniteLossError as error:
+                        raise explain(state, loss, error.value, x, y, number) from None
                     now = number_of(value)
-                    if not math.isfinite(now):
-                        raise explain(state, loss, now, x, y, number)
                     meter.add(now, prediction, y)
                     losses.append(now)
-                    if i == 1:
-                        # after the forward pass: an explanation looks at the last gradients
-                        optimizer.zero_grad()
-                    if len(group) > 1:
-                        value = value * (len(y) / examples)
-                    value.backward()
-                    if i == len(group):
+                    if last:
                         lr = getattr(optimizer, "lr", None)
-                        optimizer.step()
                         state.step += 1
                     state.batch, state.loss, state.data = number, now, (x, y)
                     shown.batch(meter.loss)
