@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from benchmarks.measure import Case
+from benchmarks.trial import Trial
 
-# Python starts one process for each thread setting, and the parent never imports NumPy: so the
+# Each has a process of its own for each thread setting, and the parent never imports NumPy: so the
 # functions are given as "module:function" and imported where they run.
 BENCHMARKS = {
     "mlp": "benchmarks.mlp:cases",
+    "report003-fc": "benchmarks.report003:fully_connected",
+    "report003-cnn": "benchmarks.report003:convolutional",
+    "training": "benchmarks.training:trials",
+    "memory": "benchmarks.memory:trials",
+    "growth": "benchmarks.growth:cases",
     "chain": "benchmarks.chain:cases",
     "filling": "benchmarks.filling:cases",
     "import": "benchmarks.startup:cases",
@@ -19,7 +25,7 @@ BENCHMARKS = {
 WITHOUT_THREADS = {"import"}
 
 
-def load(name: str) -> Callable[[bool], list[Case]]:
+def load(name: str) -> Callable[[bool], Sequence[Case | Trial]]:
     """The function `cases(quick)` of a benchmark; quick asks for tiny sizes."""
     import importlib
 

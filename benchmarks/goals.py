@@ -1,0 +1,138 @@
+"""What tinygrad_fm aims at, as bounds on ratios, and how far the results are from it."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import table
+from benchmarks.measure import COMPILED, REFERENCE
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on our time, or memory, over that of others.
+
+    Args:
+        text: what is wanted, for the reader.
+        benchmark: its name in the registry.
+        most: the ratio that is not to be exceeded; seconds where there is no `peer`.
+        peer: a pattern of contenders' names; of several, the fastest counts. None: our own time.
+        case: a pattern of cases' names.
+        ours: which of our contenders is meant.
+        middle: whether the median over the cases is meant, and not the worst of them.
+    """
+
+    text: str
+    benchmark: str
+    most: float
+    peer: str | None
+    case: str = ""
+    ours: str = COMPILED
+    middle: bool = False
+
+
+GOALS = [
+    Goal("compiled perceptrons beside hand-planned NumPy", "mlp", 1.05, "NumPy, planned"),
+    Goal(
+        "784-128-64-10, batch 128, beside PyTorch eager, SGD fused",
+        "mlp",
+        1 / 1.5,
+        "PyTorch, SGD fused",
+        "784-128-64-10.*batch 128:",
+    ),
+    Goal(
+        "784-128-64-10, batch 1, beside PyTorch eager, SGD fused",
+        "mlp",
+        1 / 3,
+        "PyTorch, SGD fused",
+        "784-128-64-10.*batch 1:",
+    ),
+    Goal("no perceptron slower than PyTorch eager", "mlp", 1, "PyTorch, "),
+    Goal("no perceptron slower than torch.compile", "mlp", 1, "torch.compile"),
+    Goal("no perceptron slower than JAX jit", "mlp", 1, "JAX"),
+    Goal(
+        "report 003's fully connected step beside PyTorch, Adam fused (1.3 without Numba)",
+        "report003-fc",
+        1 / 1.2,
+        "PyTorch, Adam fused",
+    ),
+    Goal(
+        "Adam alone on 10^6 and 10^7 parameters beside PyTorch's fused (with Numba)",
+        "optimizers",
+        1,
+        "PyTorch.*fused",
+        r"Adam\b.*(1,000,000|10,000,000|10\^6|10\^7)",
+        ours=REFERENCE,
+    ),
+    Goal("report 003's CNN step beside PyTorch eager", "report003-cnn", 1 / 3, "PyTorch"),
+    Goal("memory peak of that step beside PyTorch's", "memory", 1.5, "PyTorch", "003.*CNN"),
+    Goal("every convolution beside PyTorch", "convolution", 1, "PyTorch", ours=REFERENCE),
+    Goal(
+        "convolutions beside PyTorch, in the median",
+        "convolution",
+        1 / 1.3,
+        "PyTorch",
+        ours=REFERENCE,
+        middle=True,
+    ),
+    Goal("time to the accuracy beside PyTorch", "training", 0.5, "PyTorch"),
+    Goal("time to the accuracy beside scikit-learn", "training", 0.5, "scikit-learn"),
+    Goal(
+        "a program beside its own NumPy calls, batch 128",
+        "overhead",
+        1.05,
+        "NumPy",
+    ),
+    Goal("import tinygrad_fm", "import", 0.150, None, ours=REFERENCE),
+]
+
+
+def judge(runs: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """A row for each goal, a column for each thread setting: what was found, and is it met?"""
+    settings = list(dict.fromkeys(r["setting"] for r in runs))
+    rows = [("aim", "at most", *(f"--threads {s}" for s in settings))]
+    for goal in GOALS:
+        wanted = f"{goal.most:.2f}x" if goal.peer else table.quantity(goal.most, "s")
+        found = [
+            _found(goal, r["cases"]) for s in settings for r in [_run(runs, s, goal.benchmark)]
+        ]
+        rows.append((goal.text, wanted, *found))
+    return rows
+
+
+def _run(runs: list[dict[str, Any]], setting: str, benchmark: str) -> dict[str, Any]:
+    for r in runs:
+        if (r["setting"], r["benchmark"]) == (setting, benchmark):
+            return r
+    return {"cases": []}
+
+
+def _found(goal: Goal, cases: list[dict[str, Any]]) -> str:
+    """The ratio, whether it is within the bound, and the case it comes from."""
+    values = []
+    for found in cases:
+        if re.search(goal.case, found["case"]):
+            values += [(value, found["case"]) for value in _values(goal, found)]
+    if not values:
+        return "not measured"
+    value, name = max(values)
+    if goal.middle:
+        value, name = statistics.median(v for v, _ in values), f"median of {len(values)}"
+    within = "met" if value <= goal.most else "**not met**"
+    shown = f"{value:.2f}x" if goal.peer else table.quantity(value, "s")
+    return f"{shown}, {within}" + (f" ({name})" if len(values) > 1 else "")
+
+
+def _values(goal: Goal, found: dict[str, Any]) -> list[float]:
+    """The ratio to the fastest peer of one case, if both were measured."""
+    if goal.peer is None:
+        return [c["value"]["median"] for c in found["contenders"] if c["name"] == goal.ours]
+    ratios = [
+        c["ratios"][goal.ours]["median"]
+        for c in found["contenders"]
+        if re.match(goal.peer, c["name"]) and goal.ours in c["ratios"]
+    ]
+    return [max(ratios)] if ratios else []
