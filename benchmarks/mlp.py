@@ -57,22 +57,23 @@ def ours(p: Problem) -> Any:
     return nn.Sequential(*layers[:-1])
 
 
-def _our_training(p: Problem) -> Callable[[Any, Any], Any]:
+def our_training(p: Problem) -> tuple[Callable[[Any, Any], Any], Any]:
+    """A training step, and its optimizer."""
     from tinygrad_fm import nn, optim
 
     model = ours(p)
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
-    return training_step(model, nn.CrossEntropyLoss(), optimizer)
+    return training_step(model, nn.CrossEntropyLoss(), optimizer), optimizer
 
 
 def with_tinygrad_fm(p: Problem) -> Step:
-    return _on(_our_training(p), p.images, p.labels)
+    return _on(our_training(p)[0], p.images, p.labels)
 
 
 def with_tinygrad_fm_compiled(p: Problem) -> Step:
     import tinygrad_fm as tg
 
-    return _on(tg.compile(_our_training(p)), p.images, p.labels)
+    return _on(tg.compile(our_training(p)[0]), p.images, p.labels)
 
 
 def theirs(p: Problem) -> Any:

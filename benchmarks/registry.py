@@ -15,6 +15,7 @@ BENCHMARKS = {
     "report003-cnn": "benchmarks.report003:convolutional",
     "training": "benchmarks.training:trials",
     "memory": "benchmarks.memory:trials",
+    "overhead": "benchmarks.overhead:cases",
     "growth": "benchmarks.growth:cases",
     "chain": "benchmarks.chain:cases",
     "filling": "benchmarks.filling:cases",

@@ -124,10 +124,6 @@ def test_a_goal_without_numbers_is_not_measured(monkeypatch):
     assert _judge(goal, monkeypatch, _case("one", peer=1.0)) == "not measured"
 
 
-def test_every_goal_names_a_benchmark():
-    assert {goal.benchmark for goal in goals.GOALS} <= set(registry.BENCHMARKS)
-
-
 def test_slopes_are_those_of_the_logarithms():
     points = []
     for size in (10, 100, 1000):
