@@ -66,6 +66,7 @@ def _measure_in_new_process(
     """The results of these benchmarks; None if the process failed (and said why)."""
     count = machine.cores() if setting == "all" else int(setting)
     environment = os.environ | {variable: str(count) for variable in machine.THREAD_VARIABLES}
+    environment[machine.FAST_VARIABLE] = "0" if options.without_numba else "1"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "results.json"
         order = {
@@ -80,6 +81,7 @@ def _measure_in_new_process(
             return None
         common = {
             "setting": setting,
+            "numba": machine.version("numba") is not None and not options.without_numba,
             "taken": datetime.now(UTC).isoformat(timespec="minutes"),
             "commit": machine.commit(),
         }
@@ -102,6 +104,9 @@ def _arguments() -> argparse.Namespace:
         default=["1", "all"],
         metavar="1,all",
         help="numbers of threads, separated by commas; each gets its own processes",
+    )
+    parser.add_argument(
+        "--without-numba", action="store_true", help="tinygrad_fm leaves its extra `fast` alone"
     )
     parser.add_argument("--repeats", type=int, metavar="N", help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it work at all?")

@@ -22,6 +22,7 @@ class Goal:
         peer: a pattern of contenders' names; of several, the fastest counts. None: our own time.
         case: a pattern of cases' names.
         ours: which of our contenders is meant.
+        numba: whether it is meant with Numba, or without; None: both.
         middle: whether the median over the cases is meant, and not the worst of them.
     """
 
@@ -31,6 +32,7 @@ class Goal:
     peer: str | None
     case: str = ""
     ours: str = COMPILED
+    numba: bool | None = None
     middle: bool = False
 
 
@@ -54,18 +56,27 @@ GOALS = [
     Goal("no perceptron slower than torch.compile", "mlp", 1, "torch.compile"),
     Goal("no perceptron slower than JAX jit", "mlp", 1, "JAX"),
     Goal(
-        "report 003's fully connected step beside PyTorch, Adam fused (1.3 without Numba)",
+        "report 003's fully connected step beside PyTorch, Adam fused",
         "report003-fc",
         1 / 1.2,
         "PyTorch, Adam fused",
+        numba=True,
     ),
     Goal(
-        "Adam alone on 10^6 and 10^7 parameters beside PyTorch's fused (with Numba)",
+        "the same without Numba",
+        "report003-fc",
+        1.3,
+        "PyTorch, Adam fused",
+        numba=False,
+    ),
+    Goal(
+        "Adam alone on 10^6 and 10^7 parameters beside PyTorch's fused",
         "optimizers",
         1,
         "PyTorch, fused",
         "Adam, (1,000,000|10,000,000) ",
         ours="tinygrad_fm[fast]",
+        numba=True,
     ),
     Goal("report 003's CNN step beside PyTorch eager", "report003-cnn", 1 / 3, "PyTorch"),
     Goal("memory peak of that step beside PyTorch's", "memory", 1.5, "PyTorch", "003.*CNN"),
@@ -92,32 +103,26 @@ GOALS = [
 
 def judge(runs: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """A row for each goal, a column for each thread setting: what was found, and is it met?"""
-    settings = list(dict.fromkeys(r["setting"] for r in runs))
-    rows = [("aim", "at most", *(f"--threads {s}" for s in settings))]
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for r in runs:
+        settings.setdefault(table.setting(r), []).append(r)
+    rows = [("aim", "at most", *settings)]
     for goal in GOALS:
         wanted = f"{goal.most:.2f}x" if goal.peer else table.quantity(goal.most, "s")
-        found = [
-            _found(goal, r["cases"]) for s in settings for r in [_run(runs, s, goal.benchmark)]
-        ]
-        rows.append((goal.text, wanted, *found))
+        rows.append((goal.text, wanted, *(_found(goal, found) for found in settings.values())))
     return rows
 
 
-def _run(runs: list[dict[str, Any]], setting: str, benchmark: str) -> dict[str, Any]:
-    for r in runs:
-        if (r["setting"], r["benchmark"]) == (setting, benchmark):
-            return r
-    return {"cases": []}
-
-
-def _found(goal: Goal, cases: list[dict[str, Any]]) -> str:
+def _found(goal: Goal, runs: list[dict[str, Any]]) -> str:
     """The ratio, whether it is within the bound, and the case it comes from."""
     values = []
-    for found in cases:
-        if re.search(goal.case, found["case"]):
-            values += [(value, found["case"]) for value in _values(goal, found)]
+    for run in runs:
+        if run["benchmark"] == goal.benchmark and goal.numba in (None, run["numba"]):
+            for found in run["cases"]:
+                if re.search(goal.case, found["case"]):
+                    values += [(value, found["case"]) for value in _values(goal, found)]
     if not values:
-        return "not measured"
+        return "-" if goal.numba not in (None, runs[0]["numba"]) else "not measured"
     value, name = max(values)
     if goal.middle:
         value, name = statistics.median(v for v, _ in values), f"median of {len(values)}"

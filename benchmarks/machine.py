@@ -18,6 +18,7 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+FAST_VARIABLE = "TINYGRAD_FM_FAST"  # whether tinygrad_fm compiles loops with Numba: 0 or 1
 PACKAGES = (
     "numpy",
     "numba",
@@ -47,20 +48,22 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def version(package: str) -> str | None:
+    """Of an installed package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def facts() -> dict[str, Any]:
     """What does not depend on the number of threads."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
     return {
         "processor": processor(),
         "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "versions": versions,
+        "versions": {package: version(package) for package in PACKAGES},
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import mlp
+from benchmarks.machine import FAST_VARIABLE
 from benchmarks.measure import Case, Step
 from benchmarks.networks import LEARNING_RATE, MOMENTUM, REPORTS, SMALL, Problem, problem
 
@@ -90,7 +91,7 @@ CONTENDERS = {
 
 
 def cases(quick: bool) -> list[Case]:
-    os.environ["TINYGRAD_FM_FAST"] = "0"  # in this process; Numba's loops are not NumPy's calls
+    os.environ[FAST_VARIABLE] = "0"  # in this process: Numba's loops are not NumPy's calls
     networks, batch = ([SMALL], 5) if quick else (list(REPORTS.values()), 128)
     return [
         mlp.case(

@@ -45,11 +45,11 @@ def merge(path: Path, results: dict[str, Any]) -> None:
     """Put the runs into the page's numbers, in place of earlier ones, and write the page anew."""
     file = path.with_suffix(".json")
     before = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.exists() else []
-    runs = {(r["setting"], r["benchmark"]): r for r in [*before, *results["runs"]]}
+    runs = {(table.setting(r), r["benchmark"]): r for r in [*before, *results["runs"]]}
     order = list(registry.BENCHMARKS)
     known = sorted(
         (r for r in runs.values() if r["benchmark"] in order),
-        key=lambda r: (r["threads"], order.index(r["benchmark"])),
+        key=lambda r: (r["threads"], not r["numba"], order.index(r["benchmark"])),
     )
     kept = {"machine": results["machine"], "quick": results["quick"], "runs": _brief(known)}
     file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
@@ -90,9 +90,9 @@ def _text(path: Path, results: dict[str, Any]) -> str:
         parts.append("\n## The aims\n\n" + table.markdown(judged))
     drawn = picture.draw(runs, path.with_suffix(".svg"))
     parts.append(f"\n## Ratios\n\n{drawn}")
-    for setting in dict.fromkeys(r["setting"] for r in runs):
-        parts.append(f"\n## With --threads {setting}")
-        parts += [_benchmark(r) for r in runs if r["setting"] == setting]
+    for setting in dict.fromkeys(map(table.setting, runs)):
+        parts.append(f"\n## With {setting}")
+        parts += [_benchmark(r) for r in runs if table.setting(r) == setting]
     return "\n".join(parts) + "\n"
 
 
@@ -101,7 +101,7 @@ def _how(run: dict[str, Any]) -> tuple[str, ...]:
     blas, load = run["blas_threads"], run["load"]
     return (
         run["benchmark"],
-        str(run["threads"]),
+        str(run["threads"]) + ("" if run["numba"] else ", without Numba"),
         str(run["cores"]),
         str(blas[0]) if blas else "",
         str(run["torch_threads"] or ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks import table
 from benchmarks.measure import REFERENCE
 
 # by the beginning of a contender's name: colour (Okabe and Ito's) and marker, the same everywhere
@@ -25,7 +26,7 @@ INK, FAINT = "#333333", "#D9D9D9"
 
 def draw(runs: list[dict[str, Any]], path: Path) -> str:
     """Write the picture and return the lines of Markdown that show it, or say why there is none."""
-    settings = list(dict.fromkeys(r["setting"] for r in runs))
+    settings = list(dict.fromkeys(map(table.setting, runs)))
     rows = _rows(runs)
     if not rows:
         return "No case with a peer has been measured."
@@ -69,7 +70,7 @@ def _rows(runs: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, dict[st
         for found in run["cases"]:
             ratios = _ratios(found)
             if ratios:
-                rows.setdefault((run["benchmark"], found["case"]), {})[run["setting"]] = ratios
+                rows.setdefault((run["benchmark"], found["case"]), {})[table.setting(run)] = ratios
     return rows
 
 
@@ -87,7 +88,7 @@ def _ratios(found: dict[str, Any]) -> dict[str, tuple[float, bool]]:
 
 def _panel(axis: Any, setting: str, rows: dict[tuple[str, str], Any]) -> dict[str, Any]:
     """One thread setting; returns a mark for each peer that occurs, for the legend."""
-    axis.set_title(f"--threads {setting}", loc="left", fontsize=10, fontweight="bold")
+    axis.set_title(setting, loc="left", fontsize=10, fontweight="bold")
     axis.set_xscale("log")
     axis.set_xlabel("our time (or memory) over the peer's")
     axis.axvline(1, color=INK, linewidth=1)

@@ -32,6 +32,11 @@ def header(results: dict[str, Any]) -> str:
     return f"{m['processor']}, {m['cores']} cores, {m['system']}, {m['python']}\n{versions}"
 
 
+def setting(found: dict[str, Any]) -> str:
+    """What a run was told."""
+    return f"--threads {found['setting']}" + ("" if found["numba"] else ", without Numba")
+
+
 def threads(found: dict[str, Any]) -> str:
     """How many threads a run had, and who says so."""
     blas, count = found["blas_threads"], found["threads"]
@@ -47,7 +52,7 @@ def threads(found: dict[str, Any]) -> str:
 
 def run(found: dict[str, Any]) -> str:
     """All tables of one benchmark under one thread setting."""
-    lines = [f"\n==== {found['benchmark']} (--threads {found['setting']}) ====", threads(found)]
+    lines = [f"\n==== {found['benchmark']} ({setting(found)}) ====", threads(found)]
     lines += [case(c) for c in found["cases"]]
     if grown := growth(found["cases"]):
         lines += ["", "how the time grows", *_aligned(grown)]

@@ -74,7 +74,7 @@ def test_a_later_run_replaces_its_own_numbers_and_no_others(copied, numbers):
 def test_a_run_of_another_thread_setting_is_added(copied, numbers):
     other = {**numbers["runs"][0], "setting": "2", "threads": 2}
     page.merge(copied, {**numbers, "runs": [other]})
-    assert "## With --threads 2" in copied.read_text(encoding="utf-8")
+    assert "\n## With --threads 2" in copied.read_text(encoding="utf-8")
     assert "## With --threads 1" in copied.read_text(encoding="utf-8")
 
 
@@ -103,7 +103,9 @@ def _case(name, **ratios):
 
 def _judge(goal, monkeypatch, *cases):
     monkeypatch.setattr(goals, "GOALS", [goal])
-    _, (_, _, found) = goals.judge([{"benchmark": "b", "setting": "1", "cases": list(cases)}])
+    _, (_, _, found) = goals.judge(
+        [{"benchmark": "b", "setting": "1", "numba": True, "cases": list(cases)}]
+    )
     return found
 
 
@@ -122,6 +124,11 @@ def test_a_goal_may_mean_the_median_of_the_cases(monkeypatch):
 def test_a_goal_without_numbers_is_not_measured(monkeypatch):
     goal = goals.Goal("aim", "b", 1.05, "peer", case="three")
     assert _judge(goal, monkeypatch, _case("one", peer=1.0)) == "not measured"
+
+
+def test_a_goal_for_numba_says_nothing_of_runs_without(monkeypatch):
+    goal = goals.Goal("aim", "b", 1.05, "peer", numba=False)
+    assert _judge(goal, monkeypatch, _case("one", peer=1.0)) == "-"
 
 
 def test_slopes_are_those_of_the_logarithms():
