@@ -135,9 +135,10 @@ def _values(goal: Goal, found: dict[str, Any]) -> list[float]:
     """The ratio to the fastest peer of one case, if both were measured."""
     if goal.peer is None:
         return [c["value"]["median"] for c in found["contenders"] if c["name"] == goal.ours]
-    ratios = [
-        c["ratios"][goal.ours]["median"]
+    peers = [
+        c
         for c in found["contenders"]
         if re.match(goal.peer, c["name"]) and goal.ours in c["ratios"]
     ]
-    return [max(ratios)] if ratios else []
+    fastest = sorted(peers, key=lambda c: c["value"]["median"])[:1]
+    return [c["ratios"][goal.ours]["median"] for c in fastest]

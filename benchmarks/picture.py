@@ -62,7 +62,7 @@ def draw(runs: list[dict[str, Any]], path: Path) -> str:
 
 
 def _rows(runs: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
-    """By benchmark and case, by setting, by peer: the ratio, and whether ours was compiled."""
+    """By benchmark and label, by setting, by peer: the ratio, and whether ours was compiled."""
     rows: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for run in runs:
         if run["benchmark"] in WITHOUT_RATIOS:
@@ -70,27 +70,30 @@ def _rows(runs: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, dict[st
         for found in run["cases"]:
             ratios = _ratios(found)
             if ratios:
-                rows.setdefault((run["benchmark"], found["case"]), {})[table.setting(run)] = ratios
+                rows.setdefault((run["benchmark"], _label(found)), {})[table.setting(run)] = ratios
     return rows
 
 
 def _ratios(found: dict[str, Any]) -> dict[str, tuple[float, bool]]:
     peers: dict[str, tuple[float, bool]] = {}
-    for c in found["contenders"]:
+    for c in sorted(found["contenders"], key=lambda c: c["value"]["median"]):  # the fastest first
         for name in PEERS:
-            if c["name"].startswith(name):
+            if c["name"].startswith(name) and name not in peers:
                 ours = list(c["ratios"])[-1]
-                ratio = c["ratios"][ours]["median"]
-                if name not in peers or ratio > peers[name][0]:
-                    peers[name] = (ratio, ours != REFERENCE)
+                peers[name] = (c["ratios"][ours]["median"], ours != REFERENCE)
     return peers
+
+
+def _label(found: dict[str, Any]) -> str:
+    """The case without what all cases of its kind share."""
+    return found["case"].rpartition(": ")[0] + (", memory" if found["unit"] == "MiB" else "")
 
 
 def _panel(axis: Any, setting: str, rows: dict[tuple[str, str], Any]) -> dict[str, Any]:
     """One thread setting; returns a mark for each peer that occurs, for the legend."""
     axis.set_title(setting, loc="left", fontsize=10, fontweight="bold")
     axis.set_xscale("log")
-    axis.set_xlabel("our time (or memory) over the peer's")
+    axis.set_xlabel("our time (or memory) over the peer's: left of 1x we take less")
     axis.axvline(1, color=INK, linewidth=1)
     axis.grid(axis="both", color=FAINT, linewidth=0.5)
     axis.set_axisbelow(True)

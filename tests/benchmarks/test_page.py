@@ -71,11 +71,15 @@ def test_a_later_run_replaces_its_own_numbers_and_no_others(copied, numbers):
     assert [r["benchmark"] for r in merged if r["commit"] == "later"] == ["chain"]
 
 
-def test_a_run_of_another_thread_setting_is_added(copied, numbers):
-    other = {**numbers["runs"][0], "setting": "2", "threads": 2}
-    page.merge(copied, {**numbers, "runs": [other]})
-    assert "\n## With --threads 2" in copied.read_text(encoding="utf-8")
-    assert "## With --threads 1" in copied.read_text(encoding="utf-8")
+@pytest.mark.parametrize("change", [{"setting": "2", "threads": 2}, {"numba": None}])
+def test_a_run_of_another_setting_is_added(copied, numbers, change):
+    first = numbers["runs"][0]
+    if "numba" in change:
+        change = {"numba": not first["numba"]}
+    page.merge(copied, {**numbers, "runs": [{**first, **change}]})
+    text = copied.read_text(encoding="utf-8")
+    for setting in (table.setting(first), table.setting({**first, **change})):
+        assert f"\n## With {setting}\n" in text
 
 
 @pytest.mark.parametrize("key", ["machine", "quick"])
@@ -93,9 +97,12 @@ def test_a_page_in_a_missing_folder_is_refused_before_anything_is_measured(tmp_p
 
 def _case(name, **ratios):
     """A case in which our compiled step takes so many times as long as each peer."""
-    one = {"median": 1.0, "lower": 1.0, "upper": 1.0}
     contenders = [
-        {"name": peer, "value": one, "ratios": {"tinygrad_fm, compiled": {**one, "median": ratio}}}
+        {
+            "name": peer,
+            "value": {"median": 1 / ratio},
+            "ratios": {"tinygrad_fm, compiled": {"median": ratio}},
+        }
         for peer, ratio in ratios.items()
     ]
     return {"case": name, "unit": "s", "series": None, "contenders": contenders, "skipped": {}}
