@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -10,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import mlp, networks, report003
+from benchmarks.machine import FAST_VARIABLE, version
 from benchmarks.measure import COMPILED, REFERENCE, Step
 from benchmarks.trial import Trial
 
 STEPS = 4  # the first ones trace and compile, and make the optimizer's state
 IMPORTS = {
-    "tinygrad_fm": "tinygrad_fm.nn, tinygrad_fm.optim",
-    "NumPy": "numpy.random",
-    "PyTorch": "torch",
+    "tinygrad_fm": ["tinygrad_fm.nn", "tinygrad_fm.optim"],
+    "NumPy": ["numpy.random"],
+    "PyTorch": ["torch"],
 }
 
 
@@ -74,8 +78,11 @@ def _in_new_process(kind: str, contender: str, *rest: Any) -> tuple[float, dict[
 def main() -> None:
     """Print the peak of the contender that the first argument names, and what was held before."""
     kind, contender, *sizes = json.loads(sys.argv[1])
-    for package in IMPORTS[contender.partition(",")[0].partition(" by")[0]].split(", "):
-        __import__(package)
+    library = re.match(r"\w+", contender)[0]
+    for package in IMPORTS[library]:
+        importlib.import_module(package)
+    if library == REFERENCE and os.environ.get(FAST_VARIABLE) == "1" and version("numba"):
+        importlib.import_module("numba")
     before = _reset_peak()
     step = PREPARE[kind](contender, *sizes)
     for _ in range(STEPS):

@@ -101,7 +101,7 @@ def _our_training(layout: Layout) -> Callable[[Any, Any], Any]:
     model = nn.Sequential(*layers(nn, layout))
     with_weights = [m for m in model if isinstance(m, (nn.Linear, nn.Conv2d))]
     for layer, w in zip(with_weights, weights(layout), strict=True):
-        layer.weight.data = w.T if isinstance(layer, nn.Linear) else w
+        layer.weight.data = np.ascontiguousarray(w.T) if isinstance(layer, nn.Linear) else w
         layer.bias.data = np.zeros_like(layer.bias.data)
     dense = [m for m in model if isinstance(m, nn.Linear)]
     cross_entropy, penalty = nn.CrossEntropyLoss(), nn.L2Penalty(PENALTY)

@@ -178,6 +178,6 @@ def trials(quick: bool) -> list[Trial]:
             f"with rate {LEARNING_RATE} and momentum {MOMENTUM}",
             {name: partial(run, t) for name, run in CONTENDERS.items()},
             "s",
-            rounds=5,
+            rounds=3,
         )
     ]
