@@ -47,7 +47,7 @@ def task(quick: bool) -> Task:
     """Fashion-MNIST where it is found; otherwise the part that ships, with a lower aim."""
     from tinygrad_fm import data
 
-    name, target, every = "fashion-mnist", 0.88, 100
+    name, target, every = "fashion-mnist", 0.88, 200
     if quick or data.find(name) is None:
         name, target = "fashion-mnist-mini", 0.82
     if quick:
