@@ -173,6 +173,12 @@ def _pytorch_step(layout: Layout, model: Any, loss_of: Any, form: dict[str, bool
     return lambda: (step(images, labels).item(),)
 
 
+def with_jax(layout: Layout) -> Step:
+    from benchmarks import report003_jax
+
+    return report003_jax.with_jax(layout)
+
+
 CONTENDERS: dict[str, Callable[[Layout], Step]] = {
     "tinygrad_fm": with_tinygrad_fm,
     "tinygrad_fm, compiled": with_tinygrad_fm_compiled,
@@ -180,6 +186,7 @@ CONTENDERS: dict[str, Callable[[Layout], Step]] = {
     "PyTorch, Adam foreach": partial(with_pytorch, foreach=True),
     "PyTorch, Adam single": partial(with_pytorch, foreach=False),
     "torch.compile, Adam fused": with_torch_compile,
+    "JAX jit": with_jax,
 }
 
 
