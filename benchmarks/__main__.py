@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks`: a process for each thread setting, then tables and JSON."""
+"""The command `python -m benchmarks`: a process for each benchmark and thread setting; tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, registry, table
+from benchmarks import machine, page, registry, table
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,38 +23,55 @@ def main() -> int:
         print("\n".join(registry.BENCHMARKS))
         return 0
     results: dict[str, Any] = {
-        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": options.quick,
         "repeats": options.repeats,
         "machine": machine.facts(),
         "runs": [],
     }
+    if options.results:
+        try:
+            page.check(options.results, results)
+        except ValueError as error:  # before hours are spent
+            print(error, file=sys.stderr)
+            return 2
     print(table.header(results))
-    for i, setting in enumerate(options.threads):
-        names = [n for n in options.only if i == 0 or n not in registry.WITHOUT_THREADS]
-        if not names:
-            continue
-        found = _measure_in_new_process(setting, names, options)
-        if found is None:
-            return 1
-        results["runs"].append(found)
-        print(table.run(found), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    return 0
+    failed = []
+    for setting in options.threads:
+        for names in _groups(setting, options):
+            found = _measure_in_new_process(setting, names, options)
+            if found is None:
+                failed.append(f"{', '.join(names)} (--threads {setting})")
+                continue
+            print("\n".join(map(table.run, found)), flush=True)
+            results["runs"] += found
+            if options.json:
+                options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+            if options.results:
+                page.merge(options.results, results)
+    if failed:
+        print(f"failed, for the reasons above: {'; '.join(failed)}", file=sys.stderr)
+    return bool(failed)
+
+
+def _groups(setting: str, options: argparse.Namespace) -> list[list[str]]:
+    """What shares a process: each benchmark has one of its own, unless it is to be quick."""
+    first = setting == options.threads[0]
+    names = [n for n in options.only if first or n not in registry.WITHOUT_THREADS]
+    return [names] if options.quick else [[name] for name in names]
 
 
 def _measure_in_new_process(
     setting: str, names: list[str], options: argparse.Namespace
-) -> dict[str, Any] | None:
-    """The results under one thread setting; None if the process failed (and said why)."""
+) -> list[dict[str, Any]] | None:
+    """The results of these benchmarks; None if the process failed (and said why)."""
     count = machine.cores() if setting == "all" else int(setting)
-    environment = os.environ | {name: str(count) for name in machine.THREAD_VARIABLES}
+    environment = os.environ | {variable: str(count) for variable in machine.THREAD_VARIABLES}
+    environment[machine.FAST_VARIABLE] = "0" if options.without_numba else "1"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "results.json"
         order = {
             "threads": count,
-            "only": names,
+            "benchmarks": names,
             "repeats": options.repeats,
             "quick": options.quick,
             "file": str(file),
@@ -62,7 +79,13 @@ def _measure_in_new_process(
         command = [sys.executable, "-m", "benchmarks.process", json.dumps(order)]
         if subprocess.run(command, env=environment, cwd=ROOT).returncode:
             return None
-        return {"setting": setting, **json.loads(file.read_text(encoding="utf-8"))}
+        common = {
+            "setting": setting,
+            "numba": machine.version("numba") is not None and not options.without_numba,
+            "taken": datetime.now(UTC).isoformat(timespec="minutes"),
+            "commit": machine.commit(),
+        }
+        return [common | run for run in json.loads(file.read_text(encoding="utf-8"))]
 
 
 def _arguments() -> argparse.Namespace:
@@ -80,17 +103,29 @@ def _arguments() -> argparse.Namespace:
         type=_settings,
         default=["1", "all"],
         metavar="1,all",
-        help="numbers of threads, separated by commas; each gets its own process",
+        help="numbers of threads, separated by commas; each gets its own processes",
+    )
+    parser.add_argument(
+        "--without-numba", action="store_true", help="tinygrad_fm leaves its extra `fast` alone"
     )
     parser.add_argument("--repeats", type=int, metavar="N", help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it work at all?")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="PAGE.md",
+        help="write this page, its picture and its numbers (PAGE.svg, PAGE.json); what was not "
+        "run now stays there as it was",
+    )
     parser.add_argument("--list", action="store_true", help="list the benchmarks")
     options = parser.parse_args()
     if options.repeats is None:
         options.repeats = 3 if options.quick else 40
     if options.repeats < 1:
         parser.error(f"--repeats is at least 1, not {options.repeats}")
+    if options.results and options.results.suffix != ".md":
+        parser.error(f"--results is a page, as results.md, not {options.results}")
     return options
 
 

@@ -103,5 +103,6 @@ def cases(quick: bool) -> list[Case]:
             rtol=1e-3,
             turn=0.01 if quick else 0.15,
             rounds=20,
+            settle=0,
         )
     ]

@@ -72,6 +72,7 @@ def cases(quick: bool) -> list[Case]:
             rtol=1e-9,
             turn=0.01 if quick else 0.15,
             rounds=20,
+            settle=0,
         )
         for length in ((20,) if quick else (2_000, 8_000))
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,19 @@ THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
 )
-PACKAGES = ("numpy", "torch", "mygrad", "autograd", "threadpoolctl")
+FAST_VARIABLE = "TINYGRAD_FM_FAST"  # whether tinygrad_fm compiles loops with Numba: 0 or 1
+PACKAGES = (
+    "numpy",
+    "numba",
+    "torch",
+    "jax",
+    "scikit-learn",
+    "mygrad",
+    "autograd",
+    "threadpoolctl",
+)
 
 
 def cores() -> int:
@@ -35,34 +48,61 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def version(package: str) -> str | None:
+    """Of an installed package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def facts() -> dict[str, Any]:
     """What does not depend on the number of threads."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
     return {
         "processor": processor(),
         "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "versions": versions,
+        "versions": {package: version(package) for package in PACKAGES},
     }
 
 
-def pin_threads(count: int) -> dict[str, Any]:
-    """Hold PyTorch to `count` threads; return what NumPy's BLAS and PyTorch then say of theirs.
+def pin_cores(count: int) -> None:
+    """Hold this process and its children to `count` cores, where the system can.
 
-    BLAS reads its variables when NumPy is imported: the parent process has set them.
+    JAX has no setting for its threads: it asks how many cores it may use. Call this before NumPy
+    is imported.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+
+
+def load() -> float | None:
+    """The mean number of processes that ran or waited in the minute before."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def commit() -> str | None:
+    """The version of tinygrad_fm that was measured, where git can tell; "+" if it was changed."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
+
+
+def threads(count: int) -> dict[str, Any]:
+    """What NumPy's BLAS, and PyTorch if a contender used it, say of their threads; told `count`.
+
+    They read their variables when they are imported: the parent process has set them.
     """
     import numpy as np
 
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     found: dict[str, Any] = {
         "threads": count,
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "cores": cores(),
         "variables": {name: os.environ.get(name) for name in THREAD_VARIABLES},
         "blas": f"{blas['name']} {blas['version']}",
         "blas_threads": None,  # only threadpoolctl can tell
@@ -75,11 +115,6 @@ def pin_threads(count: int) -> dict[str, Any]:
         found["blas_threads"] = [p["num_threads"] for p in pools if p["user_api"] == "blas"]
     except ImportError:
         pass
-    try:
-        import torch
-
-        torch.set_num_threads(count)
-        found["torch_threads"] = torch.get_num_threads()
-    except ImportError:
-        pass
+    if "torch" in sys.modules:
+        found["torch_threads"] = sys.modules["torch"].get_num_threads()
     return found

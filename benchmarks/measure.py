@@ -12,6 +12,8 @@ from typing import Any
 Step = Callable[[], tuple[Any, ...]]
 
 REFERENCE = "tinygrad_fm"
+COMPILED = "tinygrad_fm, compiled"
+OURS = "tinygrad_fm"  # the beginning of the names of all that are ours: each is compared with all
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,12 @@ class Case:
         turn: seconds that a contender works before the next one's turn, after half as long
             uncounted; 0 for a single step.
         rounds: at most so many turns for each.
+        settle: steps after a preparation that are neither timed nor taken for a typical length:
+            programs are traced and compiled in them.
+        anew: whether each turn starts from a contender prepared anew. Networks that are trained
+            long on one batch end in denormal numbers, which processors multiply slowly; where a
+            step takes a second that is no danger, and preparing is dear.
+        series: for cases that differ in one size: what it is, and its value.
     """
 
     name: str
@@ -36,6 +44,13 @@ class Case:
     rtol: float = 1e-4
     turn: float = 0.02
     rounds: int = 1_000_000
+    settle: int = 3
+    anew: bool = True
+    series: tuple[str, float] | None = None
+
+    def measure(self, repeats: int) -> dict[str, Any]:
+        """What a table and the JSON show of it."""
+        return measure(self, repeats)
 
 
 def measure(case: Case, repeats: int) -> dict[str, Any]:
@@ -49,8 +64,10 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
     samples = _take_turns(case, list(steps), min(repeats, case.rounds))
     return {
         "case": case.name,
+        "unit": "s",
+        "series": case.series,
         "agree": {"steps": case.check, "rtol": case.rtol, "largest_difference": difference},
-        "contenders": [_summary(name, times, samples) for name, times in samples.items()],
+        "contenders": [summary(name, samples) for name in samples],
         "skipped": skipped,
     }
 
@@ -64,10 +81,15 @@ def _prepare(case: Case) -> tuple[dict[str, Step], dict[str, str]]:
         except Exception as error:  # missing, or broken by a newer NumPy: the others go on
             if name == REFERENCE:
                 raise
-            skipped[name] = f"{type(error).__name__}: {error}"
+            skipped[name] = reason(error)
         else:
             steps[name] = prepare()
     return steps, skipped
+
+
+def reason(error: Exception) -> str:
+    """Why a contender is skipped, in one line."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:160]
 
 
 def _compare(case: Case, steps: dict[str, Step]) -> float:
@@ -92,24 +114,24 @@ def _compare(case: Case, steps: dict[str, Step]) -> float:
 
 
 def _take_turns(case: Case, names: list[str], rounds: int) -> dict[str, list[float]]:
-    """Seconds a step, one number for each contender and round.
-
-    Every turn starts from a contender that was prepared anew: networks that are trained long on one
-    batch end in denormal numbers, which processors multiply slowly.
-    """
+    """Seconds a step, one number for each contender and round."""
+    steps: dict[str, Step] = {}
     counts: dict[str, int] = {}
     samples: dict[str, list[float]] = {name: [] for name in names}
     gc.collect()
     gc.freeze()  # the collector stays on, but nobody's collections walk what others imported
     try:
         for i in range(rounds + 1):
-            start = i % len(names)
-            for name in names[start:] + names[:start]:
-                step = case.contenders[name]()
+            for name in rotated(names, i):
+                if case.anew or i == 0:
+                    steps[name] = case.contenders[name]()
+                    for _ in range(case.settle):
+                        steps[name]()
+                step = steps[name]
                 gc.collect()  # nobody pays for the garbage of the contender before
-                steps, passed = _warm_up(step, case.turn / 2)
+                done, passed = _warm_up(step, case.turn / 2)
                 if i == 0:  # a round for warming up, from which each learns the length of its turn
-                    counts[name] = max(1, round(case.turn * steps / passed))
+                    counts[name] = max(1, round(case.turn * done / passed))
                     continue
                 count = counts[name]
                 begin = perf_counter()
@@ -119,6 +141,12 @@ def _take_turns(case: Case, names: list[str], rounds: int) -> dict[str, list[flo
     finally:
         gc.unfreeze()
     return samples
+
+
+def rotated(names: list[str], i: int) -> list[str]:
+    """Another one begins in each round."""
+    start = i % len(names)
+    return names[start:] + names[:start]
 
 
 def _warm_up(step: Step, duration: float) -> tuple[int, float]:
@@ -132,15 +160,15 @@ def _warm_up(step: Step, duration: float) -> tuple[int, float]:
     return max(steps, 1), max(passed, 1e-9)
 
 
-def _summary(name: str, times: list[float], samples: dict[str, list[float]]) -> dict[str, Any]:
-    """Quartiles of the seconds, and of the reference's time over this one's in the same round."""
-    ratios = [ours / theirs for ours, theirs in zip(samples[REFERENCE], times, strict=True)]
-    return {
-        "name": name,
-        "seconds": quartiles(times),
-        "ratio": quartiles(ratios),
-        "samples": times,
+def summary(name: str, samples: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Quartiles of what one contender took, and of what each of ours took, over that, by rounds."""
+    ratios = {
+        ours: quartiles([a / b for a, b in zip(samples[ours], samples[name], strict=True)])
+        for ours in samples
+        if ours.startswith(OURS)
     }
+    found = {"name": name, "value": quartiles(samples[name]), "ratios": ratios}
+    return found | {"samples": samples[name]}
 
 
 def quartiles(values: list[float]) -> dict[str, float]:

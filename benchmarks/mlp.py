@@ -1,120 +1,83 @@
-"""A training step of multi-layer perceptrons: forward, backward, SGD with momentum; float32."""
+"""A training step of the reports' perceptrons: forward, backward, SGD with momentum; float32."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
+from functools import cache, partial
 from typing import Any
 
-import numpy as np
-
+from benchmarks import mlp_numpy, mlp_peers
 from benchmarks.measure import Case, Step
+from benchmarks.networks import (
+    LEARNING_RATE,
+    MOMENTUM,
+    REPORTS,
+    SLOPE,
+    SMALL,
+    Problem,
+    problem,
+)
 
-LEARNING_RATE, MOMENTUM = 0.001, 0.9
-
-SHAPES = [  # sizes of the layers, batch
-    ((784, 128, 64, 10), 128),
-    ((784, 50, 50, 10), 128),
-    ((784, 1024, 512, 256, 10), 32),
-    ((784, 128, 64, 10), 1),
-]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The images and labels of a batch, and the initial weights (inputs, outputs) and biases."""
-
-    images: Any
-    labels: Any
-    weights: list[Any]
-    biases: list[Any]
+BATCHES = (1, 32, 128)
 
 
-def problem(sizes: tuple[int, ...], batch: int) -> Problem:
-    """Random images and labels, the same for every contender; He's initial weights."""
-    rng = np.random.default_rng(0)
-    return Problem(
-        rng.random((batch, sizes[0]), dtype=np.float32),
-        rng.integers(sizes[-1], size=batch),
-        [
-            rng.standard_normal((n, m), dtype=np.float32) * np.float32((2 / n) ** 0.5)
-            for n, m in pairwise(sizes)
-        ],
-        [np.zeros(m, np.float32) for m in sizes[1:]],
-    )
+def _activation(nn: Any, name: str) -> Any:
+    """The module of that name; tinygrad_fm's and PyTorch's have the same names."""
+    return {"relu": nn.ReLU, "tanh": nn.Tanh, "leaky_relu": partial(nn.LeakyReLU, SLOPE)}[name]()
 
 
-def _training_step(model: Any, loss_of: Any, optimizer: Any, images: Any, labels: Any) -> Step:
+def training_step(model: Any, loss_of: Any, optimizer: Any) -> Callable[[Any, Any], Any]:
     """The same lines for tinygrad_fm and for PyTorch."""
 
-    def step() -> tuple[float]:
+    def step(images: Any, labels: Any) -> Any:
         optimizer.zero_grad()
         loss = loss_of(model(images), labels)
         loss.backward()
         optimizer.step()
-        return (loss.item(),)
+        return loss
 
     return step
 
 
-def with_tinygrad_fm(p: Problem) -> Step:
-    from tinygrad_fm import nn, optim
+def _on(step: Callable[[Any, Any], Any], images: Any, labels: Any) -> Step:
+    """Training on one batch; what is read is the loss, as a training loop reads it."""
+    return lambda: (step(images, labels).item(),)
+
+
+def ours(p: Problem) -> Any:
+    """The network, with the weights that all contenders start from."""
+    from tinygrad_fm import nn
 
     layers: list[Any] = []
     for w, b in zip(p.weights, p.biases, strict=True):
         layer = nn.Linear(*w.shape)
         layer.weight.data, layer.bias.data = w, b
-        layers += [layer, nn.ReLU()]
-    model = nn.Sequential(*layers[:-1])
-    loss_of = nn.CrossEntropyLoss()
+        layers += [layer, _activation(nn, p.network.activation)]
+    return nn.Sequential(*layers[:-1])
+
+
+def our_training(p: Problem) -> tuple[Callable[[Any, Any], Any], Any]:
+    """A training step, and its optimizer."""
+    from tinygrad_fm import nn, optim
+
+    model = ours(p)
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
-    return _training_step(model, loss_of, optimizer, p.images, p.labels)
+    return training_step(model, nn.CrossEntropyLoss(), optimizer), optimizer
 
 
-def with_numpy(p: Problem) -> Step:
-    """The same mathematics by hand, as one writes it down: clear, in place where that is natural,
-    but without arrays allocated beforehand."""
-    weights, biases = [w.copy() for w in p.weights], [b.copy() for b in p.biases]
-    parameters = [*weights, *biases]
-    velocities = [np.zeros_like(w) for w in parameters]
-    images, labels = p.images, p.labels
-    rows = np.arange(len(labels))
-    last = len(weights) - 1
-
-    def step() -> tuple[float]:
-        inputs = [images]
-        for w, b in zip(weights[:-1], biases[:-1], strict=True):
-            inputs.append(np.maximum(inputs[-1] @ w + b, 0))
-        logits = inputs[-1] @ weights[-1] + biases[-1]
-
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        exponentials = np.exp(shifted)
-        sums = exponentials.sum(axis=1, keepdims=True)
-        loss = np.mean(np.log(sums[:, 0]) - shifted[rows, labels])
-
-        g = exponentials / sums
-        g[rows, labels] -= 1
-        g /= len(labels)
-        weight_gradients, bias_gradients = [], []
-        for i in range(last, -1, -1):
-            weight_gradients.insert(0, inputs[i].T @ g)
-            bias_gradients.insert(0, g.sum(axis=0))
-            if i:
-                g = (g @ weights[i].T) * (inputs[i] > 0)
-
-        gradients = [*weight_gradients, *bias_gradients]
-        for w, v, dw in zip(parameters, velocities, gradients, strict=True):
-            v *= MOMENTUM
-            v += dw
-            w -= LEARNING_RATE * v
-        return (float(loss),)
-
-    return step
+def with_tinygrad_fm(p: Problem) -> Step:
+    return _on(our_training(p)[0], p.images, p.labels)
 
 
-def with_pytorch(p: Problem, **form: bool) -> Step:
+def with_tinygrad_fm_compiled(p: Problem) -> Step:
+    import tinygrad_fm as tg
+
+    return _on(tg.compile(our_training(p)[0]), p.images, p.labels)
+
+
+def theirs(p: Problem) -> Any:
+    """The same network in PyTorch."""
     import torch
 
     layers: list[Any] = []
@@ -123,90 +86,82 @@ def with_pytorch(p: Problem, **form: bool) -> Step:
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(w.T))
             layer.bias.copy_(torch.from_numpy(b))
-        layers += [layer, torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
-    loss_of = torch.nn.CrossEntropyLoss()
+        layers += [layer, _activation(torch.nn, p.network.activation)]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def with_pytorch(p: Problem, **form: bool) -> Step:
+    import torch
+
+    model = theirs(p)
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, **form)
-    images, labels = torch.from_numpy(p.images), torch.from_numpy(p.labels)
-    return _training_step(model, loss_of, optimizer, images, labels)
+    step = training_step(model, torch.nn.CrossEntropyLoss(), optimizer)
+    return _on(step, torch.from_numpy(p.images), torch.from_numpy(p.labels))
 
 
-def with_mygrad(p: Problem) -> Step:
-    import mygrad as mg
-    from mygrad.nnet import softmax_crossentropy
-    from mygrad.nnet.activations import relu
+@cache
+def _compiled_by_pytorch(p: Problem) -> tuple[Any, Any]:
+    """A network, and the compiled function from a batch to its loss: a matter of seconds."""
+    import torch
 
-    weights, biases = [mg.tensor(w) for w in p.weights], [mg.tensor(b) for b in p.biases]
-    parameters = [*weights, *biases]
-    velocities = [np.zeros_like(w.data) for w in parameters]
+    torch._dynamo.reset()  # it counts all networks as recompilations of one function, and gives up
+    model, loss_of = theirs(p), torch.nn.CrossEntropyLoss()
 
-    def step() -> tuple[float]:
-        x = p.images
-        for w, b in zip(weights[:-1], biases[:-1], strict=True):
-            x = relu(x @ w + b)
-        loss = softmax_crossentropy(x @ weights[-1] + biases[-1], p.labels)
-        loss.backward()
-        for w, v in zip(parameters, velocities, strict=True):
-            v *= MOMENTUM
-            v += w.grad
-            w.data -= LEARNING_RATE * v
-        return (loss.item(),)
+    @torch.compile(dynamic=False, fullgraph=True)
+    def loss(images: Any, labels: Any) -> Any:
+        return loss_of(model(images), labels)
 
-    return step
+    return model, loss
 
 
-def with_autograd(p: Problem) -> Step:
-    import autograd.numpy as anp
-    from autograd import value_and_grad
+def with_torch_compile(p: Problem) -> Step:
+    import torch
 
-    parameters = [(w.copy(), b.copy()) for w, b in zip(p.weights, p.biases, strict=True)]
-    velocities = [(np.zeros_like(w), np.zeros_like(b)) for w, b in parameters]
-    one_hot = (p.labels[:, None] == np.arange(p.biases[-1].size)).astype(np.float32)
-
-    def loss_of(parameters: Any) -> Any:
-        x = p.images
-        for w, b in parameters[:-1]:
-            x = anp.maximum(anp.dot(x, w) + b, 0)
-        w, b = parameters[-1]
-        logits = anp.dot(x, w) + b
-        shifted = logits - anp.max(logits, axis=1, keepdims=True)
-        log_sums = anp.log(anp.sum(anp.exp(shifted), axis=1))
-        return anp.mean(log_sums - anp.sum(one_hot * shifted, axis=1))
-
-    loss_and_gradients = value_and_grad(loss_of)
-
-    def step() -> tuple[float]:
-        loss, gradients = loss_and_gradients(parameters)
-        for pair, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
-            for w, v, dw in zip(pair, velocity, gradient, strict=True):
-                v *= MOMENTUM
-                v += dw
-                w -= LEARNING_RATE * v
-        return (float(loss),)
-
-    return step
+    if os.environ.get("TORCHDYNAMO_DISABLE") == "1":
+        raise RuntimeError("TORCHDYNAMO_DISABLE is set")
+    model, loss = _compiled_by_pytorch(p)
+    model.load_state_dict(theirs(p).state_dict())
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
+    step = training_step(lambda images: images, loss, optimizer)
+    return _on(step, torch.from_numpy(p.images), torch.from_numpy(p.labels))
 
 
 CONTENDERS: dict[str, Callable[[Problem], Step]] = {
     "tinygrad_fm": with_tinygrad_fm,
-    "NumPy by hand": with_numpy,
+    "tinygrad_fm, compiled": with_tinygrad_fm_compiled,
+    "NumPy by hand": mlp_numpy.by_hand,
+    "NumPy, planned": mlp_numpy.planned,
+    "GEMMs alone": mlp_numpy.products_alone,
     "PyTorch, SGD fused": partial(with_pytorch, fused=True),
     "PyTorch, SGD foreach": partial(with_pytorch, foreach=True),
     "PyTorch, SGD single": partial(with_pytorch, foreach=False),
-    "MyGrad": with_mygrad,
-    "HIPS autograd": with_autograd,
+    "torch.compile, SGD fused": with_torch_compile,
+    "JAX jit": mlp_peers.with_jax,
+    "MyGrad": mlp_peers.with_mygrad,
+    "HIPS autograd": mlp_peers.with_autograd,
+    "scikit-learn": mlp_peers.with_scikit_learn,
 }
 
 
+def case(
+    name: str, p: Problem, contenders: dict[str, Callable[[Problem], Step]], **how: Any
+) -> Case:
+    """These contenders on this problem; five steps of each must give the same losses."""
+    prepared = {contender: partial(prepare, p) for contender, prepare in contenders.items()}
+    return Case(name, prepared, check=5, **how)
+
+
 def cases(quick: bool) -> list[Case]:
-    found = []
-    for sizes, batch in [((20, 8, 6, 4), 5)] if quick else SHAPES:
-        p = problem(sizes, batch)
-        found.append(
-            Case(
-                f"mlp {'-'.join(map(str, sizes))}, batch {batch}: one training step",
-                {name: partial(prepare, p) for name, prepare in CONTENDERS.items()},
-                check=5,
-            )
+    if quick:
+        fast = {name: c for name, c in CONTENDERS.items() if c is not with_torch_compile}
+        return [case(f"mlp {SMALL}, batch 5", problem(SMALL, 5), fast, turn=0.001)]
+    return [
+        case(
+            f"report {report}: {network}, batch {batch}: one training step",
+            problem(network, batch),
+            CONTENDERS,
+            rounds=20,
         )
-    return found
+        for report, network in REPORTS.items()
+        for batch in BATCHES
+    ]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from benchmarks.measure import Case
+from benchmarks.trial import Trial
 
-# Python starts one process for each thread setting, and the parent never imports NumPy: so the
+# Each has a process of its own for each thread setting, and the parent never imports NumPy: so the
 # functions are given as "module:function" and imported where they run.
 BENCHMARKS = {
     "mlp": "benchmarks.mlp:cases",
+    "report003-fc": "benchmarks.report003:fully_connected",
+    "report003-cnn": "benchmarks.report003:convolutional",
+    "training": "benchmarks.training:trials",
+    "memory": "benchmarks.memory:trials",
+    "overhead": "benchmarks.overhead:cases",
+    "growth": "benchmarks.growth:cases",
     "optimizers": "benchmarks.optimizers:cases",
     "chain": "benchmarks.chain:cases",
     "filling": "benchmarks.filling:cases",
@@ -21,7 +28,7 @@ BENCHMARKS = {
 WITHOUT_THREADS = {"import"}
 
 
-def load(name: str) -> Callable[[bool], list[Case]]:
+def load(name: str) -> Callable[[bool], Sequence[Case | Trial]]:
     """The function `cases(quick)` of a benchmark; quick asks for tiny sizes."""
     import importlib
 

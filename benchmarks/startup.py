@@ -36,4 +36,4 @@ def cases(quick: bool) -> list[Case]:
     if quick:
         del statements["PyTorch"]
     contenders = {name: partial(run, statement) for name, statement in statements.items()}
-    return [Case("start Python and import", contenders, turn=0, rounds=10)]
+    return [Case("start Python and import", contenders, turn=0, rounds=10, settle=0)]

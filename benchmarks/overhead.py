@@ -1,0 +1,104 @@
+"""What a compiled step takes beside its own NumPy calls, without Numba."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks import mlp
+from benchmarks.machine import FAST_VARIABLE
+from benchmarks.measure import Case, Step
+from benchmarks.networks import LEARNING_RATE, MOMENTUM, REPORTS, SMALL, Problem, problem
+
+
+class _Watched:
+    """NumPy, or a function of it: each call is also appended to a list, to be made again."""
+
+    def __init__(self, target: Any, calls: list[Callable[[], Any]]):
+        self._target, self._calls = target, calls
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        return _Watched(found, self._calls) if callable(found) and _acts(found) else found
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        self._calls.append(partial(self._target, *args, **keywords))
+        return self._target(*args, **keywords)
+
+
+def _acts(found: Any) -> bool:
+    """Not a dtype: these are handed on as arguments."""
+    return not isinstance(found, type)
+
+
+def the_calls_alone(p: Problem) -> Step:
+    """The NumPy calls of the program, from a list, and those of the update, block by block.
+
+    What one of the program's own small functions does, such as the check of the labels, counts
+    as one call. The update's are written out here, because they are not in the program's source.
+    """
+    import tinygrad_fm as tg
+
+    step, optimizer = mlp.our_training(p)
+    compiled = tg.compile(step)
+    for _ in range(4):
+        compiled(p.images, p.labels)
+    calls: list[Callable[[], Any]] = []
+    (workspace,) = compiled.program._ready
+    names = workspace.step.__globals__
+    before = dict(names)
+    for name, value in before.items():
+        if name == "np":
+            names[name] = _Watched(np, calls)
+        elif callable(value) and not name.startswith(("update", "__")) and _acts(value):
+            names[name] = _Watched(value, calls)
+    workspace.step(p.images, p.labels)
+    names.update(before)
+
+    (flat,) = optimizer._flats
+    (velocity,) = flat.state.values()
+    for part in _parts(len(velocity), len(flat.scratch)):
+        w, v, g = flat.values[part], velocity[part], flat.gradient[part]
+        s = flat.scratch[: len(w)]
+        calls += [
+            partial(np.multiply, v, MOMENTUM, out=v),
+            partial(np.add, v, g, out=v),
+            partial(np.multiply, v, LEARNING_RATE, out=s),
+            partial(np.subtract, w, s, out=w),
+        ]
+
+    def replay() -> tuple[()]:
+        for call in calls:
+            call()
+        return ()
+
+    return replay
+
+
+def _parts(count: int, most: int) -> list[slice]:
+    return [slice(i, min(i + most, count)) for i in range(0, count, most)]
+
+
+CONTENDERS = {
+    "tinygrad_fm": mlp.with_tinygrad_fm,
+    "tinygrad_fm, compiled": mlp.with_tinygrad_fm_compiled,
+    "NumPy, its calls alone": the_calls_alone,
+}
+
+
+def cases(quick: bool) -> list[Case]:
+    os.environ[FAST_VARIABLE] = "0"  # in this process: Numba's loops are not NumPy's calls
+    networks, batch = ([SMALL], 5) if quick else (list(REPORTS.values()), 128)
+    return [
+        mlp.case(
+            f"{network}, batch {batch}: a compiled step and its calls",
+            problem(network, batch),
+            CONTENDERS,
+            turn=0.001 if quick else 0.02,
+        )
+        for network in networks
+    ]
