@@ -33,20 +33,21 @@ def draw(runs: list[dict[str, Any]], path: Path) -> str:
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
     except ImportError:
         return "There is no picture: it needs matplotlib."
     style = {"svg.hashsalt": "tinygrad_fm", "svg.fonttype": "none", "font.size": 9}
     with mpl.rc_context(style):
         figure = Figure(figsize=(6 + 4.5 * len(settings), 1.4 + 0.24 * len(rows)))
         axes = figure.subplots(1, len(settings), sharex=True, sharey=True, squeeze=False)[0]
-        used: dict[str, Any] = {}
         for axis, setting in zip(axes, settings, strict=True):
-            used |= _panel(axis, setting, rows)
+            _panel(axis, setting, rows)
         axes[0].set_yticks(range(len(rows)), [name for _, name in rows])
         axes[0].set_ylim(len(rows) - 0.5, -0.5)
-        named = [name for name in PEERS if name in used]
+        found = {peer for row in rows.values() for ratios in row.values() for peer in ratios}
+        named = [name for name in PEERS if name in found]
         figure.legend(
-            [used[name] for name in named],
+            [Line2D([], [], color=c, marker=m, linestyle="") for c, m in map(PEERS.get, named)],
             named,
             loc="upper center",
             ncols=min(len(named), 9),
@@ -89,8 +90,8 @@ def _label(found: dict[str, Any]) -> str:
     return found["case"].rpartition(": ")[0] + (", memory" if found["unit"] == "MiB" else "")
 
 
-def _panel(axis: Any, setting: str, rows: dict[tuple[str, str], Any]) -> dict[str, Any]:
-    """One thread setting; returns a mark for each peer that occurs, for the legend."""
+def _panel(axis: Any, setting: str, rows: dict[tuple[str, str], Any]) -> None:
+    """One thread setting."""
     axis.set_title(setting, loc="left", fontsize=10, fontweight="bold")
     axis.set_xscale("log")
     axis.set_xlabel("our time (or memory) over the peer's: left of 1x we take less")
@@ -98,7 +99,6 @@ def _panel(axis: Any, setting: str, rows: dict[tuple[str, str], Any]) -> dict[st
     axis.grid(axis="both", color=FAINT, linewidth=0.5)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    used = {}
     before = None
     for y, ((benchmark, _), settings) in enumerate(rows.items()):
         if before not in (None, benchmark):
@@ -106,12 +106,9 @@ def _panel(axis: Any, setting: str, rows: dict[tuple[str, str], Any]) -> dict[st
         before = benchmark
         for name, (ratio, compiled) in settings.get(setting, {}).items():
             colour, marker = PEERS[name]
-            (used[name],) = axis.plot(
-                ratio, y, marker, color=colour, markersize=6, alpha=1 if compiled else 0.55
-            )
+            axis.plot(ratio, y, marker, color=colour, markersize=6, alpha=1 if compiled else 0.55)
     ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
     low, high = axis.get_xlim()
     shown = [t for t in ticks if low <= t <= high]
     axis.set_xticks(shown, [f"{t:g}x" for t in shown])
     axis.minorticks_off()
-    return used

@@ -174,8 +174,8 @@ def trials(quick: bool) -> list[Trial]:
     t = task(quick)
     return [
         Trial(
-            f"{t.name}, {t.network}, batch {BATCH}: to {t.target:.0%} of the test images, by SGD "
-            f"with rate {LEARNING_RATE} and momentum {MOMENTUM}",
+            f"training on {t.name}, {t.network}, batch {BATCH}: to {t.target:.0%} of the test "
+            f"images, by SGD with rate {LEARNING_RATE} and momentum {MOMENTUM}",
             {name: partial(run, t) for name, run in CONTENDERS.items()},
             "s",
             rounds=3,
