@@ -10,7 +10,7 @@ from typing import Any
 from tinygrad_fm.program import passes, updates
 from tinygrad_fm.program.emit import Text
 from tinygrad_fm.program.guard import Guards
-from tinygrad_fm.program.plan import Plan
+from tinygrad_fm.program.plan import Plan, size
 from tinygrad_fm.program.trace import Trace
 from tinygrad_fm.program.values import Instruction, Value, values_in
 from tinygrad_fm.recorded import as_array, make
@@ -107,7 +107,7 @@ class Program:
     def _source(self) -> str:
         lines = [
             f'"""{self.name}, compiled: {len(self.instructions)} operations, '
-            f'{self.bytes / 1e6:.1f} MB of buffers."""',
+            f'{size(self.bytes)} of buffers."""',
             "import numpy as np",
             "",
         ]

@@ -146,7 +146,7 @@ class Text:
         """Write an instruction."""
         heading = instruction.scope, instruction.backward
         if heading != self._heading:
-            what = instruction.scope or "outside of any module"
+            what = instruction.scope or "the step itself"
             self.body.append(f"# backward of {what}" if instruction.backward else f"# {what}")
             self._heading = heading
         getattr(self, f"_add_{instruction.kind}")(instruction)

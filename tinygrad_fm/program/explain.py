@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_fm.engine import Constant, Node
 from tinygrad_fm.graph.facts import flops
 from tinygrad_fm.program.build import Program
+from tinygrad_fm.program.plan import size
 from tinygrad_fm.program.values import Instruction, Value, values_in
 
 
@@ -24,8 +25,8 @@ def explain(program: Program) -> str:
         f"  {len(program.traced.trace.instructions)} operations traced"
         + "".join(f", {n} {what}" for what, n in program.removed.items() if n)
         + f": {len(instructions)} left",
-        f"  {_size(program.bytes)} of buffers for {len(plan.slots)} results "
-        f"({_size(apart)} without sharing)",
+        f"  {size(program.bytes)} of buffers for {len(plan.slots)} results "
+        f"({size(apart)} without sharing)",
         f"  {len(plan.outside)} gradients written straight into an optimizer's buffers",
         f"  {_flops(known)} a call" + (", without functions of your own" if None in counts else ""),
     ]
@@ -88,10 +89,6 @@ def _described(value: Value, name: str) -> str:
 def _at(instruction: Instruction) -> str:
     place = instruction.line.rpartition("/")[2]
     return f" ({', '.join(p for p in (instruction.scope, place) if p)})" if place else ""
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def _flops(count: Any) -> str:

@@ -77,6 +77,11 @@ class Plan:
         return None
 
 
+def size(count: int) -> str:
+    """A number of bytes, in words."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
 def last_uses(instructions: list[Instruction]) -> dict[Value, int]:
     """By the value that owns the memory: the last instruction that reads or writes it."""
     last: dict[Value, int] = {}
