@@ -92,7 +92,7 @@ def _at(instruction: Instruction) -> str:
 
 
 def _flops(count: Any) -> str:
-    for unit, size in (("GFLOP", 1e9), ("MFLOP", 1e6), ("kFLOP", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
+    for unit, least in (("GFLOP", 1e9), ("MFLOP", 1e6), ("kFLOP", 1e3)):
+        if count >= least:
+            return f"{count / least:.1f} {unit}"
     return f"{count} FLOP"
