@@ -9,6 +9,7 @@ from tinygrad_fm import functional as fm
 from tinygrad_fm.functional.activation import _elu, _leaky_relu
 from tinygrad_fm.functional.loss import cross_entropy_each, cross_entropy_total
 from tinygrad_fm.functional.normalization import _keep_mask
+from tinygrad_fm.functional.special import normal_cdf
 from tinygrad_fm.rules.windows import add_windows, max_pool, pick_pooled, unpool, windows
 
 case(fm.linear, real(3, 2), real(2, 4), real(4))
@@ -23,7 +24,8 @@ case(fm.erf, unit(3))
 case(fm.sigmoid, real(2, 3))
 case(fm.sigmoid, real(2, 3), by=fm.silu)
 case(fm.softplus, real(2, 3))
-case(fm.erf, real(2, 3), by=fm.gelu)
+case(normal_cdf, real(2, 3))
+case(normal_cdf, real(2, 3), by=fm.gelu)
 for function in (fm.softmax, fm.log_softmax):
     case(function, real(2, 3))
     case(function, real(2, 3), axis=0)
