@@ -8,7 +8,7 @@ from cases import apart, case, integers, positive, real, unit
 from tinygrad_fm import functional as fm
 from tinygrad_fm.functional.activation import _elu, _leaky_relu
 from tinygrad_fm.functional.loss import cross_entropy_each, cross_entropy_total
-from tinygrad_fm.functional.normalization import _keep_mask
+from tinygrad_fm.functional.normalization import _keep_mask, centre, mean_square
 from tinygrad_fm.functional.special import normal_cdf
 from tinygrad_fm.rules.windows import add_windows, max_pool, pick_pooled, unpool, windows
 
@@ -36,8 +36,11 @@ case(cross_entropy_total, real(2, 3), positive(2, 3), by=total)
 case(
     cross_entropy_total, real(2, 3), by=lambda x: fm.cross_entropy(x, np.array([1, 0])), plain=True
 )
-case(fm.standardize, real(3, 2), by=lambda x: fm.standardize(x, (0,), 1e-2))
-case(fm.standardize, real(2, 2, 3), by=lambda x: fm.standardize(x, (0, 2), 1e-2))
+for function in (centre, mean_square):
+    case(function, real(3, 2), by=lambda x, function=function: function(x, (0,)))
+    case(function, real(2, 2, 3), by=lambda x, function=function: function(x, (0, 2)))
+case(mean_square, real(3, 2), by=lambda x: fm.standardize(x, (0,), 1e-2))
+case(mean_square, real(2, 2, 3), by=lambda x: fm.standardize(x, (0, 2), 1e-2))
 
 
 def mask(x):

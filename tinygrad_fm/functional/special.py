@@ -114,11 +114,9 @@ def _normal_cdf(x: Any) -> Any:
     return in_blocks(lambda part: 0.5 * _erf_of_block(part * math.sqrt(0.5)) + 0.5, x)
 
 
-def _normal_density(x: Any) -> Any:
-    return in_blocks(lambda part: np.exp(-0.5 * (part * part)) * (1 / math.sqrt(2 * math.pi)), x)
-
-
-normal_cdf = primitive(_normal_cdf, lambda g, _y, x: g * _normal_density(x), name="normal_cdf")
-normal_cdf.__doc__ = (
-    """The normal distribution function, (1 + erf(x / sqrt(2))) / 2, element-wise."""
+normal_cdf = primitive(
+    _normal_cdf,
+    lambda g, _y, x: g * (1 / math.sqrt(2 * math.pi) * np.exp(-0.5 * (x * x))),
+    name="normal_cdf",
 )
+normal_cdf.__doc__ = "The normal distribution function (1 + erf(x / sqrt(2))) / 2, element-wise."
