@@ -72,7 +72,7 @@ def compiled(loop: Callable[..., None], dtype: str, arrays: int, numbers: int) -
 
     element = getattr(numba, dtype)
     signature = (element[::1],) * arrays + (element,) * numbers
-    options = {"nogil": True, "error_model": "numpy"}  # 1 / 0 is infinite, as in NumPy
+    options: Any = {"nogil": True, "error_model": "numpy"}  # 1 / 0 is infinite, as in NumPy
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

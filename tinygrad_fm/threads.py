@@ -16,10 +16,8 @@ def count() -> int:
 
     Needs the extra `threads` to ask it; without, the environment's number, or one for each CPU.
     """
-    libraries = _libraries()
-    if libraries:
-        return max(1, min(library.num_threads for library in libraries))
-    return _count_unasked()
+    known = [library.num_threads for library in _libraries() if library.num_threads]
+    return min(known) if known else _count_unasked()
 
 
 @functools.cache

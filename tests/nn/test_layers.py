@@ -268,6 +268,24 @@ def test_erf_is_right_to_the_last_digits():
     np.testing.assert_allclose(tg.functional.erf(x), expected, rtol=1e-15)
 
 
+def test_erf_in_single_precision_is_right_to_the_last_but_one():
+    import math
+
+    x = np.concatenate([np.linspace(-7, 7, 40_001), np.logspace(-37, 0, 100), [np.inf, -np.inf]])
+    x = x.astype(np.float32)
+    expected = np.array([math.erf(v) for v in x.tolist()])
+    np.testing.assert_allclose(tg.functional.erf(x), expected, rtol=3e-7)
+    assert np.isnan(tg.functional.erf(np.float32(np.nan)))
+
+
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+def test_gelu_of_a_long_array_is_that_of_its_elements(order):
+    x = np.random.default_rng(0).normal(size=(300, 200))
+    laid = {"C": x, "F": np.asfortranarray(x), "strided": np.repeat(x, 2, axis=1)[:, ::2]}[order]
+    expected = np.stack([tg.functional.gelu(row) for row in x])
+    np.testing.assert_allclose(tg.functional.gelu(laid), expected, rtol=1e-15, atol=0)
+
+
 def test_dropout_draws_from_a_generator_of_old_too():
     x = np.ones((100, 100), np.float32)
     y = nn.Dropout(0.25, rng=np.random.RandomState(0))(x)

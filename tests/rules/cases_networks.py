@@ -8,7 +8,8 @@ from cases import apart, case, integers, positive, real, unit
 from tinygrad_fm import functional as fm
 from tinygrad_fm.functional.activation import _elu, _leaky_relu
 from tinygrad_fm.functional.loss import cross_entropy_each, cross_entropy_total
-from tinygrad_fm.functional.normalization import _keep_mask
+from tinygrad_fm.functional.normalization import _keep_mask, centre, mean_square
+from tinygrad_fm.functional.special import normal_cdf
 from tinygrad_fm.optim.clip import sum_of_squares
 from tinygrad_fm.rules.windows import add_windows, max_pool, pick_pooled, unpool, windows
 
@@ -24,7 +25,8 @@ case(fm.erf, unit(3))
 case(fm.sigmoid, real(2, 3))
 case(fm.sigmoid, real(2, 3), by=fm.silu)
 case(fm.softplus, real(2, 3))
-case(fm.erf, real(2, 3), by=fm.gelu)
+case(normal_cdf, real(2, 3))
+case(normal_cdf, real(2, 3), by=fm.gelu)
 for function in (fm.softmax, fm.log_softmax):
     case(function, real(2, 3))
     case(function, real(2, 3), axis=0)
@@ -35,8 +37,11 @@ case(cross_entropy_total, real(2, 3), positive(2, 3), by=total)
 case(
     cross_entropy_total, real(2, 3), by=lambda x: fm.cross_entropy(x, np.array([1, 0])), plain=True
 )
-case(fm.standardize, real(3, 2), by=lambda x: fm.standardize(x, (0,), 1e-2))
-case(fm.standardize, real(2, 2, 3), by=lambda x: fm.standardize(x, (0, 2), 1e-2))
+for function in (centre, mean_square):
+    case(function, real(3, 2), by=lambda x, function=function: function(x, (0,)))
+    case(function, real(2, 2, 3), by=lambda x, function=function: function(x, (0, 2)))
+case(mean_square, real(3, 2), by=lambda x: fm.standardize(x, (0,), 1e-2))
+case(mean_square, real(2, 2, 3), by=lambda x: fm.standardize(x, (0, 2), 1e-2))
 
 
 def mask(x):

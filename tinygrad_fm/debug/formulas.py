@@ -58,10 +58,8 @@ FORMULAS: dict[str, Formula] = {
     "softmax": _function("softmax", "<y> ⊙ (<g> - Σ'row' <g> ⊙ <y>)"),
     "log_softmax": _f("log(softmax(<0>))", "<g> - softmax(<0>) ⊙ Σ'row' <g>"),
     "cross_entropy": _f("-<2> Σ <1> ⊙ <0>", "-<2> <g> <1>", "-<2> <g> <0>", letters="PT"),
-    "standardize": _f(
-        "(<0> - mean(<0>)) / sqrt(var(<0>) + ε)",
-        "(<g> - mean(<g>) - <y> ⊙ mean(<g> ⊙ <y>)) / sqrt(var(<0>) + ε)",
-    ),
+    "centre": _f("<0> - mean(<0>)", "<g> - mean(<g>)"),
+    "mean_square": _f("1/<n> Σ <0>²", "2/<n> <g> ⊙ <0>"),
     "max_pool": _f("'largest of each window of' <0>", "<g> 'at the largest, 0 elsewhere'"),
     "windows": _f("'windows of' <0>", "<g> 'added up where windows overlap'"),
     "pad": _f("<0> 'with a border'", "<g> 'without the border'"),

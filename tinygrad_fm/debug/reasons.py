@@ -200,7 +200,6 @@ _SAFE_BACKWARD: dict[str, str] = {
     **dict.fromkeys(["arcsin", "arccos", "arctanh"], "np.clip(x, eps - 1, 1 - eps) first"),
     "arccosh": "np.maximum(x, 1 + eps) first",
     "arctan2": "keep the two arguments from being 0 at once",
-    "standardize": "eps above 0",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import primitive
-from tinygrad_fm.functional.special import erf
+from tinygrad_fm.functional.special import normal_cdf
 from tinygrad_fm.rules.elementwise import masked
 
 relu = primitive(lambda x: np.maximum(x, 0), lambda g, y, _x: g * (y > 0), name="relu")
@@ -91,7 +91,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
         ValueError: another approximation.
     """
     if approximate == "none":
-        return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+        return x * normal_cdf(x)
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
     raise ValueError(f"approximate is 'none' or 'tanh', not {approximate!r}")

@@ -8,23 +8,31 @@ import numpy as np
 
 from tinygrad_fm.engine import Primitive, primitive
 
-
-def _standardize(x: Any, axes: tuple[int, ...], eps: float) -> Any:
-    centred = x - np.mean(x, axis=axes, keepdims=True)
-    return centred / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + eps)
-
-
-# With y the result and s its divisor: (g - mean(g) - y mean(g y)) / s. Ioffe and Szegedy: Batch
-# normalization (2015), section 3, with the chain through mean and variance written in one line.
-standardize: Primitive = primitive(
-    _standardize,
-    lambda g, y, x, _axes, _eps: (
-        (g - np.mean(g, axis=_axes, keepdims=True) - y * np.mean(g * y, axis=_axes, keepdims=True))
-        / np.sqrt(np.var(x, axis=_axes, keepdims=True) + _eps)
-    ),
-    name="standardize",
+centre: Primitive = primitive(
+    lambda x, axes: x - np.mean(x, axis=axes, keepdims=True),
+    lambda g, _y, _x, axes: g - np.mean(g, axis=axes, keepdims=True),
+    name="centre",
 )
-standardize.__doc__ = """(x - mean) / sqrt(variance + eps), mean and biased variance over `axes`."""
+centre.__doc__ = """x - mean, over `axes`."""
+
+mean_square: Primitive = primitive(
+    lambda x, axes: np.mean(x * x, axis=axes, keepdims=True),
+    lambda g, _y, x, _axes: g * (2 * g.size / x.size) * x,
+    name="mean_square",
+)
+mean_square.__doc__ = (
+    """The mean of x^2 over `axes`, which are kept: the variance of what is centred."""
+)
+
+
+def standardize(x: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """(x - mean) / sqrt(variance + eps), mean and biased variance over `axes`.
+
+    The variance is an operation of its own, so that neither the backward pass nor a layer that
+    keeps statistics computes it again.
+    """
+    centred = centre(x, axes)
+    return centred * (1 / np.sqrt(mean_square(centred, axes) + eps))
 
 
 def _uniform(rng: Any, shape: tuple[int, ...]) -> Any:

@@ -289,7 +289,7 @@ def _place(index: Any) -> str:
 
 # Operations whose plain arguments are of their inside: a reader would take 0.03125, one divided by
 # the batch size, for the loss itself.
-UNTOLD = frozenset({"cross_entropy", "standardize", "dropout_mask"})
+UNTOLD = frozenset({"cross_entropy", "centre", "mean_square", "dropout_mask"})
 
 
 def _settings(node: Node) -> list[str]:

@@ -82,7 +82,8 @@ FLOPS: dict[str, Callable[..., int]] = {
     "softmax": _several(4),  # the largest, subtract, exp and add, divide
     "log_softmax": _several(4),
     "cross_entropy": _several(5),
-    "standardize": _several(7),  # mean, variance, scale
+    "centre": _several(2),  # mean, subtract
+    "mean_square": _several(2),  # square, add
     "norm": _several(2),  # square, add
     "power_norm": _several(3),  # absolute value, power, add
     "recurrence": lambda node, a, b: 2 * node.size,

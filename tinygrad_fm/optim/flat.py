@@ -75,6 +75,8 @@ class Flat:
         self.values = aligned(ends[-1], dtype)
         self.gradient = aligned(ends[-1], dtype)
         self.state: dict[str, Array] = {}
+        self._cut: Any = None
+        self._blocks: list[list[Block]] = []
         self.take_settings(state)
         self.steps = [0] * len(parameters)
         self.kind = str(dtype)
@@ -85,15 +87,15 @@ class Flat:
 
     def take_settings(self, state: tuple[str, ...]) -> None:
         """Note the settings as checked; they need state arrays of these names, zero at first."""
-        self.state = {
-            name: self.state[name]
-            if name in self.state
-            else aligned(len(self.values), self.values.dtype)
-            for name in state
-        }
+        if tuple(self.state) != state:
+            self.state = {
+                name: self.state[name]
+                if name in self.state
+                else aligned(len(self.values), self.values.dtype)
+                for name in state
+            }
+            self._cut = None  # the blocks are of other arrays
         self.checked = dict(vars(self.settings))
-        self._cut: Any = None
-        self._blocks: list[list[Block]] = []
 
     def _make_views(self) -> None:
         self.layouts = [layout_of(p.data) or tuple(range(p.ndim)) for p in self.parameters]

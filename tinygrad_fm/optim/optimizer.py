@@ -22,7 +22,9 @@ class Optimizer:
     """Updates parameters from their gradients.
 
     A subclass names its `state` arrays, checks its settings in `check`, and writes `update` for one
-    flat block; everything else (groups, missing gradients, saving) is here.
+    flat block; everything else (groups, missing gradients, saving) is here. Where it writes `fused`
+    too, the extra `fast` (Numba) compiles that loop once a run is long enough; the environment
+    variable TINYGRAD_FM_FAST is 0 to do without, 1 to compile at the first step.
 
     Args:
         parameters: Tensors that require a gradient; one that is given twice counts once. Or groups
