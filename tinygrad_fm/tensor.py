@@ -16,7 +16,6 @@ from tinygrad_fm.dispatch import into, masked_into, rewritten, ufunc_method, wit
 from tinygrad_fm.engine import (
     GraphError,
     Node,
-    Primitive,
     UnknownKeywordError,
     registry,
     rewrites,
@@ -395,9 +394,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     # ---- NumPy's two protocols -------------------------------------------------------------------
 
-    @staticmethod
-    def _record(primitive: Primitive, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        return apply(primitive, args, keywords)
+    _record = staticmethod(apply)  # by which a Primitive knows a Tensor
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
         out = keywords.pop("out", (None,))[0]
