@@ -17,7 +17,6 @@ from tinygrad_fm.engine import (
     PACKAGE,
     GraphError,
     Node,
-    Primitive,
     UnknownKeywordError,
     registry,
     rewrites,
@@ -429,9 +428,7 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     # ---- NumPy's two protocols -------------------------------------------------------------------
 
-    @staticmethod
-    def _record(primitive: Primitive, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        return apply(primitive, args, keywords)
+    _record = staticmethod(apply)  # by which a Primitive knows a Tensor
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
         out = keywords.pop("out", (None,))[0]

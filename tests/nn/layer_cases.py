@@ -330,5 +330,5 @@ LOSSES = {
     "L1Penalty": [],  # they take a model: test_layers.py has their cases
     "L2Penalty": [],
 }
-# not called, or a call of what they hold: test_layers.py, engine/test_checkpoint.py
+# not called, or a call of what they hold: test_layers.py, engine/test_checkpointing.py
 CONTAINERS = {"Checkpoint", "ModuleList", "ModuleDict"}

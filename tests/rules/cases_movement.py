@@ -100,6 +100,7 @@ INDICES = {
 for index in INDICES.values():
     case(getitem, real(3, 4), by=partial(lambda i, x: x[i], index if len(index) > 1 else index[0]))
 case(getitem, real(3, 4), integers(0, 0, 1), by=lambda x, i: x[i])
+case(getitem, real(3, 4), integers(-1, 2, -1), by=lambda x, i: x[i])
 case(getitem, real(3, 4), by=lambda x: x[x > 0.5])
 case(getitem, apart(3, 4), by=lambda x: x[np.argmax(x, axis=0), 1])
 case(np.take, real(3, 4), integers([1, 1], [5, 0]))
@@ -124,6 +125,8 @@ for index in INDICES.values():
 case(set_at, real(3, 4), real(), by=partial(assigned, (integers(1, 1), integers(0, 0))))
 case(set_at, real(3, 4), real(4), by=partial(assigned, slice(1, None)))
 case(set_at, real(3, 4), real(1, 4), by=partial(assigned, integers(1, 1)))
+case(set_at, real(3, 4), real(3, 1), by=partial(assigned, integers(1, 0, 0)))
+case(set_at, real(3, 4), real(3, 1), by=partial(assigned, integers(2, -1, -1)))
 case(set_at, real(3, 4), by=lambda x: assigned(1, x, 2.0))
 case(set_at, real(3, 4), by=lambda x: assigned(x > 0.5, x, 2.0) * x)
 case(set_at, apart(3, 4), real(4), by=lambda x, v: assigned((np.argmax(x, axis=0), 1), x, v))

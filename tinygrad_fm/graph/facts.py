@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ VIEWS = frozenset(
     """argument broadcast_to expand_dims flip getitem imag moveaxis pick real real_if_close reshape
     squeeze swapaxes transpose windows""".split()  # noqa: SIM905
 )
+# And of those, the ones whose result has no order in memory that a reshape could keep.
+TURNS = frozenset({"broadcast_to", "flip", "moveaxis", "swapaxes", "transpose", "windows"})
 
 
 def _product(node: Node, a: Shape, b: Shape, *_rest: Shape) -> int:
@@ -144,53 +147,78 @@ def kept_bytes(nodes: list[Node]) -> dict[Node, int]:
         return _held_bytes(nodes)
     kept: dict[Node, int] = {}
     for node in operations:
-        for given in _needed(node):
-            owner = _owner(given)
+        for given in needed(node):
+            owner = memory_owner(given)
             if owner.primitive is not None:
-                kept[owner] = _bytes(owner)
+                kept[owner] = result_bytes(owner)
     return kept
 
 
 def _held_bytes(nodes: list[Node]) -> dict[Node, int]:
-    """The buffers behind the arrays that the nodes hold."""
-    place = {node: i for i, node in enumerate(nodes)}
-    theirs: set[int] = set()  # buffers of leaves and of constants
-    shown: dict[int, tuple[Node, int]] = {}  # for each buffer the first node that shows it
-    for node in nodes:
-        if node.primitive is None:
-            owner = node.owner() if node.owner is not None else None
-            if owner is not None:
-                theirs.add(id(_buffer(owner.data)))
-            continue
-        pairs = list(zip(node.inputs, node.args or (), strict=False))
-        if isinstance(node.args, Recomputed):
-            pairs = list(node.args.holds)
-        results = node.y if isinstance(node.y, tuple) else (node.y,)
-        for given, array in [*pairs, *((node, result) for result in results)]:
-            if not isinstance(array, np.ndarray):
-                continue
-            buffer = _buffer(array)
-            if type(given) is not Node or given.primitive is None:
-                theirs.add(id(buffer))
-            else:
-                known = shown.get(id(buffer), (given, 0))[0]
-                first = min(known, given, key=place.__getitem__)
-                shown[id(buffer)] = first, buffer.nbytes
     kept: dict[Node, int] = {}
-    for buffer_id, (node, size) in shown.items():
-        if buffer_id not in theirs:
-            kept[node] = kept.get(node, 0) + size
+    for buffer in held_buffers(nodes):
+        if buffer.first is not None:
+            kept[buffer.first] = kept.get(buffer.first, 0) + buffer.bytes
     return kept
 
 
-def _buffer(array: Any) -> Any:
+@dataclass
+class Buffer:
+    """Memory that a graph holds.
+
+    Attributes:
+        memory: the array that owns it.
+        first: the oldest node whose result lies in it; None where it is that of a leaf, or of an
+            array that is not recorded.
+        bytes: its size.
+        holders: the nodes that keep it for their rules.
+    """
+
+    memory: Any
+    first: Node | None
+    bytes: int
+    holders: list[Node]
+
+
+def held_buffers(nodes: list[Node]) -> list[Buffer]:
+    """The buffers behind the arrays that the nodes hold, each once."""
+    place = {node: i for i, node in enumerate(nodes)}
+    found: dict[int, Buffer] = {}
+    for node in nodes:
+        pairs: list[tuple[Any, Any]]
+        if node.primitive is None:
+            owner = node.owner() if node.owner is not None else None
+            pairs = [] if owner is None else [(node, owner.data)]
+        else:
+            pairs = list(zip(node.inputs, node.args or (), strict=False))
+            if isinstance(node.args, Recomputed):
+                pairs += node.args.holds
+            results = node.y if isinstance(node.y, tuple) else (node.y,)
+            pairs += [(node, result) for result in results]
+        for given, array in pairs:
+            if not isinstance(array, np.ndarray):
+                continue
+            own = memory_root(array)
+            theirs = type(given) is not Node or given.primitive is None
+            first = None if theirs else given
+            buffer = found.setdefault(id(own), Buffer(own, first, own.nbytes, []))
+            if first is None or buffer.first is None:
+                buffer.first = None
+            else:
+                buffer.first = min(buffer.first, first, key=place.__getitem__)
+            if node.primitive is not None:
+                buffer.holders.append(node)
+    return list(found.values())
+
+
+def memory_root(array: Any) -> Any:
     """The array whose memory an array shows."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
 
 
-def _needed(node: Node) -> list[Node]:
+def needed(node: Node) -> list[Node]:
     """The nodes whose results the rules of a node need."""
     assert node.primitive is not None
     wanted = sum(
@@ -204,14 +232,18 @@ def _needed(node: Node) -> list[Node]:
     return [given for given in held if type(given) is Node]
 
 
-def _owner(node: Node) -> Node:
+def memory_owner(node: Node) -> Node:
     """The node whose memory the result of `node` lies in."""
     while node.name in VIEWS and type(node.inputs[0]) is Node:
-        node = node.inputs[0]
+        source = node.inputs[0]
+        if node.name == "reshape" and source.name in TURNS:
+            break  # a copy
+        node = source
     return node
 
 
-def _bytes(node: Node) -> int:
+def result_bytes(node: Node) -> int:
+    """The size of a node's result, of all its results."""
     if node.primitive and node.primitive.multiple:
         return sum(
             math.prod(shape) * np.dtype(dtype).itemsize
