@@ -513,7 +513,7 @@ def unscaled_decay(net):
         (right_step, ""),
         (only_weights, "net.b is never updated by the step"),
         (uphill, "the step moves net.b uphill"),
-        (unscaled_decay, "the step also takes 0.01 times net.w away"),
+        (unscaled_decay, "the step takes 0.01 times net.w away: the decay is not scaled"),
     ],
 )
 def test_a_step_that_does_not_follow_the_gradient_is_said(update, said):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.testing.backward.check import UNUSED, check_problem
+from tinygrad_fm.testing.backward.check import UNUSED, check_problem, explain
 from tinygrad_fm.testing.backward.functional import IMPLIED, networks
 from tinygrad_fm.testing.backward.functional import problems as problems_of
 from tinygrad_fm.testing.backward.making import (
@@ -20,6 +20,7 @@ from tinygrad_fm.testing.backward.making import (
     FORWARD,
     FUNCTIONS,
     LOSS,
+    STEP,
     TARGETS,
     inputs_of,
     instances,
@@ -45,7 +46,7 @@ from tinygrad_fm.testing.backward.problem import (
     takes_rate,
 )
 from tinygrad_fm.testing.backward.report import BackwardReport
-from tinygrad_fm.testing.backward.roles import arguments_for
+from tinygrad_fm.testing.backward.roles import arguments_for, role_of
 from tinygrad_fm.testing.backward.sources import SAMPLES, Source, load
 
 NOTHING = (
@@ -180,7 +181,7 @@ def _best(problems: Iterator[Problem], what: str) -> BackwardReport:
         CannotRunError: none runs; the message has the first reason.
     """
     reason = ""
-    wrong: list[tuple[int, BackwardReport]] = []
+    wrong: list[tuple[int, BackwardReport, Problem]] = []
     for problem in itertools.islice(problems, 200):
         if len(wrong) == ARRANGEMENTS:
             break
@@ -194,16 +195,17 @@ def _best(problems: Iterator[Problem], what: str) -> BackwardReport:
         unused = sum(note.startswith(UNUSED) for note in report.notes)
         if report.is_right and not unused:
             return report
-        wrong.append((unused, report))
+        wrong.append((unused, report, problem))
     if wrong:
-        return min(wrong, key=_how_wrong)[1]
+        _, report, problem = min(wrong, key=_how_wrong)
+        return explain(problem, report)
     reason = reason or "no inputs fit"
     raise CannotRunError(f"{what}: {reason}; call testing.check_backward with inputs of your own")
 
 
-def _how_wrong(found: tuple[int, BackwardReport]) -> tuple[int, bool, int]:
+def _how_wrong(found: tuple[int, BackwardReport, Problem]) -> tuple[int, bool, int]:
     """The arrangement that was meant is that of which most is used, and most is right."""
-    unused, report = found
+    unused, report, _ = found
     return unused, not report.is_right, sum(c.factor is None for c in report.comparisons)
 
 
@@ -299,10 +301,26 @@ def _as_network(
             if _runs(make, data, loss, backward):
                 problem = of_network(make, data, loss, backward)
                 problem.takes_rate = takes_rate(getattr(kind, back))
+                _add_step(problem, kind)
                 problem.held = held_by(problem.world["net"], held)
                 if implied:
                     problem.notes.append(f"no loss is defined: checked as {implied}")
                 yield problem
+
+
+def _add_step(problem: Problem, kind: type) -> None:
+    """Add the method of a network that updates it, where it takes no more than is known."""
+    name = method(kind, STEP)
+    roles = ("lr", "upstream", "samples")
+    if not name or any(role_of(n) not in roles for n in needed(getattr(kind, name))[1:]):
+        return
+
+    def step(world: dict[str, Any], returned: Any) -> None:
+        known = {"lr": RATE, "upstream": returned, "samples": SAMPLES}
+        _call(getattr(world["net"], name), known)
+
+    problem.step, problem.step_is_guessed = step, True
+    problem.takes_rate = problem.takes_rate or takes_rate(getattr(kind, name))
 
 
 def _call(function: Any, known: dict[str, Any]) -> Any:

@@ -21,6 +21,8 @@ class Comparison:
     Attributes:
         factor: theirs divided by the truth, where they differ by one factor only; else None.
         place: where the gradient was found, empty where there is none.
+        excused: why it is right although the numbers differ, empty where it is not.
+        terms: what is wrong with single terms of the loss in it, in words.
     """
 
     parameter: str
@@ -28,10 +30,14 @@ class Comparison:
     theirs: Any
     truth: Any
     factor: float | None
+    excused: str = ""
+    terms: str = ""
 
     @property
     def is_right(self) -> bool:
         """Whether the numbers agree."""
+        if self.excused:
+            return True
         return self.factor is not None and abs(self.factor - 1) <= TOLERANCE
 
 
@@ -55,6 +61,20 @@ def factor_between(a: Any, b: Any) -> float | None:
     if abs(c) < 1e-9 or off > TOLERANCE * max(abs(c) * largest, np.max(np.abs(a))):
         return None
     return c
+
+
+def clipped_at(theirs: Any, truth: Any) -> float | None:
+    """The largest number that a gradient was clipped to; None where it was not."""
+    theirs = np.asarray(theirs, float)
+    if not same_shape(theirs, truth) or not np.isfinite(theirs).all() or not theirs.size:
+        return None
+    most = float(np.abs(theirs).max())
+    cut = np.clip(truth, -most, most).ravel()
+    at_most = np.abs(truth).ravel() > most
+    if at_most.any() and np.abs(theirs.ravel() - cut).max() <= TOLERANCE * most:
+        kept = truth.size == 1 or not at_most.all() or float(f"{most:.2g}") == most
+        return most if kept else None
+    return None
 
 
 def common_factor(found: list[Comparison]) -> float | None:

@@ -161,8 +161,9 @@ def _described(made: Made, truth: Truth, every: list[Made]) -> WrongLine:
             if factor_between(other.array, taken_for) is not None:
                 made = other
                 break
-    return WrongLine(made, _source(made), expected, slip, formula)
+    return WrongLine(made, source_of(made), expected, slip, formula)
 
 
-def _source(made: Made) -> str:
+def source_of(made: Made) -> str:
+    """The line of code that made an array."""
     return linecache.getline(made.file, made.line).strip()

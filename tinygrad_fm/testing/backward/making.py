@@ -27,6 +27,10 @@ BACKWARD = (
     "bprop", "gradient", "gradients", "grad", "grads",
     "compute_gradients", "compute_gradient", "calculate_gradients",
 )  # fmt: skip
+STEP = (
+    "step", "update", "update_params", "update_parameters", "update_weights", "apply_gradients",
+    "apply_grads", "optimize", "optimizer_step", "sgd_step", "sgd", "gradient_descent",
+)  # fmt: skip
 LOSS = ("loss", "cost", "error", "compute_loss", "compute_cost", "calculate_loss", "loss_function")
 TARGETS = ("t", "y", "target", "targets", "labels", "label", "y_true", "y_label", "yt", "y_train")
 INPUTS = ("x", "x_train", "data", "input", "inputs", "input_data", "features", "train_x")

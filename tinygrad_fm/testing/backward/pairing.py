@@ -69,6 +69,12 @@ def same_shape(a: Any, b: Any) -> bool:
     return [n for n in a.shape if n != 1] == [n for n in b.shape if n != 1]
 
 
+def last_word(path: str) -> str:
+    """The last word of a path: `w1` of `net.params['W1']`."""
+    words = _parts(path)
+    return words[-1].lower().lstrip("_") if words else path.lower()
+
+
 def _exactly(gradient: str, parameter: str) -> bool:
     return _word(parameter) in _names(gradient) and _index(gradient) == _index(parameter)
 

@@ -42,6 +42,9 @@ class Problem:
     held: tuple[str, ...] = ()  # paths of data that an object was made with, and keeps
     samples: int = 0  # in the data, where its shape does not tell
     takes_rate: bool = False  # whether backward is given a learning rate, RATE
+    step: Callable[[World, Any], Any] | None = None  # one update, of what backward returned
+    step_is_guessed: bool = False  # it was found by its name
+    fixed: tuple[int, ...] = ()  # lengths of axes that the file takes for given
 
 
 def of_functions(forward: Any, backward: Any, arguments: tuple[Any, ...]) -> Problem:
@@ -250,7 +253,7 @@ def split(returned: Any) -> tuple[Any, Any]:
 
 def takes_rate(function: Any) -> bool:
     """Whether a function has an argument for the learning rate."""
-    return any(role_of(name) == "lr" for name in _parameters(function))
+    return function is not None and any(role_of(name) == "lr" for name in _parameters(function))
 
 
 def _parameters(function: Any) -> list[str]:

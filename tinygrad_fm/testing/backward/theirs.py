@@ -71,7 +71,7 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
             if path in problem.data and new is not None and not np.array_equal(new, old):
                 theirs.mutated.append(path)
         given = upstream.copy() if np.ndim(upstream) else float(upstream)
-        watcher = _Lines(_files(problem))
+        watcher = Lines(files_of(problem))
         old_trace = sys.gettrace()
         sys.settrace(watcher.call)
         try:
@@ -119,7 +119,8 @@ def _flat(
     return found
 
 
-def _files(problem: Problem) -> set[str]:
+def files_of(problem: Problem) -> set[str]:
+    """The files that the person's functions and classes are written in."""
     found = set()
     for function in problem.functions:
         code = getattr(function, "__code__", None)
@@ -130,7 +131,7 @@ def _files(problem: Problem) -> set[str]:
     return {name for name in found if name and not name.startswith(PACKAGE)}
 
 
-class _Lines:
+class Lines:
     """A trace function that notes which arrays each line makes."""
 
     def __init__(self, files: set[str]):
@@ -139,12 +140,14 @@ class _Lines:
         self.known: dict[int, tuple[int, dict[str, Any]]] = {}
         self.depth = 0
         self.arguments: dict[int, tuple[Any, ...]] = {}
+        self.codes: set[CodeType] = set()  # that ran
         self.names: dict[int, str] = {}  # of what was returned, by identity
 
     def call(self, frame: FrameType, event: str, argument: Any) -> Any:
         """At the start of a call: watch its lines if it is the person's code."""
         if frame.f_code.co_filename not in self.files:
             return None
+        self.codes.add(frame.f_code)
         now = self._arrays(frame)
         self.known[id(frame)] = frame.f_lineno, now
         own = {n: a for n, a in now.items() if not n.startswith("self.")}
@@ -195,16 +198,22 @@ class _Lines:
             self.known.pop(id(frame), None)
         return self.line
 
+    def _is_theirs(self, value: Any) -> bool:
+        """Whether it is an object of a class in one of the files."""
+        module = sys.modules.get(type(value).__module__)
+        return getattr(module, "__file__", None) in self.files
+
     def _arrays(self, frame: FrameType) -> dict[str, Any]:
         """Copies of the float arrays that the locals hold, and those of `self`."""
         found: dict[str, Any] = {}
         for name, value in frame.f_locals.items():
             if is_float(value) and value.size <= LARGEST:
                 found[name] = np.array(value, copy=True)
-            elif name == "self" or isinstance(value, (dict, list)):
+            elif isinstance(value, (dict, list)) or self._is_theirs(value):
+                dot = "" if isinstance(value, (dict, list)) else "."
                 for path, array in snapshot(value).items():
                     if is_float(array) and array.size <= LARGEST:
-                        found[f"{name}.{path}" if name == "self" else f"{name}{path}"] = array
+                        found[f"{name}{dot}{path}"] = array
         return found
 
 

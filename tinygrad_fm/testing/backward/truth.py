@@ -16,7 +16,7 @@ from tinygrad_fm.engine import Node
 from tinygrad_fm.graph.build import ancestors
 from tinygrad_fm.recording import enable_grad
 from tinygrad_fm.tensor import Tensor
-from tinygrad_fm.testing.backward.places import is_float, places, widened
+from tinygrad_fm.testing.backward.places import Place, is_float, places, widened
 from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept
 
 STEP = 1e-5  # of central differences, in float64
@@ -57,6 +57,7 @@ class Truth:
     values: list[Value] = field(default_factory=list)
     data: list[Any] = field(default_factory=list)  # float arrays that are no parameters
     notes: list[str] = field(default_factory=list)
+    root: Node | None = None  # of the recorded forward pass
 
 
 class _Keep:
@@ -100,18 +101,14 @@ def find_truth(problem: Problem, seed: int = 0) -> Truth:
     keep = _Keep()
     tensors: dict[str, Tensor] = {}
     given: dict[Any, str] = {}
-    for place in list(places(world)):
-        value = place.get()
-        if not is_float(value) or isinstance(place.holder, tuple):
-            continue
-        if _is_data(problem, place.path):
-            continue
-        tensor = Tensor(np.array(value, np.float64), requires_grad=True, name=clean(place.path))
-        tensors[clean(place.path)] = tensor
+    for name, where in _leaves(problem, world):
+        tensor = Tensor(np.array(where[0].get(), np.float64), requires_grad=True, name=name)
+        tensors[name] = tensor
         copied: Any = np.copy(tensor)  # which, unlike a leaf, may be changed in place
-        given[copied.node] = clean(place.path)
+        given[copied.node] = name
         keep.arrays[copied.node] = copied.data.copy()
-        place.put(copied)
+        for place in where:
+            place.put(copied)
     mode = engine.state.mode
     before, mode.observer = mode.observer, keep
     try:
@@ -127,6 +124,7 @@ def find_truth(problem: Problem, seed: int = 0) -> Truth:
         )
     if not np.allclose(recorded.data, result, rtol=1e-7, atol=1e-9, equal_nan=True):
         raise CannotRunError("the forward pass gives other numbers when it runs a second time")
+    truth.root = recorded.node
     truth.data = [np.asarray(p.get(), float) for p in places(plain) if is_float(p.get())]
     nodes = ancestors([recorded.node])
     for tensor in tensors.values():
@@ -149,6 +147,19 @@ def find_truth(problem: Problem, seed: int = 0) -> Truth:
         else:
             truth.unused.append(name)
     return truth
+
+
+def _leaves(problem: Problem, world: Any) -> Iterator[tuple[str, list[Place]]]:
+    """The arrays to differentiate by, each with all places that hold it: params[0] may be W."""
+    held: dict[int, list[Place]] = {}
+    for place in list(places(world)):
+        value = place.get()
+        if is_float(value) and not isinstance(place.holder, tuple):
+            held.setdefault(id(value), []).append(place)
+    for where in held.values():
+        if not any(_is_data(problem, place.path) for place in where):
+            named = [place for place in where if isinstance(place.key, str)]
+            yield clean((named or where)[0].path), where
 
 
 def _by_differences(problem: Problem, truth: Truth, error: Exception) -> Truth:
@@ -185,13 +196,18 @@ def _moved(
     problem: Problem, upstream: Any, name: str, index: tuple[int, ...], step: float
 ) -> float:
     """The scalar that is differentiated, with one number of one array moved."""
+    return float(np.sum(result_beside(problem, name, index, step) * upstream))
+
+
+def result_beside(problem: Problem, name: str, index: tuple[int, ...], step: float) -> Any:
+    """The result of the forward pass with one number of one array moved."""
     world = widened(problem.world)
     place = next(p for p in places(world) if clean(p.path) == name)
     array = np.array(place.get(), np.float64)
     array[index] += step
     place.put(array)
     with generator_kept(), np.errstate(all="ignore"):
-        return float(np.sum(np.asarray(problem.forward(world)[0], np.float64) * upstream))
+        return np.asarray(problem.forward(world)[0], np.float64)
 
 
 def _upstream(result: Any, seed: int) -> Any:
