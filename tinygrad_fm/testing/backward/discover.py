@@ -13,15 +13,14 @@ import numpy as np
 from tinygrad_fm.testing.backward.check import UNUSED, check_problem, explain
 from tinygrad_fm.testing.backward.functional import IMPLIED, networks
 from tinygrad_fm.testing.backward.functional import problems as problems_of
+from tinygrad_fm.testing.backward.guessing import arguments_of
+from tinygrad_fm.testing.backward.lent import with_globals
 from tinygrad_fm.testing.backward.making import (
     BACKWARD,
-    CLASSES,
     FEATURES,
     FORWARD,
-    FUNCTIONS,
     LOSS,
     STEP,
-    TARGETS,
     inputs_of,
     instances,
     is_abstract,
@@ -43,6 +42,7 @@ from tinygrad_fm.testing.backward.problem import (
     of_network,
     of_one_function,
     result_of,
+    split,
     takes_rate,
 )
 from tinygrad_fm.testing.backward.report import BackwardReport
@@ -54,6 +54,7 @@ NOTHING = (
     "forward and backward or with a loss and a gradient, and for functions that return (loss, "
     "gradients)"
 )
+REG = {"penalty": 0.1}  # what a loss is given as the factor of its penalty
 ARRANGEMENTS = 8  # of inputs that are tried where the gradients are wrong
 
 
@@ -68,7 +69,8 @@ def subjects(
             continue
         found = scope.get(name)
         if isinstance(found, type):
-            if method(found, BACKWARD) and not is_abstract(found):
+            has_loss = not method(found, BACKWARD) and _returns_two(_own_loss(found))
+            if has_loss or (method(found, BACKWARD) and not is_abstract(found)):
                 yield name, lambda found=found: _check_class(found, source)  # type: ignore[misc]
         elif callable(found):
             partner = _partner(name, scope)
@@ -108,7 +110,13 @@ def _partner(name: str, scope: dict[str, Any]) -> Any:
     return scope.get(f"{name}_backward")  # relu, relu_backward
 
 
+def _own_loss(kind: type) -> Any:
+    """The method of a class that is its loss."""
+    return getattr(kind, method(kind, LOSS) or "__init__")
+
+
 def _returns_two(function: Any) -> bool:
+    """Whether a function returns several values, as (loss, gradients)."""
     import ast
     import textwrap
 
@@ -121,54 +129,6 @@ def _returns_two(function: Any) -> bool:
 
 
 # ---- trying inputs -------------------------------------------------------------------------------
-
-
-def _arguments(function: Any) -> Iterator[tuple[Any, ...]]:
-    """Arguments for a function of arrays: guessed by their names, in several arrangements."""
-    names = [
-        p.name
-        for p in inspect.signature(function).parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    kinds = FUNCTIONS if any("activation" in name for name in names) else ("",)
-    choices = itertools.product((False, True), (False, True), (False, True), (False, True), kinds)
-    for image, single, columns, one_hot, activation in choices:
-        draw = rng()
-        yield tuple(
-            activation
-            if "activation" in name
-            else _guess(name, draw, columns, one_hot, image, single)
-            for name in names
-        )
-
-
-def _guess(
-    name: str, rng: np.random.Generator, columns: bool, one_hot: bool, image: bool, single: bool
-) -> Any:
-    word = name.lower().strip("_")
-    if single and not image:  # one output, so that weights and targets are vectors
-        if word in TARGETS:
-            return rng.standard_normal(SAMPLES)
-        if word.startswith(("w", "theta", "b")) and word != "beta":
-            return rng.standard_normal(1 if word.startswith("b") else FEATURES)
-    wide: tuple[int, ...] = (3, 6, 6) if image else (FEATURES,)
-    if word in TARGETS:
-        labels = rng.integers(0, CLASSES, SAMPLES)
-        return np.eye(CLASSES)[labels] if one_hot else labels
-    if word.startswith(("w", "theta", "kernel")):
-        shape: Any = (
-            (2, 3, 3, 3) if image else (CLASSES, FEATURES) if columns else (FEATURES, CLASSES)
-        )
-        return rng.standard_normal(shape)
-    if word in ("gamma", "beta"):
-        return rng.uniform(0.5, 1.5, FEATURES)
-    if word.startswith("b"):
-        return rng.standard_normal((CLASSES, 1) if columns else 2 if image else CLASSES)
-    if word.startswith(("score", "logit")):
-        return rng.standard_normal((SAMPLES, CLASSES))
-    if columns and not image:
-        return rng.standard_normal((FEATURES, SAMPLES))
-    return rng.standard_normal((SAMPLES, *wide))
 
 
 def _best(problems: Iterator[Problem], what: str) -> BackwardReport:
@@ -210,12 +170,17 @@ def _how_wrong(found: tuple[int, BackwardReport, Problem]) -> tuple[int, bool, i
 
 
 def _check_pair(forward: Any, backward: Any) -> BackwardReport:
-    problems = (of_functions(forward, backward, arguments) for arguments in _arguments(forward))
+    problems = (
+        with_globals(of_functions(forward, backward, arguments))
+        for arguments in arguments_of(forward)
+    )
     return _best(problems, forward.__name__)
 
 
 def _check_one(function: Any) -> BackwardReport:
-    problems = (of_one_function(function, arguments) for arguments in _arguments(function))
+    problems = (
+        with_globals(of_one_function(function, arguments)) for arguments in arguments_of(function)
+    )
     return _best(problems, function.__name__)
 
 
@@ -265,16 +230,18 @@ def _as_network(
     make: Callable[[], Any], kind: type, source: Source, held: dict[str, Any]
 ) -> Iterator[Problem]:
     """A class with a loss: its own, a function of the file, or the one its error implies."""
-    back = method(kind, BACKWARD)
     forward, own = method(kind, FORWARD), method(kind, LOSS)
+    together = not method(kind, BACKWARD)  # loss and gradients come from one method
+    back = own if together else method(kind, BACKWARD)
 
     def output(net: Any, x: Any) -> Any:
         return result_of(net, forward, _given(getattr(net, forward), {"x": x}))[0]
 
     losses: list[tuple[str, Callable[..., Any]]] = []
     if own:
-        losses.append(("", lambda net, x, t: _call(getattr(net, own), {"x": x, "t": t})))
-        if forward:
+        # the first that runs is meant
+        losses.append(("", lambda net, x, t: _call(getattr(net, own), {**REG, "x": x, "t": t})))
+        if forward and not together:
             losses.append(("", lambda net, x, t: getattr(net, own)(output(net, x), t)))
             losses.append(("", lambda net, x, t: getattr(net, own)(t, output(net, x))))
     for name in source.names:
@@ -287,7 +254,9 @@ def _as_network(
         ]
 
     def backward(net: Any, x: Any, t: Any) -> Any:
-        known = {"x": x, "t": t, "lr": RATE, "samples": len(x)}
+        known = {**REG, "x": x, "t": t, "lr": RATE, "samples": len(x)}
+        if together:
+            return split(_call(getattr(net, back), known))[1]
         if forward:
             known["output"] = output(net, x)
         return _call(getattr(net, back), known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -107,6 +107,12 @@ def _of_terms(truth: Truth, report: BackwardReport) -> tuple[str, ...]:
     """Say which terms of the loss are wrong in a gradient; returns those that lack penalties."""
     wrong = [c for c in report.comparisons if c.place and c.factor is None and not c.excused]
     terms = terms_of(truth) if wrong else []
+    leaves = {v.name: v for v in truth.values if v.node.primitive is None}
+    truth.parts = [
+        replace(leaves[name], gradient=gradient)
+        for term in terms
+        for name, gradient in term.gradients.items()
+    ]
     mixed: dict[str, Mixture] = {}
     for c in wrong:
         found = mixture(c.theirs, c.parameter, terms)

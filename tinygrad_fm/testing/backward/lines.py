@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_fm.testing.backward.judge import factor_between
 from tinygrad_fm.testing.backward.theirs import Made, Theirs
 from tinygrad_fm.testing.backward.truth import Truth, Value
+from tinygrad_fm.testing.backward.uses import uses_of
 
 
 @dataclass
@@ -30,7 +31,8 @@ class Matcher:
 
     def __init__(self, truth: Truth):
         self.truth = truth
-        self.gradients = [v for v in truth.values if v.gradient is not None]
+        self.gradients = [v for v in truth.values if v.gradient is not None] + truth.parts
+        self.contributions = [use.gradient for use in uses_of(truth)]
         self.values = [v.array for v in truth.values if v.array is not None] + truth.data
         self.derivatives = list(_local_derivatives(truth.values))
 
@@ -42,6 +44,14 @@ class Matcher:
                 if factor is not None and array.size:
                     return value, factor
         return None
+
+    def is_contribution(self, change: Any) -> bool:
+        """Whether what was added somewhere is what one use of a value adds to its gradient."""
+        return change is not None and any(
+            factor_between(change, turned) is not None
+            for found in self.contributions
+            for turned in _turns(found)
+        )
 
     def is_known(self, array: Any) -> bool:
         """Whether it is a forward value, a local derivative, a mask, or made of those simply."""
@@ -126,7 +136,7 @@ def first_wrong(truth: Truth, theirs: Theirs, wrong_arrays: list[Any]) -> WrongL
             continue
         if any(matcher.gradient(a) is not None or matcher.is_known(a) for a in made.forms):
             continue
-        if _vindicated(made, theirs.made, matcher):
+        if matcher.is_contribution(made.change) or _vindicated(made, theirs.made, matcher):
             continue
         return _described(made, truth, theirs.made)
     for made in theirs.made:  # every line is right up to a factor: the one that made this factor

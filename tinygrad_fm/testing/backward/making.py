@@ -269,9 +269,10 @@ def targets_of(make: Callable[[], Any], shape: tuple[int, ...]) -> Iterator[Any]
         CLASSES
     ]
     for n in classes:
-        labels = rng().integers(0, n, SAMPLES)
+        labels = rng().integers(0, n, 1 if 1 in shape else SAMPLES)
         one_hot = np.eye(n)[labels]
-        yield from (one_hot.T, one_hot) if shape[-1] == SAMPLES else (one_hot, labels)
+        in_columns = shape[-1] in (SAMPLES, 1)
+        yield from (one_hot.T, one_hot) if in_columns else (one_hot, labels)
 
 
 def pairs_of(names: list[str]) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from tinygrad_fm.testing.backward.judge import factor_between, name_factor
 from tinygrad_fm.testing.backward.pairing import _parts, same_shape
 from tinygrad_fm.testing.backward.theirs import Made
 from tinygrad_fm.testing.backward.truth import Truth, Value
+from tinygrad_fm.testing.backward.uses import uses_of
 
 FORMULAS = {
     "linear": "dX = dY Wᵀ, dW = Xᵀ dY, db = the sum of dY over the samples",
@@ -51,6 +52,15 @@ def _recognise(
         for parent in later.node.parents:
             users.setdefault(parent, []).append(later)
     candidates = [v for v in truth.values if _fits(array, v.gradient)]
+    for use in uses_of(truth):
+        if (
+            np.shape(array) == np.shape(use.gradient)
+            and np.any(array)
+            and abs((factor_between(array, use.gradient) or 0) - 1) < 1e-5
+        ):
+            where = ", ".join(line.rpartition("/")[2] for line in use.others[:3])
+            slip = f"only one of its uses is counted: what comes back from {where} is missing"
+            return use.value, slip, "", None
     # what has the name of a parameter in it first
     word = made.name.lower()
     candidates.sort(key=lambda v: not (v.name in truth.arrays and _last(v.name) in word))
@@ -202,9 +212,9 @@ def _between(start: Node, end: Node) -> str:
     node = end
     while node.parents and node is not start:
         if node.name not in ("add", "subtract"):
-            return node.name
+            return function_of(node)
         node = node.parents[0]
-    return end.name
+    return function_of(end)
 
 
 def _fits(a: Any, b: Any) -> bool:

@@ -18,6 +18,8 @@ SMALL = (2, 3)  # lengths that an axis is cut to, the first with which the mista
 TRIES = 24  # of cuts
 SHOWN = 8  # arrays of the input
 WIDE = 76  # columns of a line
+MOST = 16  # numbers of an array that are shown
+GATES = (2, 3, 4)  # an axis may hold a number of gates, each as long as another axis
 Sizes = dict[int, int]
 
 
@@ -40,8 +42,16 @@ class Smallest:
     def to_lines(self) -> list[str]:
         """The arrays, one a line where they fit."""
         shown = dict(list(self.inputs.items())[:SHOWN])
-        theirs = "none" if self.theirs is None else self.theirs
-        named = {**shown, f"{self.what}, by hand": theirs, f"{self.what}, truly": self.truth}
+        what, theirs, truth = self.what, self.theirs, self.truth
+        if theirs is not None and _is_large(truth) and np.shape(theirs) == np.shape(truth):
+            worst = np.unravel_index(int(np.argmax(np.abs(theirs - truth))), np.shape(truth))
+            what += f" at {tuple(map(int, worst))}"
+            theirs, truth = theirs[worst], truth[worst]
+        named = {
+            **shown,
+            f"{what}, by hand": "none" if theirs is None else theirs,
+            f"{what}, truly": truth,
+        }
         width = max(map(len, named))
         lines = [f"{name:<{width}}  {_text(array, width)}" for name, array in named.items()]
         hidden = len(self.inputs) - len(shown)
@@ -106,6 +116,9 @@ def _cuts(problem: Problem, reached: Sizes) -> Iterator[Sizes]:
         for small in SMALL:
             if n > small and n not in reached:
                 yield {**reached, n: small}
+            multiples = {k * n: k * small for k in GATES if k * n in lengths}
+            if n > small and n not in reached and multiples:
+                yield {**reached, **multiples, n: small}
 
 
 def _lengths(problem: Problem) -> list[int]:
@@ -126,10 +139,21 @@ def _cut(world: dict[str, Any], sizes: Sizes, rounded: bool) -> dict[str, Any]:
             kept[id(array)] = array, _smaller(array, sizes, least, rounded)
         if not isinstance(place.holder, tuple):
             place.put(kept[id(array)][1])
+    for name, value in made.items():
+        if _is_tokens(value):
+            made[name] = [token % least for token in value[:least]] if least else value
     for place in list(whole_numbers(made)):
-        if place.get() in sizes and not isinstance(place.holder, tuple):
+        if (
+            not _is_tokens(place.holder)
+            and place.get() in sizes
+            and not isinstance(place.holder, tuple)
+        ):
             place.put(sizes[place.get()])
     return made
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(n) is int for n in value)
 
 
 def _smaller(array: Any, sizes: Sizes, least: int, rounded: bool) -> Any:
@@ -172,7 +196,8 @@ def _signature(report: BackwardReport) -> Any:
 def _shown(problem: Problem, report: BackwardReport, truth: Truth) -> Smallest | None:
     """The inputs, and the gradient that is wrong: that of the line, else a parameter's."""
     inputs = {name: problem.world[name] for name in problem.data}
-    inputs = {n: a for n, a in inputs.items() if isinstance(a, np.ndarray)} | truth.arrays
+    inputs = {n: a for n, a in inputs.items() if isinstance(a, np.ndarray) or _is_tokens(a)}
+    inputs |= truth.arrays
     if truth.result.ndim:
         inputs["the gradient given to backward"] = truth.upstream
     line = report.line
@@ -189,15 +214,20 @@ def _shown(problem: Problem, report: BackwardReport, truth: Truth) -> Smallest |
     return None
 
 
+def _is_large(array: Any) -> bool:
+    return bool(np.size(array) > (MOST if np.ndim(array) < 3 else MOST // 2))
+
+
 def _text(array: Any, indent: int) -> str:
     """An array in one line, else in several."""
     if isinstance(array, str):
         return array
     shape = " × ".join(map(str, np.shape(array)))
-    if np.size(array) > 24:
+    if _is_large(array):
         return f"{shape} numbers"
     text = np.array2string(np.asarray(array), precision=3, separator=", ", suppress_small=True)
     whole = " ".join(text.split())
     if len(whole) + indent <= WIDE:
         return whole
-    return text.replace("\n", "\n" + " " * (indent + 8))
+    lines = [line for line in text.splitlines() if line.strip()]
+    return ("\n" + " " * (indent + 8)).join(lines)

@@ -58,6 +58,7 @@ class Truth:
     data: list[Any] = field(default_factory=list)  # float arrays that are no parameters
     notes: list[str] = field(default_factory=list)
     root: Node | None = None  # of the recorded forward pass
+    parts: list[Value] = field(default_factory=list)  # gradients of single terms of a loss
 
 
 class _Keep:
