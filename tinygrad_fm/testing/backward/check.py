@@ -96,10 +96,9 @@ def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> Back
     report, truth, theirs = found.report, found.truth, found.theirs
     if problem.step is not None or theirs.updated:
         look_at_step(problem, found)
-    report.notes += [f"{name} is changed in place by the forward pass" for name in theirs.mutated]
     report.notes += [f"{UNUSED} {name}" for name in truth.unused if name not in theirs.found]
     report.notes += [note for note in (descent(problem, truth),) if note]
-    report.notes += list(warnings_of(problem, truth))
+    report.notes += list(warnings_of(problem, truth, theirs))
     return report
 
 

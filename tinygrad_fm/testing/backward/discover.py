@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.testing.backward.beyond import aliases
 from tinygrad_fm.testing.backward.check import UNUSED, check_problem, explain
 from tinygrad_fm.testing.backward.functional import IMPLIED, networks
 from tinygrad_fm.testing.backward.functional import problems as problems_of
 from tinygrad_fm.testing.backward.guessing import arguments_of
 from tinygrad_fm.testing.backward.lent import with_globals
+from tinygrad_fm.testing.backward.loops import loops
+from tinygrad_fm.testing.backward.loops import problems_of as problems_in
 from tinygrad_fm.testing.backward.making import (
     BACKWARD,
     FEATURES,
@@ -62,6 +65,24 @@ def subjects(
     source: Source, wanted: str = ""
 ) -> Iterator[tuple[str, Callable[[], BackwardReport]]]:
     """Everything in a file that has a backward pass, as (name, how to check it)."""
+    found_any = False
+    for name, check in _defined(source, wanted):
+        found_any = True
+        yield name, lambda check=check: _warned(check(), source)  # type: ignore[misc]
+    for loop in [] if found_any else loops(source, source.tree):
+        title = loop.function or "the training loop"
+        if wanted in ("", title):
+            yield title, lambda loop=loop: _best(problems_in(loop, source), loop.function)  # type: ignore[misc]
+
+
+def _warned(report: BackwardReport, source: Source) -> BackwardReport:
+    """A report with what is to be said of the file as a whole."""
+    report.notes += aliases(source.tree)
+    return report
+
+
+def _defined(source: Source, wanted: str) -> Iterator[tuple[str, Callable[[], BackwardReport]]]:
+    """The functions and classes of a file that are or have a backward pass."""
     scope = source.scope
     whole = {network.forward: network for network in networks(source)}
     for name in source.names:
@@ -160,6 +181,8 @@ def _best(problems: Iterator[Problem], what: str) -> BackwardReport:
         _, report, problem = min(wrong, key=_how_wrong)
         return explain(problem, report)
     reason = reason or "no inputs fit"
+    if what in reason:
+        raise CannotRunError(reason)
     raise CannotRunError(f"{what}: {reason}; call testing.check_backward with inputs of your own")
 
 

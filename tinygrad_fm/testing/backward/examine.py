@@ -57,7 +57,7 @@ def examine(problem: Problem, pairs: dict[str, str] | None = None) -> Examined:
     found = Examined(report, truth, theirs, updates, lacking)
     judge(found, problem)
     if report.verdict == "wrong":
-        report.usual = _usual(report.comparisons) if updates else 1.0
+        report.usual = _usual(report.comparisons, bool(rate)) if updates else 1.0
         if not truth.notes:
             _locate(truth, theirs, report, rate)
     if updates:
@@ -206,13 +206,14 @@ def rate_of(problem: Problem) -> float:
     return RATE if problem.takes_rate else 0.0
 
 
-def _usual(found: list[Comparison]) -> float:
-    """The factor of most gradients; 1 where no two have the same."""
+def _usual(found: list[Comparison], rate_known: bool) -> float:
+    """The factor of most gradients; 1 where no two have the same, unless it may be anything."""
     factors = Counter(float(f"{c.factor:.5g}") for c in found if c.factor is not None)
     if not factors:
         return 1.0
     value, times = factors.most_common(1)[0]
-    return value if times > 1 and 1.0 not in factors else 1.0
+    enough = times > 1 or (not rate_known and value < 0)
+    return value if enough and 1.0 not in factors else 1.0
 
 
 def _samples(problem: Problem) -> int:

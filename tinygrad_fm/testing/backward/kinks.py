@@ -12,7 +12,8 @@ from tinygrad_fm.testing.backward.judge import TOLERANCE, Comparison
 from tinygrad_fm.testing.backward.pairing import same_shape
 from tinygrad_fm.testing.backward.places import is_float, places, widened
 from tinygrad_fm.testing.backward.problem import CannotRunError, Problem
-from tinygrad_fm.testing.backward.truth import Truth, clean, result_beside
+from tinygrad_fm.testing.backward.record import clean
+from tinygrad_fm.testing.backward.truth import Truth, result_beside
 
 STEP = 1e-6  # to either side, relative to the number that is moved
 CORNER = 1e-3  # two slopes that differ by more, relative to the largest, are those of a kink

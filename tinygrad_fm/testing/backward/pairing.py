@@ -90,6 +90,11 @@ def last_word(path: str) -> str:
     return words[-1].lower().lstrip("_") if words else path.lower()
 
 
+def names_gradient(name: str, parameter: str) -> bool:
+    """Whether a name is that of a parameter's gradient: dW1 of W1."""
+    return _exactly(name, parameter)
+
+
 def _exactly(gradient: str, parameter: str) -> bool:
     return _word(parameter) in _names(gradient) and _index(gradient) == _index(parameter)
 

@@ -46,6 +46,7 @@ class Source:
     scope: dict[str, Any]
     names: list[str]
     notes: list[str] = field(default_factory=list)
+    tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
 
 
 def load(path: Path) -> Source:
@@ -72,7 +73,7 @@ def load(path: Path) -> Source:
     module = types.ModuleType(f"checked_{path.stem}")
     module.__file__ = filename
     sys.modules[module.__name__] = module
-    source = Source(path, vars(module), [])
+    source = Source(path, vars(module), [], tree=tree)
     if left_out:
         source.notes.append(
             "1 top-level statement that does work was not executed"

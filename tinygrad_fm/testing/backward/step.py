@@ -13,10 +13,11 @@ from tinygrad_fm.testing.backward.lines import WrongLine, source_of
 from tinygrad_fm.testing.backward.pairing import last_word
 from tinygrad_fm.testing.backward.places import places, snapshot, widened
 from tinygrad_fm.testing.backward.problem import Problem, generator_kept
+from tinygrad_fm.testing.backward.record import clean
 from tinygrad_fm.testing.backward.rules import Rule, Steps, recognise
 from tinygrad_fm.testing.backward.terms import terms_of
 from tinygrad_fm.testing.backward.theirs import Lines, Made, files_of
-from tinygrad_fm.testing.backward.truth import clean, find_truth
+from tinygrad_fm.testing.backward.truth import find_truth
 
 STEPS = 6
 MOVED = 0.2  # how far parameters are moved between steps, so that their gradients differ

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_fm.engine.node import PACKAGE
 from tinygrad_fm.testing.backward.places import changed, is_float, snapshot, widened
 from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept
-from tinygrad_fm.testing.backward.truth import clean
+from tinygrad_fm.testing.backward.record import clean
 
 LARGEST = 4096  # elements of an array that is still looked at, line by line
 
@@ -43,13 +43,15 @@ class Theirs:
     Attributes:
         found: arrays that are gradients, by path: what was returned, what is new or changed.
         updated: parameters that backward changed, by path: their change.
-        mutated: data that forward or backward changed in place.
+        mutated: data and arguments that forward changed in place.
+        overwritten: those that backward changed in place.
         made: every array that a line made, in order.
     """
 
     found: dict[str, Any] = field(default_factory=dict)
     updated: dict[str, Any] = field(default_factory=dict)
     mutated: list[str] = field(default_factory=list)
+    overwritten: list[str] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     error: str = ""
 
@@ -66,10 +68,8 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
         start = {clean(k): v for k, v in snapshot(world).items()}
         result, rest = problem.forward(world)
         before = snapshot(world)
-        for path, old in start.items():
-            new = {clean(k): v for k, v in before.items()}.get(path)
-            if path in problem.data and new is not None and not np.array_equal(new, old):
-                theirs.mutated.append(path)
+        now = {clean(k): v for k, v in before.items()}
+        theirs.mutated = [path for path in problem.world if _differs(start, now, path)]
         given = upstream.copy() if np.ndim(upstream) else float(upstream)
         watcher = Lines(files_of(problem))
         old_trace = sys.gettrace()
@@ -87,7 +87,9 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
     theirs.made = watcher.made
     for path, value in _flat(returned, problem.names, watcher.names):
         theirs.found[path] = value
-    for path, value in changed(world, before).items():
+    after = changed(world, before)
+    theirs.overwritten = [n for n in problem.data if n in {clean(path) for path in after}]
+    for path, value in after.items():
         name = clean(path)
         if name in parameters:
             old = before.get(path)
@@ -96,6 +98,10 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
         elif is_float(value):
             theirs.found.setdefault(name, value)
     return theirs
+
+
+def _differs(start: dict[str, Any], now: dict[str, Any], path: str) -> bool:
+    return path in start and path in now and not np.array_equal(start[path], now[path])
 
 
 def _flat(
