@@ -102,6 +102,14 @@ def _guess(
             return rng.standard_normal(SAMPLES)
         if word.startswith(("w", "theta", "b")) and word != "beta":
             return rng.standard_normal(1 if word.startswith("b") else FEATURES)
+    if word.endswith(("idx", "index", "ind")):
+        return int(rng.integers(0, CLASSES))
+    if word.endswith(("indices", "idxs", "negatives", "neg_samples")):
+        return rng.integers(0, CLASSES, SAMPLES)
+    if word.endswith(("vec", "vector")):
+        return rng.standard_normal(FEATURES)
+    if word.endswith(("vecs", "vectors", "embeddings", "embedding")):
+        return rng.standard_normal((HIDDEN, FEATURES))
     wide: Shape = (3, 6, 6) if image else (FEATURES,)
     outputs = 2 if image else CLASSES
     if word in TARGETS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import linecache
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +137,8 @@ def first_wrong(truth: Truth, theirs: Theirs, wrong_arrays: list[Any]) -> WrongL
             continue
         if any(matcher.gradient(a) is not None or matcher.is_known(a) for a in made.forms):
             continue
-        if matcher.is_contribution(made.change) or _vindicated(made, theirs.made, matcher):
+        part = matcher.is_contribution(made.array) and _is_added(made, theirs.made)
+        if part or matcher.is_contribution(made.change) or _vindicated(made, theirs.made, matcher):
             continue
         return _described(made, truth, theirs.made)
     for made in theirs.made:  # every line is right up to a factor: the one that made this factor
@@ -158,6 +160,17 @@ def _vindicated(made: Made, every: list[Made], matcher: Matcher) -> bool:
         source = linecache.getline(later.file, later.line)
         if name in source.partition("=")[2] and later.name != made.name:
             return any(matcher.gradient(a) is not None for a in later.forms)
+    return False
+
+
+def _is_added(made: Made, every: list[Made]) -> bool:
+    """Whether the next line that uses it adds it to something: it is not meant to be the whole."""
+    start = next(i for i, other in enumerate(every) if other is made)
+    name = re.escape(made.name)
+    for later in every[start + 1 :]:
+        source = linecache.getline(later.file, later.line)
+        if later.line != made.line and re.search(rf"(?<![\w.]){name}(?!\w)", source):
+            return bool(re.search(rf"\+=?\s*{name}(?!\w)|(?<![\w.@*/]){name}(\.T)?\s*\+", source))
     return False
 
 

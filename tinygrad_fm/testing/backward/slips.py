@@ -52,15 +52,9 @@ def _recognise(
         for parent in later.node.parents:
             users.setdefault(parent, []).append(later)
     candidates = [v for v in truth.values if _fits(array, v.gradient)]
-    for use in uses_of(truth):
-        if (
-            np.shape(array) == np.shape(use.gradient)
-            and np.any(array)
-            and abs((factor_between(array, use.gradient) or 0) - 1) < 1e-5
-        ):
-            where = ", ".join(line.rpartition("/")[2] for line in use.others[:3])
-            slip = f"only one of its uses is counted: what comes back from {where} is missing"
-            return use.value, slip, "", None
+    slip_of_use = _of_one_use(array, truth)
+    if slip_of_use[1]:
+        return *slip_of_use, "", None
     # what has the name of a parameter in it first
     word = made.name.lower()
     candidates.sort(key=lambda v: not (v.name in truth.arrays and _last(v.name) in word))
@@ -90,6 +84,24 @@ def _recognise(
     best = max(lacking, key=lambda v: v.node.serial)
     formulas = {_formula(user) for user in users.get(best.node, [])} - {""}
     return best, "", formulas.pop() if len(formulas) == 1 else "", None
+
+
+def _of_one_use(array: Any, truth: Truth) -> tuple[Value | None, str]:
+    """A gradient in which one use of a value is left out, or only one is counted."""
+    for use in uses_of(truth):
+        if np.shape(array) != np.shape(use.gradient) or not np.any(use.gradient):
+            continue
+        for rest, lines in (
+            (array - use.gradient, use.others),
+            (array - use.value.gradient + use.gradient, [use.line]),
+        ):
+            if np.abs(rest).max() <= 1e-9 * max(1.0, np.abs(array).max()):
+                where = ", ".join(line.rpartition("/")[2] for line in lines[:3])
+                return (
+                    use.value,
+                    f"not every use is counted: what comes back from {where} is missing",
+                )
+    return None, ""
 
 
 def _is_made(value: Value, every: list[Made]) -> bool:

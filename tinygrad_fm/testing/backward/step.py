@@ -28,7 +28,7 @@ MOMENTUM = "v = momentum * v - rate * gradient; parameter += v"
 def look_at_step(problem: Problem, found: Examined) -> None:
     """Run several steps, say which rule they follow, and what is wrong with them."""
     report, truth = found.report, found.truth
-    wrong = [c for c in report.comparisons if not c.is_right and c.factor is None]
+    wrong = [c for c in report.comparisons if not c.is_right and not report.convention]
     names = [n for n in truth.parameters if n not in problem.data]
     if truth.notes or {c.parameter for c in wrong} - set(found.lacking):
         return  # the gradient has to be right first
@@ -215,6 +215,7 @@ def _run(problem: Problem, names: list[str]) -> tuple[dict[str, Steps], Lines, d
             old_trace = sys.gettrace()
             sys.settrace(lines.call)
             try:
+                _set_to_zero(world)
                 returned = problem.backward(world, result, rest, given)
                 if problem.step is not None:
                     problem.step(world, returned)
@@ -229,6 +230,14 @@ def _run(problem: Problem, names: list[str]) -> tuple[dict[str, Steps], Lines, d
     rows = {n: [np.stack([np.ravel(p) for p in part]) for part in zip(*h, strict=True)]
             for n, h in history.items()}  # fmt: skip
     return {name: Steps(*parts) for name, parts in rows.items()}, lines, after
+
+
+def _set_to_zero(world: dict[str, Any]) -> None:
+    """Call what sets gradients to 0, where an object has it, as a training loop would."""
+    for value in world.values():
+        for name in ("zero_grad", "zero_grads", "zero_gradients"):
+            if callable(getattr(value, name, None)):
+                getattr(value, name)()
 
 
 def _numbers(problem: Problem, lines: Lines) -> list[float]:

@@ -73,6 +73,8 @@ def find_truth(problem: Problem, seed: int = 0) -> Truth:
             ) from error
     result = np.asarray(result, np.float64)
     upstream = _upstream(result, seed)
+    if problem.one_at_a_time and result.ndim:
+        upstream.flat[1:] = 0
     truth = Truth(result=result, upstream=upstream)
 
     try:

@@ -19,11 +19,13 @@ class Use:
 
     Attributes:
         gradient: what comes back through it.
-        others: the lines, `file:line`, of the other uses.
+        line: `file:line` of the operation.
+        others: the lines of the other uses.
     """
 
     value: Value
     gradient: Any
+    line: str
     others: list[str]
 
 
@@ -41,4 +43,5 @@ def uses_of(truth: Truth) -> Iterator[Use]:
                 found = engine.backward([(user, gradients[user])], targets=[value.node], keep=True)
             if value.node in found:
                 others = [other.line for other in used if other is not user]
-                yield Use(value, np.asarray(found[value.node]), list(dict.fromkeys(others)))
+                gradient = np.asarray(found[value.node])
+                yield Use(value, gradient, user.line, list(dict.fromkeys(others)))
