@@ -61,6 +61,7 @@ NOTHING = (
     "gradients)"
 )
 REG = {"penalty": 0.1}  # what a loss is given as the factor of its penalty
+Found = tuple[int, BackwardReport, Problem]  # with how many arrays the result does not depend on
 ARRANGEMENTS = 8  # of inputs that are tried where the gradients are wrong
 
 
@@ -73,9 +74,8 @@ def subjects(
         found_any = True
         yield name, lambda check=check: _warned(check(), source)  # type: ignore[misc]
     for loop in [] if found_any else loops(source, source.tree):
-        title = loop.function or "the training loop"
-        if wanted in ("", title):
-            yield title, lambda loop=loop: _best(problems_in(loop, source), loop.function)  # type: ignore[misc]
+        if wanted in ("", loop.title, loop.owner):
+            yield loop.title, lambda loop=loop: _best(problems_in(loop, source), loop.title)  # type: ignore[misc]
 
 
 def _warned(report: BackwardReport, source: Source) -> BackwardReport:
@@ -165,9 +165,9 @@ def _best(problems: Iterator[Problem], what: str) -> BackwardReport:
         CannotRunError: none runs; the message has the first reason.
     """
     reason = ""
-    wrong: list[tuple[int, BackwardReport, Problem]] = []
+    found: list[Found] = []
     for problem in itertools.islice(problems, 200):
-        if len(wrong) == ARRANGEMENTS:
+        if len(found) == ARRANGEMENTS:
             break
         try:
             with generator_kept(), np.errstate(all="ignore"):
@@ -177,14 +177,13 @@ def _best(problems: Iterator[Problem], what: str) -> BackwardReport:
             reason = str(error) if further or not reason else reason
             continue
         unused = sum(note.startswith(UNUSED) for note in report.notes)
-        if report.is_right and not unused:
-            larger = [p for n, r, p in wrong if not n and not _shapes_differ(r)]
-            if not _is_single(problem) or all(map(_is_single, larger)):
-                return report  # else one sample alone hides what is wrong with several
-            continue
-        wrong.append((unused, report, problem))
-    if wrong:
-        _, report, problem = min(wrong, key=_how_wrong)
+        if report.is_right and not unused and not _is_single(problem):
+            return report
+        found.append((unused, report, problem))
+    if found:
+        _, report, problem = _meant(found)
+        if report.is_right:
+            return report
         return _of_one_number(problem) or explain(problem, report)
     reason = reason or "no inputs fit"
     if what in reason:
@@ -215,15 +214,25 @@ def _is_single(problem: Problem) -> bool:
 
 
 def _shapes_differ(report: BackwardReport) -> bool:
-    return any(
-        c.place and not same_shape(np.asarray(c.theirs), c.truth) for c in report.comparisons
-    )
+    given = [c for c in report.comparisons if c.place]
+    return any(not same_shape(np.asarray(c.theirs), c.truth) for c in given)
 
 
-def _how_wrong(found: tuple[int, BackwardReport, Problem]) -> tuple[int, bool, int]:
-    """The arrangement that was meant is that of which most is used, and most is right."""
-    unused, report, _ = found
-    return unused, not report.is_right, sum(c.factor is None for c in report.comparisons)
+def _meant(found: list[Found]) -> Found:
+    """The arrangement that was meant: that of which most is used, and most is right.
+
+    One sample alone hides what is wrong with several, and counts only where those do not fit.
+    """
+    several = [f for f in found if not _is_single(f[2]) and not _shapes_differ(f[1])]
+    least = min(unused for unused, _, _ in found)
+    if any(unused == least for unused, _, _ in several):
+        found = several
+
+    def how_wrong(f: Found) -> tuple[int, bool, int]:
+        unused, report, _ = f
+        return unused, not report.is_right, sum(c.factor is None for c in report.comparisons)
+
+    return min(found, key=how_wrong)
 
 
 def _check_pair(forward: Any, backward: Any) -> BackwardReport:

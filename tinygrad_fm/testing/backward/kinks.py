@@ -52,7 +52,7 @@ def _unhidden(problem: Problem, found: Examined, pairs: dict[str, str] | None) -
     """What is found beside a start in zeros or equal numbers, where that is wrong."""
     truth = found.truth
     zero = [name for name, g in truth.parameters.items() if not g.any()]
-    equal = [n for n, a in truth.arrays.items() if np.ndim(a) > 1 and a.size > 1 and not np.ptp(a)]
+    equal = [n for n, a in truth.arrays.items() if a.size > 1 and not np.ptp(a)]
     if not zero and not equal:
         return found
     moved = _examined_beside(problem, truth, pairs)

@@ -12,12 +12,14 @@ import numpy as np
 
 from tinygrad_fm.testing.backward.functional import IMPLIED
 from tinygrad_fm.testing.backward.guessing import arguments_of
+from tinygrad_fm.testing.backward.making import instances
 from tinygrad_fm.testing.backward.pairing import names_gradient
 from tinygrad_fm.testing.backward.places import is_float, places
 from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, World, generator_kept
 from tinygrad_fm.testing.backward.roles import role_of
 from tinygrad_fm.testing.backward.sources import Source
 
+_PLACES = (ast.Name, ast.Attribute, ast.Subscript)
 LOSS_WORDS = ("loss", "cost", "mse", "entropy", "error")
 TALK = ("print", "plt", "append", "tqdm", "pbar", "logging", "display")
 CUT = (
@@ -32,6 +34,7 @@ class Loop:
 
     Attributes:
         function: the name of the function that it is in; empty in a script.
+        owner: the class, where it is in a method.
         before: the statements that lead to it.
         body: its own, without those that only print.
         updated: the names that the body assigns from themselves, parameters among them.
@@ -41,21 +44,34 @@ class Loop:
     before: list[ast.stmt]
     body: list[ast.stmt]
     updated: list[str]
+    owner: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is called in a report."""
+        name = ".".join(part for part in (self.owner, self.function) if part)
+        return name or "the training loop"
 
 
 def loops(source: Source, tree: ast.Module) -> Iterator[Loop]:
     """The training loops of a file."""
-    functions = [f for f in tree.body if isinstance(f, ast.FunctionDef)]
-    bodies = [("", tree.body), *((f.name, f.body) for f in functions)]
-    for name, body in bodies:
+    for owner, name, body in _bodies(tree):
         found = _innermost(body, [])
         if found is not None:
             before, inside = found
             kept = [part for part in inside if not _only_talks(part)]
-            updated = _updated(kept)
-            if updated and any(_multiplies(part) for part in kept):
-                defined = [] if name == "" else before
-                yield Loop(name, defined, kept, updated)
+            yield Loop(name, before if name else [], kept, _updated(kept), owner)
+
+
+def _bodies(tree: ast.Module) -> Iterator[tuple[str, str, list[ast.stmt]]]:
+    """The script, and each function and method: (class, name, statements)."""
+    yield "", "", tree.body
+    for part in tree.body:
+        if isinstance(part, ast.FunctionDef):
+            yield "", part.name, part.body
+        elif isinstance(part, ast.ClassDef):
+            methods = [inner for inner in part.body if isinstance(inner, ast.FunctionDef)]
+            yield from ((part.name, inner.name, inner.body) for inner in methods)
 
 
 def problems_of(loop: Loop, source: Source) -> Iterator[Problem]:
@@ -64,9 +80,8 @@ def problems_of(loop: Loop, source: Source) -> Iterator[Problem]:
     Raises:
         CannotRunError: what leads to the loop fails.
     """
-    arguments: Iterator[tuple[Any, ...]] = iter([()])
-    if loop.function:
-        arguments = arguments_of(source.scope[loop.function])
+    function = _function_of(loop, source)
+    arguments = arguments_of(function) if function is not None else iter([()])
     reason = "it holds no arrays"
     found = False
     for given in arguments:
@@ -79,7 +94,7 @@ def problems_of(loop: Loop, source: Source) -> Iterator[Problem]:
             found = True
             yield problem
     if not found:
-        raise CannotRunError(CUT.format(loop.function or "the script", reason))
+        raise CannotRunError(CUT.format(loop.title, reason))
 
 
 def _of(loop: Loop, source: Source, start: dict[str, Any]) -> Iterator[Problem]:
@@ -90,7 +105,7 @@ def _of(loop: Loop, source: Source, start: dict[str, Any]) -> Iterator[Problem]:
     arrays = [n for n, v in world.items() if hasattr(v, "dtype") and n not in parameters]
     holders = [n for n, v in world.items() if n not in (*parameters, *arrays) and _holds(v)]
     targets = [n for n in arrays if role_of(n) == "t"]
-    passed = [part for part in loop.body if not set(_assigned(part)) & set(parameters)]
+    passed = [part for part in loop.body if not _updated([part])]
     whole = _function(loop.body, source, list(world))
     at = [i for i, part in enumerate(passed) if any(_is_loss(name) for name in _assigned(part))]
     if not parameters and not holders:
@@ -101,7 +116,7 @@ def _of(loop: Loop, source: Source, start: dict[str, Any]) -> Iterator[Problem]:
         for name in parameters:
             world[name] = after[name]
         new = {n: v for n, v in after.items() if n not in start_names and is_float(v)}
-        return {n: v for n, v in new.items() if any(names_gradient(n, p) for p in parameters)}
+        return {n: v for n, v in new.items() if any(names_gradient(n, p) for p in loop.updated)}
 
     start_names = list(world)
     losses: list[tuple[str, Any, list[ast.stmt]]] = []
@@ -126,7 +141,7 @@ def _of(loop: Loop, source: Source, start: dict[str, Any]) -> Iterator[Problem]:
             return loss_of(after), None
 
         problem = Problem(
-            title=loop.function or "the training loop",
+            title=loop.title,
             world=dict(world),
             forward=run,
             backward=back,
@@ -140,15 +155,24 @@ def _of(loop: Loop, source: Source, start: dict[str, Any]) -> Iterator[Problem]:
 
 def _reached(loop: Loop, source: Source, given: tuple[Any, ...]) -> dict[str, Any]:
     """The variables at the beginning of the loop."""
-    if not loop.function:
+    written = _function_of(loop, source)
+    if written is None:
         return dict(source.scope)
-    names = list(source.scope[loop.function].__code__.co_varnames)[: len(given)]
-    defaults = source.scope[loop.function].__defaults__ or ()
-    more = list(source.scope[loop.function].__code__.co_varnames)[len(given) :][: len(defaults)]
-    function = _function(loop.before, source, [*names, *more])
+    names = list(written.__code__.co_varnames)[: written.__code__.co_argcount]
+    defaults = written.__defaults__ or ()
+    if loop.owner:
+        make, _ = next(instances(source.scope[loop.owner], source))
+        given = (make(), *given[1:])
+    function = _function(loop.before, source, names)
     with generator_kept(), np.errstate(all="ignore"):
         found: dict[str, Any] = function(*given, *defaults)
     return found
+
+
+def _function_of(loop: Loop, source: Source) -> Any:
+    """The function or method that a loop is in; None of a script."""
+    holder = getattr(source.scope.get(loop.owner), "__dict__", {}) if loop.owner else source.scope
+    return holder.get(loop.function) if loop.function else None
 
 
 def _function(body: list[ast.stmt], source: Source, names: list[str]) -> Any:
@@ -189,11 +213,12 @@ def _updated(body: list[ast.stmt]) -> list[str]:
     """The names that are assigned from themselves: W1 -= ..., W1 = W1 - ..."""
     found: dict[str, None] = {}
     for part in body:
-        if isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name):
-            found[part.target.id] = None
+        if isinstance(part, ast.AugAssign):
+            found[ast.unparse(part.target)] = None
         elif isinstance(part, ast.Assign):
-            inside = {n.id for n in ast.walk(part.value) if isinstance(n, ast.Name)}
-            found |= dict.fromkeys(name for name in _assigned(part) if name in inside)
+            inside = {ast.unparse(n) for n in ast.walk(part.value) if isinstance(n, _PLACES)}
+            targets = {ast.unparse(t) for t in part.targets}
+            found |= dict.fromkeys(target for target in targets if target in inside)
     return list(found)
 
 
@@ -244,7 +269,7 @@ def _is_code(value: Any) -> bool:
 
 
 def _holds(value: Any) -> bool:
-    return isinstance(value, (dict, list)) and any(is_float(p.get()) for p in places(value))
+    return any(is_float(p.get()) for p in places(value))
 
 
 def _runs(problem: Problem) -> bool:

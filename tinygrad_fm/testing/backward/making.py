@@ -275,6 +275,9 @@ def inputs_of(make: Callable[[], Any]) -> list[tuple[int, ...]]:
         value = place.get()
         if is_float(value) and value.ndim == 2:
             a, b = value.shape
+            if a == 1:  # a bias, or one number for each feature
+                shapes.append((SAMPLES, b))
+                continue
             shapes += [(SAMPLES, a), (SAMPLES, b), (b, SAMPLES), (a, SAMPLES)]
         elif is_float(value) and value.ndim == 3:  # filters of a convolution of one image
             side = value.shape[-1] + 3
