@@ -9,6 +9,7 @@ from typing import Any
 from tinygrad_fm.testing.backward.beyond import descent, warnings_of
 from tinygrad_fm.testing.backward.examine import examine
 from tinygrad_fm.testing.backward.kinks import beside_kinks
+from tinygrad_fm.testing.backward.lent import with_globals
 from tinygrad_fm.testing.backward.problem import (
     Problem,
     of_functions,
@@ -55,9 +56,9 @@ def check_backward(
     if loss is not None and backward is not None:
         problem = of_network(target, tuple(data), loss, backward)
     elif callable(target) and not isinstance(target, type) and _takes(target, len(inputs)):
-        problem = of_one_function(target, inputs)
+        problem = with_globals(of_one_function(target, inputs))
     elif isinstance(target, tuple):
-        problem = of_functions(target[0], target[1], inputs)
+        problem = with_globals(of_functions(target[0], target[1], inputs))
     else:
         problem = of_layer(target, inputs[0])
     if step is not None:

@@ -180,7 +180,7 @@ def _locate(truth: Truth, theirs: Theirs, report: BackwardReport, rate: float) -
         if c.place and not c.excused and (c.factor is None or not _as_usual(c, report.usual))
         for scale in ((1.0, -rate) if rate else (1.0,))
     ]
-    line = report.line = first_wrong(truth, theirs, bad)
+    line = report.line = first_wrong(truth, theirs, bad, _one_factor(found))
     if line is not None:
         for c in found:
             forms = [a for a in line.made.forms if c.terms and a.shape == np.shape(c.theirs)]
@@ -191,6 +191,15 @@ def _locate(truth: Truth, theirs: Theirs, report: BackwardReport, rate: float) -
             ):
                 line.slip, line.formula = c.terms, ""
                 break
+
+
+def _one_factor(found: list[Comparison]) -> float | None:
+    """The factor that all wrong gradients have; None where they have none, or are updates."""
+    factors = [c.factor for c in found if c.place and not c.is_right]
+    known = [f for f in factors if f is not None]
+    if not known or len(known) < len(factors) or any("change of" in c.place for c in found):
+        return None
+    return known[0] if all(abs(f / known[0] - 1) < TOLERANCE for f in known) else None
 
 
 def _as_usual(c: Comparison, usual: float) -> bool:

@@ -122,8 +122,13 @@ def derivative(value: Value, arrays: Any, *, at_output: bool) -> Any:
             return None
 
 
-def first_wrong(truth: Truth, theirs: Theirs, wrong_arrays: list[Any]) -> WrongLine | None:
-    """The first line that made what nothing explains, and whose result led to a wrong gradient."""
+def first_wrong(
+    truth: Truth, theirs: Theirs, wrong_arrays: list[Any], factor: float | None = None
+) -> WrongLine | None:
+    """The first line that made what nothing explains, and whose result led to a wrong gradient.
+
+    `factor` is the one by which all wrong gradients are wrong, if it is the same.
+    """
     matcher = Matcher(truth)
     # a helper never meets a gradient, such as the derivative of an activation: where its result is
     # wrong, the line that calls it is meant
@@ -141,6 +146,9 @@ def first_wrong(truth: Truth, theirs: Theirs, wrong_arrays: list[Any]) -> WrongL
         if part or matcher.is_contribution(made.change) or _vindicated(made, theirs.made, matcher):
             continue
         return _described(made, truth, theirs.made)
+    scaled = _scaled(theirs.made, matcher, factor)
+    if scaled is not None:
+        return _described(scaled, truth, theirs.made)
     for made in theirs.made:  # every line is right up to a factor: the one that made this factor
         for array in wrong_arrays:
             if array is not None and any(
@@ -148,6 +156,20 @@ def first_wrong(truth: Truth, theirs: Theirs, wrong_arrays: list[Any]) -> WrongL
             ):
                 return _described(made, truth, theirs.made)
     return None
+
+
+def _scaled(every: list[Made], matcher: Matcher, factor: float | None) -> Made | None:
+    """The line from which on all gradients have a factor; None where right ones come after it."""
+    if factor is None:
+        return None
+    found = None
+    for made in every:
+        matched = [m for a in made.forms if a.size > 1 and (m := matcher.gradient(a)) is not None]
+        if any(abs(f - 1) < 1e-5 for _, f in matched):
+            found = None
+        elif found is None and any(abs(f / factor - 1) < 1e-5 for _, f in matched):
+            found = made
+    return found
 
 
 def _vindicated(made: Made, every: list[Made], matcher: Matcher) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -16,6 +16,9 @@ from tinygrad_fm.testing.backward.pairing import same_shape
 if TYPE_CHECKING:
     from tinygrad_fm.testing.backward.lines import WrongLine
     from tinygrad_fm.testing.backward.smallest import Smallest
+
+
+LONG = 32  # characters of an expression that is returned, and has no name
 
 
 @dataclass
@@ -74,6 +77,8 @@ class BackwardReport:
 
     def say(self, c: Comparison) -> str:
         """One comparison in words."""
+        if len(c.place) > LONG:
+            c = replace(c, place="what is returned")
         if not c.place:
             return "has no gradient"
         if c.excused:

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_fm.testing.backward.examine import Examined
 from tinygrad_fm.testing.backward.places import is_float, places, whole_numbers, widened
 from tinygrad_fm.testing.backward.problem import Problem
-from tinygrad_fm.testing.backward.report import BackwardReport
+from tinygrad_fm.testing.backward.report import LONG, BackwardReport
 from tinygrad_fm.testing.backward.truth import Truth
 
 SMALL = (2, 3)  # lengths that an axis is cut to, the first with which the mistake is still there
@@ -217,7 +217,9 @@ def _shown(
                 return Smallest(inputs, what, array, expected)
     for c in report.comparisons:
         if not c.is_right:
-            return Smallest(inputs, c.place or f"the gradient of {c.parameter}", c.theirs, c.truth)
+            named = c.place and len(c.place) <= LONG
+            what = c.place if named else f"the gradient of {c.parameter}"
+            return Smallest(inputs, what, c.theirs, c.truth)
     return None
 
 
