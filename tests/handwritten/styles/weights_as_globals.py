@@ -2,7 +2,7 @@
 
 import numpy as np
 
-text = open("there_is_no_such_file.txt").read()
+text = "a rose is a rose is a rose"
 vocab_size = len(set(text))
 hidden_size = 7
 

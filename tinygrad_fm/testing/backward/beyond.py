@@ -90,7 +90,7 @@ def _accumulates(problem: Problem, truth: Truth) -> Iterator[str]:
                 return
             held = {clean(p.path): np.array(p.get()) for p in places(world) if is_float(p.get())}
             seen.append(held)
-    resets = any("zero" in name for value in world.values() for name in dir(value))
+    resets = any(n.startswith("zero") for value in world.values() for n in dir(value))
     for name, first in seen[0].items():
         twice = seen[1].get(name, np.zeros(0))
         known = name in truth.parameters or not np.any(first) or resets

@@ -195,9 +195,10 @@ def _locate(truth: Truth, theirs: Theirs, report: BackwardReport, rate: float) -
 
 def _one_factor(found: list[Comparison]) -> float | None:
     """The factor that all wrong gradients have; None where they have none, or are updates."""
-    factors = [c.factor for c in found if c.place and not c.is_right]
-    known = [f for f in factors if f is not None]
-    if not known or len(known) < len(factors) or any("change of" in c.place for c in found):
+    wrong = [c for c in found if c.place and not c.is_right]
+    known = [c.factor for c in wrong if c.factor is not None]
+    updates = any("change of" in c.place for c in found)
+    if not known or updates or not any(c.is_right for c in found):
         return None
     return known[0] if all(abs(f / known[0] - 1) < TOLERANCE for f in known) else None
 

@@ -106,18 +106,18 @@ def name_factor(factor: float, samples: int, classes: int) -> str:
     """A factor in words: `the batch size`, `1 / classes`, `the sign`."""
     sign = "minus " if factor < 0 else ""
     size = abs(factor)
-    named = {
-        float(classes): f"the number of outputs, {classes}",
-        1 / classes: f"1 / the number of outputs, {classes}",
-        float(samples): f"the batch size, {samples}",
-        1 / samples: f"1 / the batch size, {samples}",
-        float(samples * classes): f"batch size times outputs, {samples * classes}",
-        1 / (samples * classes): f"1 / (batch size times outputs), {samples * classes}",
-        2.0: "two",
-        0.5: "one half",
-        1.0: "one",  # last: there may be one sample, or one output
-    }
-    for value, words in named.items():
+    named = [
+        (1.0, "one"),
+        (float(samples), f"the batch size, {samples}"),
+        (1 / samples, f"1 / the batch size, {samples}"),
+        (float(classes), f"the number of outputs, {classes}"),
+        (1 / classes, f"1 / the number of outputs, {classes}"),
+        (float(samples * classes), f"batch size times outputs, {samples * classes}"),
+        (1 / (samples * classes), f"1 / (batch size times outputs), {samples * classes}"),
+        (2.0, "two"),
+        (0.5, "one half"),
+    ]
+    for value, words in named:
         if abs(size / value - 1) <= 10 * TOLERANCE:
             return "the sign" if words == "one" and factor < 0 else sign + words
     return f"{factor:.6g}"

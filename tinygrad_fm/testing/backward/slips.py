@@ -64,7 +64,9 @@ def _recognise(
         for user in [*direct, *(v for v in _later(value, truth) if v.node not in known)]:
             slip = _of_one(array, value, user, arrays, gradients, truth)
             if slip:
-                return value, slip, _formula(user), None
+                # a parameter's is made of it: the line that left the derivative out is before
+                before = "is missing" in slip and value.name in truth.arrays
+                return value, slip, _formula(user), gradients[user.node] if before else None
             slip, taken = _of_another_gradient(array, value, user, arrays, gradients, truth)
             if slip:
                 return value, slip, "", taken

@@ -47,9 +47,7 @@ def look_at_step(problem: Problem, found: Examined) -> None:
     numbers = [n for n in _numbers(problem, lines) if n != rate]
     judged = _Judged(rate, numbers, lines.made, final)
     for name, steps in runs.items():
-        lacks = penalties.get(name, 0.0) if name in found.lacking else 0.0
-        steps.gradients = steps.gradients - lacks * steps.weights
-        judged.look(name, steps, lacks)
+        judged.look(name, steps, penalties.get(name, 0.0) if name in found.lacking else 0.0)
     for c in report.comparisons:
         if c.parameter in judged.completed:
             c.excused = "and the step adds the penalty"
@@ -77,8 +75,15 @@ class _Judged:
         elif not steps.changes.any():
             if steps.gradients.any():
                 self.fault(f"{name} is never updated by the step", name)
-        elif steps.gradients.any():
-            rule = self.rules[name] = recognise(steps, self.numbers, self.rate)
+        elif steps.gradients.any() and len(steps.changes) == STEPS:
+            rule = recognise(steps, self.numbers, self.rate)
+            if lacks and rule.name and abs(rule.decay) <= 1e-9:
+                self.completed.append(name)
+            elif lacks:  # what the step does with the gradient that it is given
+                given = steps.gradients - lacks * steps.weights
+                steps = replace(steps, gradients=given)
+                rule = recognise(steps, self.numbers, self.rate)
+            self.rules[name] = rule
             self._form(name, rule, steps)
             if rule.name:
                 self._decay(name, rule, lacks)
@@ -124,7 +129,9 @@ class _Judged:
     def _decay(self, name: str, rule: Rule, lacks: float) -> None:
         """Whether what the step takes away of the parameter itself is meant."""
         taken = rule.decay
-        if lacks and _same(taken, rule.rate * lacks):
+        if name in self.completed:
+            pass
+        elif lacks and _same(taken, rule.rate * lacks):
             self.completed.append(name)
         elif abs(taken) <= 1e-9:
             pass
@@ -160,7 +167,7 @@ class _Judged:
             words, _, made = self.faults[0]
             report.verdict = "wrong"
             said = _grouped([(words, name) for words, name, _ in self.faults])
-            if made is not None and report.line is None:
+            if made is not None and (report.line is None or "infinite" in words):
                 formula = MOMENTUM if "velocity" in words or "momentum" in words else ""
                 report.line = WrongLine(made, source_of(made), None, said.pop(0), formula)
             report.notes = [*said, *report.notes]

@@ -138,6 +138,9 @@ def mixture(theirs: Any, parameter: str, terms: list[Term]) -> Mixture | None:
             return found
     if len(own) < 2 or theirs is None or not same_shape(theirs, own[0].gradients[parameter]):
         return None
+    plain = sum(t.gradients[parameter] for t in data)
+    if data and _is_one(factor_between(theirs, plain) or 0.0):  # however few numbers it has
+        return Mixture(own, [0.0 if t.penalty else 1.0 for t in own])
     columns = np.stack([np.ravel(t.gradients[parameter]) for t in own], axis=1)
     if columns.shape[0] <= columns.shape[1] or not np.isfinite(theirs).all():
         return None

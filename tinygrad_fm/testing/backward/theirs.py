@@ -170,6 +170,11 @@ class Lines:
         now = self._arrays(frame)
         if event == "return" and is_float(argument):
             now["return"] = np.array(argument, copy=True)
+        if event == "return" and isinstance(argument, tuple):
+            held = {id(value) for value in frame.f_locals.values()}
+            for i, part in enumerate(argument):
+                if is_float(part) and id(part) not in held:
+                    now[f"return[{i}]"] = np.array(part, copy=True)
         for name, array in now.items():
             before = old.get(name)
             if (
@@ -177,7 +182,7 @@ class Lines:
                 or before.shape != array.shape
                 or not np.array_equal(before, array, equal_nan=True)
             ):
-                where = frame.f_lineno if name == "return" else number
+                where = frame.f_lineno if name.startswith("return") else number
                 change = None
                 if before is not None and before.shape == array.shape:
                     change = array - before

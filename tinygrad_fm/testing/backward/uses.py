@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node
+from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.testing.backward.truth import Truth, Value
 
 
@@ -32,6 +33,7 @@ class Use:
 def uses_of(truth: Truth) -> Iterator[Use]:
     """Every use of every value that is used more than once."""
     gradients = {v.node: v.gradient for v in truth.values}
+    arrays = {v.node: v.array for v in truth.values}
     users: dict[Node, list[Node]] = {}
     for value in truth.values:
         for parent in dict.fromkeys(value.node.parents):
@@ -39,9 +41,26 @@ def uses_of(truth: Truth) -> Iterator[Use]:
     for value in truth.values:
         used = users.get(value.node, [])
         for user in used if len(used) > 1 else ():
-            with np.errstate(all="ignore"):
-                found = engine.backward([(user, gradients[user])], targets=[value.node], keep=True)
-            if value.node in found:
+            gradient = _through(user, value, gradients[user], arrays)
+            if gradient is not None:
                 others = [other.line for other in used if other is not user]
-                gradient = np.asarray(found[value.node])
                 yield Use(value, gradient, user.line, list(dict.fromkeys(others)))
+
+
+def _through(user: Node, value: Value, gradient: Any, arrays: dict[Node, Any]) -> Any:
+    """What comes back through one operation alone: it is computed anew; None where it cannot be."""
+    if user.primitive is None or value.array is None:
+        return None
+    tensor = Tensor(value.array, requires_grad=True)
+    written = user.args or user.inputs
+    given = [
+        (tensor if i is value.node else arrays.get(i)) if type(i) is Node else a
+        for i, a in zip(user.inputs, written, strict=True)
+    ]
+    with np.errstate(all="ignore"):
+        try:
+            result: Any = user.primitive(*given, **user.keywords)
+            found = engine.backward([(result.node, gradient)], targets=[tensor.node])  # type: ignore[list-item]
+        except Exception:
+            return None
+    return None if tensor.node not in found else np.asarray(found[tensor.node])
