@@ -63,6 +63,10 @@ class Matcher:
         plain = [*self.values, *self.derivatives]
         return any(factor_between(array, t) is not None for v in plain for t in _turns(v))
 
+    def explains(self, array: Any) -> bool:
+        """Whether it is a gradient or a forward value, wholly."""
+        return self.gradient(array) is not None or self.is_known(array)
+
     def is_simple(self, array: Any) -> bool:
         """Whether it is a gradient times a value, or so: it may be meant for something else."""
         return any(factor_between(array, made) is not None for made in self._simple())
@@ -168,7 +172,7 @@ def first_wrong(
             return _described(made, truth, theirs.made)
     # every line is right, at least up to a factor: the one that made what is given as a gradient
     given = [m for m in theirs.made if any(_is_one_of(a, wrong_arrays) for a in m.forms)]
-    given.sort(key=lambda made: not made.name.startswith("return["))
+    given.sort(key=lambda made: made.depth > 0 or not made.name.startswith("return["))
     return _described(given[0], truth, theirs.made) if given else None
 
 
@@ -182,13 +186,18 @@ def _unexplained(every: list[Made], matcher: Matcher, handling: set[str]) -> Mad
     for made in every:
         if made.depth > 0 and made.function not in handling:
             continue
-        if any(matcher.gradient(a) is not None or matcher.is_known(a) for a in made.forms):
+        if any(matcher.explains(a) for a in made.forms):
             continue
         part = matcher.is_contribution(made.array)
-        if (part and _is_added(made, every)) or matcher.is_contribution(made.change):
+        given_back = made.depth > 0 and made.name.startswith("return")
+        if (part and (given_back or _is_added(made, every))) or matcher.is_contribution(
+            made.change
+        ):
             continue
         if not part and any(matcher.is_simple(a) for a in made.forms):
             doubtful.append(made)
+        elif made.depth > 0 and not all(matcher.explains(a) for a in made.arguments):
+            continue  # it was given something wrong: the line that calls it is meant
         elif not _vindicated(made, every, matcher):
             return next((d for d in doubtful if matcher.is_product_of(made, d)), made)
     return None
