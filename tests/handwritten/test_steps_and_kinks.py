@@ -295,6 +295,26 @@ def test_sizes_that_come_from_data_are_guessed(tmp_path):
     assert report.verdict == "right"
 
 
+def test_what_the_check_itself_fails_on_is_one_line_and_the_others_are_checked(
+    tmp_path, capsys, monkeypatch
+):
+    text = (corpus.STYLES / "layer_objects.py").read_text()
+    (tmp_path / "net.py").write_text(text)
+    from tinygrad_fm.testing.backward import classes
+
+    def fails(make, kind):
+        if kind.__name__ == "ReLU":
+            raise ZeroDivisionError("of our own")
+        return original(make, kind)
+
+    original = classes.as_layer
+    monkeypatch.setattr(classes, "as_layer", fails)
+    assert main(["check", str(tmp_path / "net.py")]) == 2
+    said = capsys.readouterr().out
+    assert "ReLU: could not be checked: the check itself fails on it, with ZeroDivision" in said
+    assert "Tanh: right" in said
+
+
 def test_one_sample_alone_hides_no_slip(tmp_path):
     """With a batch of one, attention has nothing to attend to, and every gradient is right."""
     text = (corpus.STYLES / "gates_and_attention.py").read_text()

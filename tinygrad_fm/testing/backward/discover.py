@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.testing.backward import classes
 from tinygrad_fm.testing.backward.beyond import aliases
 from tinygrad_fm.testing.backward.check import UNUSED, check_problem, explain
-from tinygrad_fm.testing.backward.functional import IMPLIED, networks
+from tinygrad_fm.testing.backward.functional import networks
 from tinygrad_fm.testing.backward.functional import problems as problems_of
 from tinygrad_fm.testing.backward.guessing import arguments_of
 from tinygrad_fm.testing.backward.lent import with_globals
@@ -21,46 +22,29 @@ from tinygrad_fm.testing.backward.loops import loops
 from tinygrad_fm.testing.backward.loops import problems_of as problems_in
 from tinygrad_fm.testing.backward.making import (
     BACKWARD,
-    FEATURES,
     FORWARD,
     LOSS,
-    STEP,
-    inputs_of,
     instances,
     is_abstract,
     method,
-    needed,
-    pairs_of,
-    rng,
-    targets_of,
 )
 from tinygrad_fm.testing.backward.pairing import same_shape
 from tinygrad_fm.testing.backward.places import is_float
 from tinygrad_fm.testing.backward.problem import (
-    RATE,
     CannotRunError,
     Problem,
     generator_kept,
-    held_by,
     of_functions,
-    of_layer,
-    of_layer_of_two,
-    of_network,
     of_one_function,
-    result_of,
-    split,
-    takes_rate,
 )
 from tinygrad_fm.testing.backward.report import BackwardReport
-from tinygrad_fm.testing.backward.roles import arguments_for, role_of
-from tinygrad_fm.testing.backward.sources import SAMPLES, Source, load
+from tinygrad_fm.testing.backward.sources import Source, load
 
 NOTHING = (
     "no backward pass was found in {}: it looks for x_forward and x_backward, for classes with "
     "forward and backward or with a loss and a gradient, and for functions that return (loss, "
     "gradients)"
 )
-REG = {"penalty": 0.1}  # what a loss is given as the factor of its penalty
 Found = tuple[int, BackwardReport, Problem]  # with how many arrays the result does not depend on
 ARRANGEMENTS = 8  # of inputs that are tried where the gradients are wrong
 
@@ -240,7 +224,7 @@ def _check_pair(forward: Any, backward: Any) -> BackwardReport:
         with_globals(of_functions(forward, backward, arguments))
         for arguments in arguments_of(forward)
     )
-    return _best(problems, forward.__name__)
+    return _best(problems, getattr(forward, "__name__", type(forward).__name__))
 
 
 def _check_one(function: Any) -> BackwardReport:
@@ -248,9 +232,6 @@ def _check_one(function: Any) -> BackwardReport:
         with_globals(of_one_function(function, arguments)) for arguments in arguments_of(function)
     )
     return _best(problems, function.__name__)
-
-
-# ---- classes -------------------------------------------------------------------------------------
 
 
 def _check_class(kind: type, source: Source) -> BackwardReport:
@@ -270,111 +251,7 @@ def _check_class(kind: type, source: Source) -> BackwardReport:
             f"function without arguments that returns one, and name that"
         )
     problems = itertools.chain.from_iterable(
-        itertools.chain(_as_network(make, kind, source, held), _as_layer(make, kind))
+        itertools.chain(classes.as_network(make, kind, source, held), classes.as_layer(make, kind))
         for make, held in working
     )
     return _best(problems, kind.__name__)
-
-
-def _as_layer(make: Callable[[], Any], kind: type) -> Iterator[Problem]:
-    forward, backward = method(kind, (*FORWARD, "__call__")), method(kind, BACKWARD)
-    if not forward or not backward:
-        return
-    names = needed(getattr(kind, forward))[1:]
-    if len(names) == 2:
-        for given, data in itertools.product(("", "first", "output"), pairs_of(names)):
-            yield of_layer_of_two(make, data, forward, backward, given)
-    if not names:  # what it works on is set by something else than its constructor
-        yield of_layer(make, rng().standard_normal((SAMPLES, FEATURES)), forward, backward)
-    if len(names) != 1:
-        return
-    for shape in inputs_of(make):
-        yield of_layer(make, rng().standard_normal(shape), forward, backward)
-
-
-def _as_network(
-    make: Callable[[], Any], kind: type, source: Source, held: dict[str, Any]
-) -> Iterator[Problem]:
-    """A class with a loss: its own, a function of the file, or the one its error implies."""
-    forward, own = method(kind, FORWARD), method(kind, LOSS)
-    together = not method(kind, BACKWARD)  # loss and gradients come from one method
-    back = own if together else method(kind, BACKWARD)
-
-    def output(net: Any, x: Any) -> Any:
-        return result_of(net, forward, _given(getattr(net, forward), {"x": x}))[0]
-
-    losses: list[tuple[str, Callable[..., Any]]] = []
-    if own:
-        # the first that runs is meant
-        losses.append(("", lambda net, x, t: _call(getattr(net, own), {**REG, "x": x, "t": t})))
-        if forward and not together:
-            losses.append(("", lambda net, x, t: getattr(net, own)(output(net, x), t)))
-            losses.append(("", lambda net, x, t: getattr(net, own)(t, output(net, x))))
-    for name in source.names:
-        if name.lower() in LOSS and callable(source.scope.get(name)) and forward:
-            f = source.scope[name]
-            losses.append(("", lambda net, x, t, f=f: _call(f, {"output": output(net, x), "t": t})))
-    if not losses and forward:
-        losses += [
-            (name, lambda net, x, t, f=f: f(output(net, x), t)) for name, f in IMPLIED.items()
-        ]
-
-    def backward(net: Any, x: Any, t: Any) -> Any:
-        known = {**REG, "x": x, "t": t, "lr": RATE, "samples": len(x)}
-        if together:
-            return split(_call(getattr(net, back), known))[1]
-        if forward:
-            known["output"] = output(net, x)
-        return _call(getattr(net, back), known)
-
-    shapes = [held["x"].shape] if held else inputs_of(make)
-    for shape, (implied, loss) in itertools.product(shapes, losses):
-        if len(shape) != 2:
-            continue
-        for target in [held["t"].copy()] if "t" in held else targets_of(make, shape):
-            data = (held["x"].copy() if held else rng().standard_normal(shape), target)
-            if _runs(make, data, loss, backward):
-                problem = of_network(make, data, loss, backward)
-                problem.takes_rate = takes_rate(getattr(kind, back))
-                _add_step(problem, kind)
-                problem.held = held_by(problem.world["net"], held)
-                if implied:
-                    problem.notes.append(f"no loss is defined: checked as {implied}")
-                yield problem
-
-
-def _add_step(problem: Problem, kind: type) -> None:
-    """Add the method of a network that updates it, where it takes no more than is known."""
-    name = method(kind, STEP)
-    roles = ("lr", "upstream", "samples")
-    if not name or any(role_of(n) not in roles for n in needed(getattr(kind, name))[1:]):
-        return
-
-    def step(world: dict[str, Any], returned: Any) -> None:
-        known = {"lr": RATE, "upstream": returned, "samples": SAMPLES}
-        _call(getattr(world["net"], name), known)
-
-    problem.step, problem.step_is_guessed = step, True
-    problem.takes_rate = problem.takes_rate or takes_rate(getattr(kind, name))
-
-
-def _call(function: Any, known: dict[str, Any]) -> Any:
-    return function(*_given(function, known))
-
-
-def _given(function: Any, known: dict[str, Any]) -> list[Any]:
-    return arguments_for(function, known)
-
-
-def _runs(make: Callable[[], Any], data: Any, loss: Any, backward: Any) -> bool:
-    try:
-        with generator_kept(), np.errstate(all="ignore"):
-            net = make()
-            value = loss(net, *data)
-            value = value[0] if isinstance(value, tuple) else value
-            if np.ndim(value) != 0 or not np.isfinite(value):
-                return False
-            backward(net, *data)
-    except Exception:
-        return False
-    return True

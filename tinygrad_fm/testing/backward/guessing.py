@@ -50,7 +50,9 @@ def arguments_of(function: Any) -> Iterator[tuple[Any, ...]]:
 
 def _tokens(function: Any, words: list[str]) -> Iterator[tuple[Any, ...]]:
     """Lists of tokens and a state, for a function whose weights are global variables."""
-    scope = getattr(function, "__globals__", {})
+    scope = getattr(function, "__globals__", None)
+    if scope is None:  # an object that can be called
+        return
     shapes = [scope[n].shape for n in function.__code__.co_names if is_float(scope.get(n))]
     square = [s[0] for s in shapes if len(s) == 2 and s[0] == s[1]]
     sizes = sorted({n for s in shapes if len(s) == 2 for n in s} - set(square[:1]))

@@ -80,7 +80,7 @@ def of_functions(forward: Any, backward: Any, arguments: tuple[Any, ...]) -> Pro
         return backward(*given)
 
     return Problem(
-        title=f"{forward.__name__} and {backward.__name__}",
+        title=" and ".join(getattr(f, "__name__", str(f)) for f in (forward, backward)),
         world=world,
         forward=run,
         backward=back,
