@@ -126,6 +126,59 @@ def ridge(m, rng, n=5, a=3):
     )
 
 
+def lstm(m, rng, n=3, a=4, b=5):
+    return check_backward(
+        (m.lstm_step_forward, m.lstm_step_backward),
+        *(normal(rng, n, a), normal(rng, n, b), normal(rng, n, b)),
+        *(normal(rng, a, 4 * b), normal(rng, b, 4 * b), normal(rng, 4 * b)),
+    )
+
+
+def attention(m, rng, n=3, a=4):
+    return check_backward(lambda: m.Attention(a), normal(rng, n, a))
+
+
+def letters(m, rng, n=3, a=4, b=5):
+    """A recurrent network, on weights of other sizes than the file has."""
+    m.vocab_size, m.hidden_size = a + 1, b
+    shapes = {"Wxh": (b, a + 1), "Whh": (b, b), "Why": (a + 1, b), "bh": (b, 1), "by": (a + 1, 1)}
+    vars(m).update({name: 0.5 * normal(rng, *shape) for name, shape in shapes.items()})
+    tokens = [labels(rng, n, a + 1).tolist() for _ in range(2)]
+    return check_backward(m.loss_function, *tokens, normal(rng, b, 1))
+
+
+def one_method(m, rng, n=5, a=4, b=6, c=3):
+    return check_backward(
+        lambda: m.Net(a, b, c, std=1.0),
+        data=(normal(rng, n, a), labels(rng, n, c)),
+        loss=lambda net, x, t: net.loss(x, t, reg=0.1)[0],
+        backward=lambda net, x, t: net.loss(x, t, reg=0.1)[1],
+    )
+
+
+def one_sample(m, rng, a=4, b=5, c=3):
+    return check_backward(
+        lambda: m.Network((a, b, c)),
+        data=(normal(rng, a, 1), rng.uniform(size=(c, 1))),
+        loss=lambda net, x, t: np.sum((net.feedforward(x) - t) ** 2) / 2,
+        backward=lambda net, x, t: net.backprop(x, t),
+    )
+
+
+RULES = ("descent", "momentum_rule", "averaged", "nesterov", "adagrad", "rmsprop", "adam")
+
+
+def steps(m, rng, n=5, a=4, c=3, rule=None):
+    rule = rule or RULES[int(rng.integers(len(RULES)))]
+    return check_backward(
+        lambda: m.Model(a, c, rule),
+        data=(normal(rng, n, a), normal(rng, n, c)),
+        loss=lambda net, x, t: net.loss(x, t),
+        backward=lambda net, x, t: net.backward(x, t),
+        step=lambda net: net.step(),
+    )
+
+
 CASES = {
     "functions_with_cache": (affine, relu, sigmoid, batchnorm),
     "layer_objects": (dense, relu_layer, tanh_layer, softmax_layer),
@@ -134,6 +187,11 @@ CASES = {
     "updates_inside": (perceptron,),
     "loss_and_gradient": (softmax_loss, ridge),
     "arrays_filled_in_loops": (convolution, pooling, unrecorded),
+    "gates_and_attention": (lstm, attention),
+    "weights_as_globals": (letters,),
+    "loss_returns_gradients": (one_method,),
+    "one_sample_at_a_time": (one_sample,),
+    "learns_by_steps": (steps,),
 }
 
 
@@ -254,6 +312,64 @@ SLIPS = [
         "dx[2 * i + m, 2 * j + k] = dout[i, j]",
         "",
     ),
+    *(
+        Slip(style, case, old, new, words)
+        for style, case, changes in [
+            (
+                "gates_and_attention",
+                lstm,
+                [
+                    ("dc = dnext_c + dnext_h * o", "dc = dnext_h * o", "what comes back"),
+                    ("dg * (1 - g**2)]", "dg * (1 - g)]", ""),
+                    ("dc * f, x.T @ da", "dc * i, x.T @ da", ""),
+                ],
+            ),
+            (
+                "gates_and_attention",
+                attention,
+                [
+                    ("dk = ds.T @ self.q", "dk = ds @ self.q", "transpose"),
+                    ("ds = ds / np.sqrt(self.d)", "ds = ds / self.d", "one half"),
+                    ("da * self.a, axis=-1", "da * self.a, axis=0", ""),
+                    ("dq @ self.Wq.T + dk @ self.Wk.T", "dk @ self.Wk.T", "what comes back"),
+                ],
+            ),
+            (
+                "weights_as_globals",
+                letters,
+                [
+                    ("dh = Why.T @ dy + dhnext", "dh = Why.T @ dy", "what comes back"),
+                    ("draw = (1 - hs[t] ** 2) * dh", "draw = (1 - hs[t]) * dh", ""),
+                    ("dWhh += draw @ hs[t - 1].T", "dWhh += draw @ hs[t].T", ""),
+                ],
+            ),
+            (
+                "loss_returns_gradients",
+                one_method,
+                [
+                    ("+= 2 * reg * W1", "+= reg * W1", "the L2 penalty is taken 0.5 times"),
+                    ("+= 2 * reg * W1", "-= 2 * reg * W1", "the L2 penalty has the wrong sign"),
+                    ("+= reg * np.sign(W2)", "+= reg * W2", ""),
+                    ("dhidden[hidden <= 0]", "dhidden[dhidden <= 0]", "mask"),
+                    (
+                        '        grads["W2"] += reg * np.sign(W2)\n',
+                        "",
+                        "the L1 penalty is in the loss but not in grads['W2']; "
+                        "add 0.1 * sign of net.params['W2'] here",
+                    ),
+                ],
+            ),
+            (
+                "one_sample_at_a_time",
+                one_sample,
+                [
+                    ("(activations[-1] - y) * activations[-1]", "(activations[-1] - y)", ""),
+                    ("T @ delta * a * (1 - a)", "T @ delta", "missing"),
+                ],
+            ),
+        ]
+        for old, new, words in changes
+    ),
 ]
 
 
@@ -310,6 +426,23 @@ FILE_SLIPS = [
             [("-y_true / dvalues / len", "-y_true * dvalues / len", "")],
         ),
         ("layers_in_a_list", "SoftmaxLoss", [("y_true] -= 1", "y_true] -= 2", "")]),
+        (
+            "loop_in_a_script",
+            "the training loop",
+            [
+                (" * squash(hidden, slope=True)", "", "the derivative of squash is missing"),
+                ("first += x.T", "first -= x.T", ""),
+            ],
+        ),
+        (
+            "loop_in_fit",
+            "Classifier.fit",
+            [
+                ("(1 - a1**2)", "(1 - a1)", ""),
+                ("dW1 = X.T @ d1", "dW1 = X.T @ d1 / n", "1 / the batch size"),
+                ("self.b1 -= self.lr", "self.b1 += self.lr", "uphill"),
+            ],
+        ),
     ]
     for old, new, words in changes
 ]

@@ -14,7 +14,7 @@ from tinygrad_fm.cli import main
 from tinygrad_fm.testing import CannotRunError, check_backward, check_file
 
 EACH = [(style, case) for style, cases in CASES.items() for case in cases]
-CONFIGURATIONS = 80  # of each of the thirteen cases: more than a thousand
+CONFIGURATIONS = 60  # of each of the nineteen cases: more than a thousand
 LEAST = {"n": 2, "c": 2}  # a mean over one sample, or one class, says nothing
 
 
@@ -22,7 +22,8 @@ LEAST = {"n": 2, "c": 2}  # a mean over one sample, or one class, says nothing
 def test_what_is_right_passes_in_every_size(style, case):
     module = load(style)
     rng = np.random.default_rng(1)
-    names = list(inspect.signature(case).parameters)[2:]
+    parameters = list(inspect.signature(case).parameters.values())[2:]
+    names = [p.name for p in parameters if p.default is not None]
     for seed in range(CONFIGURATIONS):
         sizes = {name: int(rng.integers(LEAST.get(name, 1), 7)) for name in names}
         if case in (corpus.two_layers, corpus.perceptron, corpus.softmax_loss):
@@ -46,7 +47,7 @@ def test_a_slip_is_found_named_and_located(slip, tmp_path):
 
 def test_there_are_slips_enough():
     assert len(SLIPS) >= 25
-    assert {slip.style for slip in SLIPS} == set(CASES)
+    assert {slip.style for slip in SLIPS} == set(CASES) - {"learns_by_steps"}  # it has its own
     as_files = {slip.style for slip in FILE_SLIPS}
     assert set(CASES) | as_files == {p.stem for p in STYLES.glob("*.py")}
 
@@ -193,6 +194,7 @@ CONVENTIONS = {
     "parameters_one_by_one": {"forward_prop and backward_prop": "1 / the batch size, 5"},
     "made_of_data": {"NeuralNetwork": "the sign"},
     "layers_in_a_list": {"CrossEntropy": "1 / the batch size, 5"},
+    "loop_in_a_script": {"the training loop": "the sign"},
 }
 
 
@@ -513,7 +515,7 @@ def unscaled_decay(net):
         (right_step, ""),
         (only_weights, "net.b is never updated by the step"),
         (uphill, "the step moves net.b uphill"),
-        (unscaled_decay, "the step also takes 0.01 times net.w away"),
+        (unscaled_decay, "the step takes 0.01 times net.w away: the decay is not scaled"),
     ],
 )
 def test_a_step_that_does_not_follow_the_gradient_is_said(update, said):

@@ -81,6 +81,8 @@ def _check(file: Path, name: str, *, alone: bool, text: bool) -> list[Found]:
                 report: BackwardReport | str = check()
         except CannotRunError as error:
             report = str(error)
+        except Exception as error:  # of code that nobody thought of: the others are still checked
+            report = f"the check itself fails on it, with {type(error).__name__}: {error}"
         if text:
             said = f"{title}: could not be checked: {report}"
             print(said if isinstance(report, str) else report, flush=True)

@@ -28,6 +28,7 @@ FORWARD_WORDS = ("forward", "feed", "propag", "fprop", "predict")
 BACKWARD_WORDS = ("back", "bprop", "grad")
 MAKING_WORDS = ("init", "create", "make", "setup", "build", "param")
 LOSS_WORDS = ("loss", "cost", "error", "entropy", "mse")
+STEP_WORDS = ("update", "step", "sgd", "descent")
 NO_LOSS = (*BACKWARD_WORDS, "prime", "deriv", "update", "plot", "train")
 
 # Losses of programs that only write down the error: what its derivative is that of.
@@ -82,7 +83,8 @@ def problems(network: Network, source: Source) -> Iterator[Problem]:
     for parameters, (x, t) in _arrangements(make, forward):
         for name, loss in [(n, source.scope[n]) for n in losses] + list(IMPLIED.items()):
             implied = name in IMPLIED
-            problem = _problem(parameters, (x, t), forward, backward, loss, implied)
+            step = _step(source, parameters, returned(backward))
+            problem = _problem(parameters, (x, t), forward, backward, loss, implied, step)
             problem.title = f"{network.forward} and {network.backward}"
             fails = _fails(problem)
             if fails is not None:
@@ -123,6 +125,7 @@ def _problem(
     backward: Any,
     loss: Any,
     implied: bool,
+    step: Any,
 ) -> Problem:
     own = [*parameters]
     world = {**parameters, "x": data[0], "t": data[1]}
@@ -155,17 +158,40 @@ def _problem(
     def back(world: dict[str, Any], result: Any, rest: Any, upstream: Any) -> Any:
         return backward(*arguments_for(backward, rest))
 
+    def stepped(world: dict[str, Any], gradients: Any) -> None:
+        known = known_to(world) | {"upstream": gradients, "parameters": world[own[0]]}
+        if isinstance(gradients, tuple):
+            known |= dict(zip(returned(backward), gradients, strict=False))
+        result = step(*arguments_for(step, known))
+        if isinstance(result, tuple) and len(result) >= len(own):
+            world.update(zip(own, result, strict=False))
+        elif result is not None:
+            world[own[0]] = result
+
     return Problem(
+        step=stepped if step is not None else None,
+        step_is_guessed=True,
         title=forward.__name__,
         world=world,
         forward=run,
         backward=back,
-        functions=[forward, backward] if implied else [forward, backward, loss],
+        functions=[forward, backward, *([] if implied else [loss]), *([step] if step else [])],
         data=("x", "t"),
         names=tuple(returned(backward)),
-        takes_rate=takes_rate(backward),
+        takes_rate=takes_rate(backward) or takes_rate(step),
         samples=SAMPLES,
     )
+
+
+def _step(source: Source, parameters: dict[str, Any], gradients: list[str]) -> Any:
+    """The function of the file that updates the parameters, if one takes what is known."""
+    known = {*parameters, *(name for name in gradients if name.isidentifier())}
+    for name in source.names:
+        function = source.scope.get(name)
+        fits = inspect.isfunction(function) and _says(name, STEP_WORDS)
+        if fits and _fits(function, known, ("parameters", "lr", "upstream")):
+            return function
+    return None
 
 
 def output_of(result: Any) -> tuple[Any, Any]:

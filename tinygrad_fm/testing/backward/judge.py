@@ -21,6 +21,8 @@ class Comparison:
     Attributes:
         factor: theirs divided by the truth, where they differ by one factor only; else None.
         place: where the gradient was found, empty where there is none.
+        excused: why it is right although the numbers differ, empty where it is not.
+        terms: what is wrong with single terms of the loss in it, in words.
     """
 
     parameter: str
@@ -28,10 +30,14 @@ class Comparison:
     theirs: Any
     truth: Any
     factor: float | None
+    excused: str = ""
+    terms: str = ""
 
     @property
     def is_right(self) -> bool:
         """Whether the numbers agree."""
+        if self.excused:
+            return True
         return self.factor is not None and abs(self.factor - 1) <= TOLERANCE
 
 
@@ -55,6 +61,20 @@ def factor_between(a: Any, b: Any) -> float | None:
     if abs(c) < 1e-9 or off > TOLERANCE * max(abs(c) * largest, np.max(np.abs(a))):
         return None
     return c
+
+
+def clipped_at(theirs: Any, truth: Any) -> float | None:
+    """The largest number that a gradient was clipped to; None where it was not."""
+    theirs = np.asarray(theirs, float)
+    if not same_shape(theirs, truth) or not np.isfinite(theirs).all() or not theirs.size:
+        return None
+    most = float(np.abs(theirs).max())
+    cut = np.clip(truth, -most, most).ravel()
+    at_most = np.abs(truth).ravel() > most
+    if at_most.any() and np.abs(theirs.ravel() - cut).max() <= TOLERANCE * most:
+        kept = truth.size == 1 or not at_most.all() or float(f"{most:.2g}") == most
+        return most if kept else None
+    return None
 
 
 def common_factor(found: list[Comparison]) -> float | None:
@@ -86,18 +106,18 @@ def name_factor(factor: float, samples: int, classes: int) -> str:
     """A factor in words: `the batch size`, `1 / classes`, `the sign`."""
     sign = "minus " if factor < 0 else ""
     size = abs(factor)
-    named = {
-        float(classes): f"the number of outputs, {classes}",
-        1 / classes: f"1 / the number of outputs, {classes}",
-        float(samples): f"the batch size, {samples}",
-        1 / samples: f"1 / the batch size, {samples}",
-        float(samples * classes): f"batch size times outputs, {samples * classes}",
-        1 / (samples * classes): f"1 / (batch size times outputs), {samples * classes}",
-        2.0: "two",
-        0.5: "one half",
-        1.0: "one",  # last: there may be one sample, or one output
-    }
-    for value, words in named.items():
+    named = [
+        (1.0, "one"),
+        (float(samples), f"the batch size, {samples}"),
+        (1 / samples, f"1 / the batch size, {samples}"),
+        (float(classes), f"the number of outputs, {classes}"),
+        (1 / classes, f"1 / the number of outputs, {classes}"),
+        (float(samples * classes), f"batch size times outputs, {samples * classes}"),
+        (1 / (samples * classes), f"1 / (batch size times outputs), {samples * classes}"),
+        (2.0, "two"),
+        (0.5, "one half"),
+    ]
+    for value, words in named:
         if abs(size / value - 1) <= 10 * TOLERANCE:
             return "the sign" if words == "one" and factor < 0 else sign + words
     return f"{factor:.6g}"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import linecache
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fm.testing.backward.judge import factor_between
+from tinygrad_fm.testing.backward.pairing import names_gradient
 from tinygrad_fm.testing.backward.theirs import Made, Theirs
 from tinygrad_fm.testing.backward.truth import Truth, Value
+from tinygrad_fm.testing.backward.uses import uses_of
 
 
 @dataclass
@@ -30,7 +34,8 @@ class Matcher:
 
     def __init__(self, truth: Truth):
         self.truth = truth
-        self.gradients = [v for v in truth.values if v.gradient is not None]
+        self.gradients = [v for v in truth.values if v.gradient is not None] + truth.parts
+        self.contributions = [use.gradient for use in uses_of(truth)]
         self.values = [v.array for v in truth.values if v.array is not None] + truth.data
         self.derivatives = list(_local_derivatives(truth.values))
 
@@ -43,14 +48,40 @@ class Matcher:
                     return value, factor
         return None
 
+    def is_contribution(self, change: Any) -> bool:
+        """Whether what was added somewhere is what one use of a value adds to its gradient."""
+        return change is not None and any(
+            factor_between(change, turned) is not None
+            for found in self.contributions
+            for turned in _turns(found)
+        )
+
     def is_known(self, array: Any) -> bool:
-        """Whether it is a forward value, a local derivative, a mask, or made of those simply."""
+        """Whether it is a forward value, a local derivative, or a mask."""
         if array.size <= 1 or np.ptp(array) == 0 or set(np.unique(array)) <= {0.0, 1.0}:
             return True
         plain = [*self.values, *self.derivatives]
-        if any(factor_between(array, t) is not None for v in plain for t in _turns(v)):
-            return True
+        return any(factor_between(array, t) is not None for v in plain for t in _turns(v))
+
+    def explains(self, array: Any) -> bool:
+        """Whether it is a gradient or a forward value, wholly."""
+        return self.gradient(array) is not None or self.is_known(array)
+
+    def is_simple(self, array: Any) -> bool:
+        """Whether it is a gradient times a value, or so: it may be meant for something else."""
         return any(factor_between(array, made) is not None for made in self._simple())
+
+    def is_product_of(self, made: Made, part: Made) -> bool:
+        """Whether it is a right product of something, but of a wrong gradient."""
+        g = part.array
+        rights = [v.gradient for v in self.gradients if np.shape(v.gradient) == g.shape]
+        for other in self.values if g.ndim == 2 else ():
+            for product in (_on_the_right, _on_the_left):
+                if np.ndim(other) == 2:
+                    with suppress(ValueError):  # shapes that do not fit
+                        if factor_between(made.array, product(g, other)) is not None:
+                            return any(self.gradient(product(r, other)) for r in rights)
+        return False
 
     def _simple(self) -> Any:
         """Products of a gradient and a value, and their sums along an axis; shifted values."""
@@ -71,6 +102,14 @@ class Matcher:
                     made.append(v * v)
             self._made = made
         return self._made
+
+
+def _on_the_right(g: Any, value: Any) -> Any:
+    return g @ value.T
+
+
+def _on_the_left(g: Any, value: Any) -> Any:
+    return value.T @ g
 
 
 def _turns(array: Any) -> list[Any]:
@@ -111,8 +150,13 @@ def derivative(value: Value, arrays: Any, *, at_output: bool) -> Any:
             return None
 
 
-def first_wrong(truth: Truth, theirs: Theirs, wrong_arrays: list[Any]) -> WrongLine | None:
-    """The first line that made what nothing explains, and whose result led to a wrong gradient."""
+def first_wrong(
+    truth: Truth, theirs: Theirs, wrong_arrays: list[Any], factor: float | None = None
+) -> WrongLine | None:
+    """The first line that made what nothing explains, and whose result led to a wrong gradient.
+
+    `factor` is the one by which all wrong gradients are wrong, if it is the same.
+    """
     matcher = Matcher(truth)
     # a helper never meets a gradient, such as the derivative of an activation: where its result is
     # wrong, the line that calls it is meant
@@ -121,21 +165,77 @@ def first_wrong(truth: Truth, theirs: Theirs, wrong_arrays: list[Any]) -> WrongL
         for made in theirs.made
         if any(matcher.gradient(a) for a in (*made.arguments, *made.forms))
     }
+    wrong = _unexplained(theirs.made, matcher, handling)
+    scaled = _scaled(theirs.made, matcher, factor)
     for made in theirs.made:
+        if made is wrong or made is scaled:
+            return _described(made, truth, theirs.made)
+    # every line is right, at least up to a factor: the one that made what is given as a gradient
+    given = [m for m in theirs.made if any(_is_one_of(a, wrong_arrays) for a in m.forms)]
+    given.sort(key=lambda made: made.depth > 0 or not made.name.startswith("return["))
+    return _described(given[0], truth, theirs.made) if given else None
+
+
+def _is_one_of(array: Any, arrays: list[Any]) -> bool:
+    return any(a.shape == array.shape and np.allclose(array, a, rtol=1e-9) for a in arrays)
+
+
+def _unexplained(every: list[Made], matcher: Matcher, handling: set[str]) -> Made | None:
+    """The first array that is nothing that it should be, and of which nothing right is made."""
+    doubtful: list[Made] = []
+    for made in every:
         if made.depth > 0 and made.function not in handling:
             continue
-        if any(matcher.gradient(a) is not None or matcher.is_known(a) for a in made.forms):
+        if any(matcher.explains(a) for a in made.forms):
             continue
-        if _vindicated(made, theirs.made, matcher):
+        part = matcher.is_contribution(made.array)
+        given_back = made.depth > 0 and made.name.startswith("return")
+        if (part and (given_back or _is_added(made, every))) or matcher.is_contribution(
+            made.change
+        ):
             continue
-        return _described(made, truth, theirs.made)
-    for made in theirs.made:  # every line is right up to a factor: the one that made this factor
-        for array in wrong_arrays:
-            if array is not None and any(
-                a.shape == array.shape and np.allclose(a, array, rtol=1e-9) for a in made.forms
-            ):
-                return _described(made, truth, theirs.made)
+        if not part and any(matcher.is_simple(a) for a in made.forms):
+            doubtful.append(made)
+        elif made.depth > 0 and not all(matcher.explains(a) for a in made.arguments):
+            continue  # it was given something wrong: the line that calls it is meant
+        elif not _vindicated(made, every, matcher):
+            return next((d for d in doubtful if matcher.is_product_of(made, d)), made)
     return None
+
+
+def _scaled(every: list[Made], matcher: Matcher, factor: float | None) -> Made | None:
+    """The line from which on gradients have a factor: nothing that is made of it is without it."""
+    if factor is None:
+        return None
+    factors = []
+    for made in every:
+        matched = [matcher.gradient(a) for a in made.forms if a.size > 1]
+        factors.append([found[1] for found in matched if found is not None])
+    for i, made in enumerate(every):
+        if any(abs(f / factor - 1) < 1e-5 for f in factors[i]):
+            after = zip(every[i + 1 :], factors[i + 1 :], strict=True)
+            if not any(
+                any(abs(f - 1) < 1e-5 for f in found) and _stems_from(later, made, every[i + 1 :])
+                for later, found in after
+            ):
+                return made
+    return None
+
+
+def _stems_from(later: Made, made: Made, between: list[Made]) -> bool:
+    """Whether the code of one line uses what another line made, perhaps over others."""
+    names = {made.name}
+    for other in between:
+        source = linecache.getline(other.file, other.line).partition("=")[2]
+        if any(_has(source, name) for name in names):
+            if other is later:
+                return True
+            names.add(other.name)
+    return False
+
+
+def _has(source: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", source) is not None
 
 
 def _vindicated(made: Made, every: list[Made], matcher: Matcher) -> bool:
@@ -151,18 +251,29 @@ def _vindicated(made: Made, every: list[Made], matcher: Matcher) -> bool:
     return False
 
 
+def _is_added(made: Made, every: list[Made]) -> bool:
+    """Whether the next line that uses it adds it to something: it is not meant to be the whole."""
+    start = next(i for i, other in enumerate(every) if other is made)
+    name = re.escape(made.name)
+    for later in every[start + 1 :]:
+        source = linecache.getline(later.file, later.line)
+        if later.line != made.line and _has(source, made.name):
+            return bool(re.search(rf"\+=?\s*{name}(?!\w)|(?<![\w.@*/]){name}(\.T)?\s*\+", source))
+    return False
+
+
 def _described(made: Made, truth: Truth, every: list[Made]) -> WrongLine:
     from tinygrad_fm.testing.backward.slips import recognise
 
     expected, slip, formula, taken_for = recognise(made, truth, every)
     if taken_for is not None:  # right in itself, but not yet what it is used as: the line before
         earlier = every[: next(i for i, other in enumerate(every) if other is made)]
-        for other in reversed(earlier):
-            if factor_between(other.array, taken_for) is not None:
-                made = other
-                break
-    return WrongLine(made, _source(made), expected, slip, formula)
+        same = [m for m in earlier if factor_between(m.array, taken_for) is not None]
+        own = [m for m in same if not any(names_gradient(m.name, p) for p in truth.parameters)]
+        made = (own or same or [made])[-1]
+    return WrongLine(made, source_of(made), expected, slip, formula)
 
 
-def _source(made: Made) -> str:
+def source_of(made: Made) -> str:
+    """The line of code that made an array."""
     return linecache.getline(made.file, made.line).strip()

@@ -27,6 +27,19 @@ BACKWARD = (
     "bprop", "gradient", "gradients", "grad", "grads",
     "compute_gradients", "compute_gradient", "calculate_gradients",
 )  # fmt: skip
+INITIALIZE = (
+    "initialize", "init_weights", "init_params", "init_parameters", "initialize_weights", "build",
+    "initialize_parameters", "initialise", "initialise_weights", "setup", "reset_parameters",
+    "weight_init", "create_weights", "make_weights", "compile",
+)  # fmt: skip
+TURNS = (
+    "epochs", "n_epochs", "num_epochs", "n_iters", "n_iter", "num_iters", "num_iterations",
+    "n_iterations", "iterations", "iters", "max_iter", "epoch",
+)  # fmt: skip
+STEP = (
+    "step", "update", "update_params", "update_parameters", "update_weights", "apply_gradients",
+    "apply_grads", "optimize", "optimizer_step", "sgd_step", "sgd", "gradient_descent",
+)  # fmt: skip
 LOSS = ("loss", "cost", "error", "compute_loss", "compute_cost", "calculate_loss", "loss_function")
 TARGETS = ("t", "y", "target", "targets", "labels", "label", "y_true", "y_label", "yt", "y_train")
 INPUTS = ("x", "x_train", "data", "input", "inputs", "input_data", "features", "train_x")
@@ -227,10 +240,30 @@ def _filled(made: Any, kind: type, source: Source) -> Any:
     empty = [n for n, v in own if isinstance(v, list) and not v and "layer" in n]
     add = next((n for n in ("add", "add_layer", "append") if callable(getattr(made, n, None))), "")
     stack = _stack(kind, source) if empty and add else None
+    _initialized(made, kind)
     if stack is not None and len(needed(getattr(made, add))) == 1:
         for layer in stack():
             getattr(made, add)(layer)
     return made
+
+
+def _initialized(made: Any, kind: type) -> None:
+    """Call the method that makes the parameters, where the constructor made none."""
+    if any(is_float(place.get()) for place in places(made)):
+        return
+    name = method(kind, INITIALIZE)
+    draw = rng()
+    data = {"x": draw.standard_normal((SAMPLES, FEATURES)), "t": draw.integers(0, 2, SAMPLES)}
+    if name:
+        given = [
+            data["x" if word in INPUTS else "t"] if word in (*INPUTS, *TARGETS) else FEATURES
+            for word in map(str.lower, needed(getattr(made, name)))
+        ]
+        getattr(made, name)(*given)
+    elif method(kind, ("fit", "train")) and any(n in vars(made) for n in TURNS):
+        for turns in [n for n in TURNS if n in vars(made)]:
+            setattr(made, turns, 1)  # one turn of training, which makes them on its way
+        getattr(made, method(kind, ("fit", "train")))(data["x"], data["t"])
 
 
 def inputs_of(make: Callable[[], Any]) -> list[tuple[int, ...]]:
@@ -242,6 +275,9 @@ def inputs_of(make: Callable[[], Any]) -> list[tuple[int, ...]]:
         value = place.get()
         if is_float(value) and value.ndim == 2:
             a, b = value.shape
+            if a == 1:  # a bias, or one number for each feature
+                shapes.append((SAMPLES, b))
+                continue
             shapes += [(SAMPLES, a), (SAMPLES, b), (b, SAMPLES), (a, SAMPLES)]
         elif is_float(value) and value.ndim == 3:  # filters of a convolution of one image
             side = value.shape[-1] + 3
@@ -253,7 +289,8 @@ def inputs_of(make: Callable[[], Any]) -> list[tuple[int, ...]]:
     single = [(1, n) for _, n in [s for s in shapes if len(s) == 2 and s[0] == SAMPLES]]
     column = [(n, 1) for n, _ in [s for s in shapes if len(s) == 2 and s[1] == SAMPLES]]
     usual = [(SAMPLES, FEATURES), (2, 3, 6, 6)]
-    return list(dict.fromkeys([*shapes, *usual, *single, *column]))
+    images = [(6, 6, 3), (2, 6, 6, 3)]  # of channels that come last
+    return list(dict.fromkeys([*shapes, *usual, *single, *column, *images]))
 
 
 def targets_of(make: Callable[[], Any], shape: tuple[int, ...]) -> Iterator[Any]:
@@ -265,9 +302,10 @@ def targets_of(make: Callable[[], Any], shape: tuple[int, ...]) -> Iterator[Any]
         CLASSES
     ]
     for n in classes:
-        labels = rng().integers(0, n, SAMPLES)
+        labels = rng().integers(0, n, 1 if 1 in shape else SAMPLES)
         one_hot = np.eye(n)[labels]
-        yield from (one_hot.T, one_hot) if shape[-1] == SAMPLES else (one_hot, labels)
+        in_columns = shape[-1] in (SAMPLES, 1)
+        yield from (one_hot.T, one_hot) if in_columns else (one_hot, labels)
 
 
 def pairs_of(names: list[str]) -> Iterator[dict[str, Any]]:

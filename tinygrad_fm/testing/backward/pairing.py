@@ -49,24 +49,50 @@ def pair(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, str]:
     for path, gradient in wanted.items():
         if path in pairs:
             continue
-        fitting = [k for k, v in free.items() if same_shape(v, gradient)]
+        fitting = [k for k, v in free.items() if same_shape(v, gradient) and not _is_value(k)]
         rivals = [p for p, g in wanted.items() if p not in pairs and same_shape(g, gradient)]
         if len(fitting) == 1 and len(rivals) == 1:
             pairs[path] = fitting[0]
             free.pop(fitting[0])
+    # expressions that are returned have no names: in the order of the arguments, if all fit so
+    left = [path for path in wanted if path not in pairs]
+    unnamed = [k for k in free if not k.isidentifier() and not _is_value(k)]
+    if len(left) == len(unnamed) and all(
+        same_shape(free[k], wanted[path]) for k, path in zip(unnamed, left, strict=True)
+    ):
+        return pairs | dict(zip(left, unnamed, strict=True))
     # a name that fits, of another shape: the shape is the mistake
     for path in wanted:
         if path not in pairs:
-            fitting = [k for k in free if _exactly(k, path) or _alike(k, path)]
+            exact = [k for k in free if _exactly(k, path)]
+            fitting = exact or [k for k in free if _alike(k, path)]
             if len(fitting) == 1:
                 pairs[path] = fitting[0]
                 free.pop(fitting[0])
     return pairs
 
 
+def _is_value(path: str) -> bool:
+    """Whether it is picked out of something that is no list of gradients: hs[t - 1]."""
+    holder, bracket, inside = path.partition("[")
+    picked = bool(bracket) and inside.endswith("]") and not re.fullmatch(r"-?\d+|'.*'", inside[:-1])
+    return picked and holder.isidentifier() and not holder.startswith(BEFORE)
+
+
 def same_shape(a: Any, b: Any) -> bool:
     """Equal shapes, but for axes of length 1: `(out,)` is a `(1, out)` bias."""
     return [n for n in a.shape if n != 1] == [n for n in b.shape if n != 1]
+
+
+def last_word(path: str) -> str:
+    """The last word of a path: `w1` of `net.params['W1']`."""
+    words = _parts(path)
+    return words[-1].lower().lstrip("_") if words else path.lower()
+
+
+def names_gradient(name: str, parameter: str) -> bool:
+    """Whether a name is that of a parameter's gradient: dW1 of W1."""
+    return _exactly(name, parameter)
 
 
 def _exactly(gradient: str, parameter: str) -> bool:

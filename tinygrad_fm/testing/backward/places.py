@@ -49,16 +49,18 @@ def places(root: Any, path: str = "") -> Iterator[Place]:
     yield from _walk(root, path, {id(root)}, 0)
 
 
-def _walk(found: Any, path: str, seen: set[int], depth: int) -> Iterator[Place]:
+def _walk(
+    found: Any, path: str, seen: set[int], depth: int, whole: bool = False
+) -> Iterator[Place]:
     if depth > DEEPEST:
         return
     for key, value, kind in _entries(found):
         here = _joined(path, key, kind)
-        if isinstance(value, (np.ndarray, np.floating, Tensor)):
+        if type(value) is int if whole else isinstance(value, (np.ndarray, np.floating, Tensor)):
             yield Place(here, found, key, kind)
         elif id(value) not in seen and not isinstance(value, SKIPPED):
             seen.add(id(value))
-            yield from _walk(value, here, seen, depth + 1)
+            yield from _walk(value, here, seen, depth + 1, whole)
 
 
 def _entries(found: Any) -> Iterator[tuple[Any, Any, str]]:
@@ -74,6 +76,11 @@ def _joined(path: str, key: Any, kind: str) -> str:
     if kind == "attribute":
         return f"{path}.{key}" if path else str(key)
     return f"{path}[{key!r}]"
+
+
+def whole_numbers(root: Any) -> Iterator[Place]:
+    """Every Python integer that an object holds, as sizes are."""
+    yield from _walk(root, "", {id(root)}, 0, whole=True)
 
 
 def is_float(value: Any) -> bool:

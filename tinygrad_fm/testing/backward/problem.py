@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,17 +43,34 @@ class Problem:
     held: tuple[str, ...] = ()  # paths of data that an object was made with, and keeps
     samples: int = 0  # in the data, where its shape does not tell
     takes_rate: bool = False  # whether backward is given a learning rate, RATE
+    step: Callable[[World, Any], Any] | None = None  # one update, of what backward returned
+    step_is_guessed: bool = False  # it was found by its name
+    one_at_a_time: bool = False  # all but one number of the gradient given to backward are 0
+    fixed: tuple[int, ...] = ()  # lengths of axes that the file takes for given
 
 
 def of_functions(forward: Any, backward: Any, arguments: tuple[Any, ...]) -> Problem:
     """A pair of functions: `out = forward(x, w)` or `out, cache = forward(x, w)`."""
     names = _parameters(forward)[: len(arguments)]
     world = dict(zip(names, arguments, strict=True))
+    outputs = _outputs(forward, backward)
 
     def run(world: World) -> tuple[Any, Any]:
-        return split(forward(*(world[name] for name in names)))
+        returned = forward(*(world[name] for name in names))
+        if outputs < 2:
+            return split(returned)
+        parts = returned[:outputs]
+        shapes = [np.shape(part) for part in parts]
+        whole: Any = np.concatenate([np.reshape(part, -1) for part in parts])
+        rest = returned[outputs:]
+        return whole, (shapes, rest[0] if len(rest) == 1 else rest)
 
     def back(world: World, result: Any, rest: Any, upstream: Any) -> Any:
+        if outputs > 1:
+            shapes, rest = rest
+            ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+            pieces = zip(np.split(upstream, ends), shapes, strict=True)
+            return backward(*(piece.reshape(shape) for piece, shape in pieces), rest)
         known = {"upstream": upstream, "output": result, "cache": rest, "lr": RATE, **world}
         known = {**known, "samples": len(result) if np.ndim(result) else 1}
         try:
@@ -62,7 +80,7 @@ def of_functions(forward: Any, backward: Any, arguments: tuple[Any, ...]) -> Pro
         return backward(*given)
 
     return Problem(
-        title=f"{forward.__name__} and {backward.__name__}",
+        title=" and ".join(getattr(f, "__name__", str(f)) for f in (forward, backward)),
         world=world,
         forward=run,
         backward=back,
@@ -71,6 +89,18 @@ def of_functions(forward: Any, backward: Any, arguments: tuple[Any, ...]) -> Pro
         names=tuple(_returned_names(backward)),
         takes_rate=takes_rate(backward),
     )
+
+
+def _outputs(forward: Any, backward: Any) -> int:
+    """How many results have a gradient that backward takes: next_h and next_c of an LSTM."""
+    given = _parameters(backward)
+    count = 0
+    for result, name in zip(_returned_names(forward), given, strict=False):
+        if re.fullmatch(rf"(d|d_|grad_?|delta_?){re.escape(result)}", name, re.IGNORECASE):
+            count += 1
+        else:
+            break
+    return count if len(given) == count + 1 else 1
 
 
 def of_one_function(function: Any, arguments: tuple[Any, ...]) -> Problem:
@@ -101,7 +131,7 @@ def of_one_function(function: Any, arguments: tuple[Any, ...]) -> Problem:
 
 def names_of_inputs(names: list[str]) -> tuple[str, ...]:
     """Those of a function's arguments that are inputs, whose gradient may be given."""
-    return tuple(name for name in names if role_of(name) == "x")
+    return tuple(name for name in names if role_of(name) in ("x", "state"))
 
 
 RATE = 0.1  # what a backward pass that updates is given as its learning rate
@@ -250,7 +280,7 @@ def split(returned: Any) -> tuple[Any, Any]:
 
 def takes_rate(function: Any) -> bool:
     """Whether a function has an argument for the learning rate."""
-    return any(role_of(name) == "lr" for name in _parameters(function))
+    return function is not None and any(role_of(name) == "lr" for name in _parameters(function))
 
 
 def _parameters(function: Any) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -15,6 +15,10 @@ from tinygrad_fm.testing.backward.pairing import same_shape
 
 if TYPE_CHECKING:
     from tinygrad_fm.testing.backward.lines import WrongLine
+    from tinygrad_fm.testing.backward.smallest import Smallest
+
+
+LONG = 32  # characters of an expression that is returned, and has no name
 
 
 @dataclass
@@ -28,6 +32,7 @@ class BackwardReport:
         line: the first wrong line.
         notes: what else a person should know.
         usual: the factor that most of the gradients have.
+        smallest: the mistake in arrays of two or three.
     """
 
     title: str
@@ -39,6 +44,7 @@ class BackwardReport:
     usual: float = 1.0
     samples: int = 1
     outputs: int = 1
+    smallest: Smallest | None = None
 
     @property
     def is_right(self) -> bool:
@@ -56,6 +62,9 @@ class BackwardReport:
             )
             lines.append(f"      {self.line.source}")
             lines += [f"      {text}" for text in self._why()]
+        if self.smallest is not None:
+            lines.append("  smallest case:")
+            lines += [f"      {text}" for text in self.smallest.to_lines()]
         width = max((len(c.parameter) for c in self.comparisons), default=0)
         lines += [f"  {c.parameter:<{width}}  {self.say(c)}" for c in self.comparisons]
         lines += [f"  {note}" for note in self.notes]
@@ -68,10 +77,16 @@ class BackwardReport:
 
     def say(self, c: Comparison) -> str:
         """One comparison in words."""
+        if len(c.place) > LONG:
+            c = replace(c, place="what is returned")
         if not c.place:
             return "has no gradient"
+        if c.excused:
+            return f"right ({c.place}), {c.excused}"
         if c.is_right:
             return f"right ({c.place})"
+        if c.terms:
+            return f"wrong ({c.place}): {c.terms}"
         if not same_shape(np.asarray(c.theirs), c.truth):
             return f"{c.place} has the shape {np.shape(c.theirs)}, it should be {np.shape(c.truth)}"
         if c.factor is not None:
@@ -101,6 +116,8 @@ class BackwardReport:
             ]
             lines += ["```python", self.line.source, "```", ""]
             lines += [f"- {text}" for text in self._why()] + [""]
+        if self.smallest is not None:
+            lines += ["Smallest case:", "", "```text", *self.smallest.to_lines(), "```", ""]
         lines += ["| parameter | gradient |", "|---|---|"]
         lines += [f"| `{c.parameter}` | {self.say(c)} |" for c in self.comparisons]
         lines += ["", *(f"- {note}" for note in self.notes)]
@@ -133,6 +150,7 @@ class BackwardReport:
                 "slip": line.slip,
                 "formula": line.formula,
             },
+            "smallest": None if self.smallest is None else self.smallest.to_dict(),
             "notes": self.notes,
         }
 

@@ -13,6 +13,8 @@ NAMES = {
     "output": "out output outputs y_hat yhat y_pred al a2 a3 pred preds prediction predictions "
     "probs predicted final_outputs result y_out h hypothesis activation",
     "cache": "cache caches memory ctx saved forward_cache",
+    "state": "prev_h h_prev hprev h0 h prev_c c_prev cprev c0 c prev_state state h_init s_prev "
+    "h_tm1 hidden_state",
     "parameters": "parameters params param theta model weights_dict",
     "upstream": "dout dvalues da dy grad_output output_gradient output_error grad dz delta "
     "gradient upstream d_out dl_dout dloss grad_out error grads d_l_d_out dl_dy accum_grad "

@@ -14,6 +14,7 @@ from tinygrad_fm.testing.backward.judge import factor_between, name_factor
 from tinygrad_fm.testing.backward.pairing import _parts, same_shape
 from tinygrad_fm.testing.backward.theirs import Made
 from tinygrad_fm.testing.backward.truth import Truth, Value
+from tinygrad_fm.testing.backward.uses import uses_of
 
 FORMULAS = {
     "linear": "dX = dY Wᵀ, dW = Xᵀ dY, db = the sum of dY over the samples",
@@ -51,6 +52,9 @@ def _recognise(
         for parent in later.node.parents:
             users.setdefault(parent, []).append(later)
     candidates = [v for v in truth.values if _fits(array, v.gradient)]
+    slip_of_use = _of_one_use(array, truth)
+    if slip_of_use[1]:
+        return *slip_of_use, "", None
     # what has the name of a parameter in it first
     word = made.name.lower()
     candidates.sort(key=lambda v: not (v.name in truth.arrays and _last(v.name) in word))
@@ -60,7 +64,9 @@ def _recognise(
         for user in [*direct, *(v for v in _later(value, truth) if v.node not in known)]:
             slip = _of_one(array, value, user, arrays, gradients, truth)
             if slip:
-                return value, slip, _formula(user), None
+                # a parameter's is made of it: the line that left the derivative out is before
+                before = "is missing" in slip and value.name in truth.arrays
+                return value, slip, _formula(user), gradients[user.node] if before else None
             slip, taken = _of_another_gradient(array, value, user, arrays, gradients, truth)
             if slip:
                 return value, slip, "", taken
@@ -80,6 +86,24 @@ def _recognise(
     best = max(lacking, key=lambda v: v.node.serial)
     formulas = {_formula(user) for user in users.get(best.node, [])} - {""}
     return best, "", formulas.pop() if len(formulas) == 1 else "", None
+
+
+def _of_one_use(array: Any, truth: Truth) -> tuple[Value | None, str]:
+    """A gradient in which one use of a value is left out, or only one is counted."""
+    for use in uses_of(truth):
+        if np.shape(array) != np.shape(use.gradient) or not np.any(use.gradient):
+            continue
+        for rest, lines in (
+            (array - use.gradient, use.others),
+            (array - use.value.gradient + use.gradient, [use.line]),
+        ):
+            if np.abs(rest).max() <= 1e-9 * max(1.0, np.abs(array).max()):
+                where = ", ".join(line.rpartition("/")[2] for line in lines[:3])
+                return (
+                    use.value,
+                    f"not every use is counted: what comes back from {where} is missing",
+                )
+    return None, ""
 
 
 def _is_made(value: Value, every: list[Made]) -> bool:
@@ -202,9 +226,9 @@ def _between(start: Node, end: Node) -> str:
     node = end
     while node.parents and node is not start:
         if node.name not in ("add", "subtract"):
-            return node.name
+            return function_of(node)
         node = node.parents[0]
-    return end.name
+    return function_of(end)
 
 
 def _fits(a: Any, b: Any) -> bool:

@@ -23,6 +23,14 @@ STUBBED = (
 
 
 SAMPLES = 5  # in every batch that is tried
+SIZES = {"vocab": 4, "feature": 4, "input": 4, "in": 4, "hid": 6, "class": 3, "out": 3}
+# What may be called where parameters are made at the top of a file.
+MAKING = (
+    "zeros", "ones", "full", "eye", "array", "asarray", "arange", "linspace", "zeros_like",
+    "ones_like", "sqrt", "reshape", "astype", "copy", "default_rng", "RandomState", "randn",
+    "standard_normal", "normal", "uniform", "random", "T",
+)  # fmt: skip
+COUNTING = ("len", "int", "float", "range", "list", "dict", "min", "max", "round", "sum", "zip")
 
 
 @dataclass
@@ -38,6 +46,7 @@ class Source:
     scope: dict[str, Any]
     names: list[str]
     notes: list[str] = field(default_factory=list)
+    tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
 
 
 def load(path: Path) -> Source:
@@ -64,7 +73,7 @@ def load(path: Path) -> Source:
     module = types.ModuleType(f"checked_{path.stem}")
     module.__file__ = filename
     sys.modules[module.__name__] = module
-    source = Source(path, vars(module), [])
+    source = Source(path, vars(module), [], tree=tree)
     if left_out:
         source.notes.append(
             "1 top-level statement that does work was not executed"
@@ -74,37 +83,60 @@ def load(path: Path) -> Source:
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
     try:
-        for node in kept:
-            _execute(node, filename, source)
+        for node in tree.body:
+            if node in kept:
+                _execute(node, filename, source)
+            _count(node, source)
     finally:
         sys.path.remove(folder)
         for name in [n for n, found in sys.modules.items() if isinstance(found, _Stub)]:
             del sys.modules[name]  # the file has it; nobody else is to find it there
-    _count(tree, source)
     source.names = [node.name for node in kept if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     return source
 
 
-def _count(tree: ast.Module, source: Source) -> None:
-    """Give a value to the number of samples that the file takes from data that was not read."""
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        for part in (part for target in targets for part in ast.walk(target)):
-            name = part.id if isinstance(part, ast.Name) else ""
-            if name not in source.scope and role_of(name) == "samples":
-                source.scope[name] = SAMPLES
-                source.notes.append(f"{name} is taken to be the number of samples")
+def _count(node: ast.stmt, source: Source) -> None:
+    """Give a value to numbers that the file takes from data that was not read, such as sizes."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    for part in (part for target in targets for part in ast.walk(target)):
+        name = part.id if isinstance(part, ast.Name) else ""
+        if not name or name in source.scope:
+            continue
+        value = SAMPLES if role_of(name) == "samples" else _size(name)
+        if value:
+            source.scope[name] = value
+            what = "the number of samples" if value == SAMPLES else str(value)
+            source.notes.append(f"{name} is taken to be {what}")
+
+
+def _size(name: str) -> int:
+    """A size by its name; 0 where it is none."""
+    word = name.lower()
+    if not any(part in word for part in ("size", "dim", "num", "n_", "len", "units", "nodes")):
+        return 0
+    return next((n for part, n in SIZES.items() if part in word), 0)
 
 
 def _defines(node: ast.stmt) -> bool:
-    """Whether a statement only defines: an import, a function, a class, a constant."""
+    """Whether a statement only defines: an import, a function, a class, a constant, an array."""
     if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
         return True
-    if isinstance(node, ast.Assign):
-        return not any(isinstance(part, ast.Call) for part in ast.walk(node.value)) or (
-            isinstance(node.value, ast.Lambda)
-        )
+    if isinstance(node, (ast.Assign, ast.AugAssign)):
+        if isinstance(node.value, ast.Lambda):
+            return True
+        calls = [part for part in ast.walk(node.value) if isinstance(part, ast.Call)]
+        return all(_makes(call) for call in calls)
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _makes(call: ast.Call) -> bool:
+    """Whether a call makes an array, as parameters and small examples are made, or counts."""
+    *before, name = ast.unparse(call.func).split(".")
+    if not before:
+        return name in COUNTING
+    if before == ["np", "random"] or before == ["numpy", "random"]:
+        return name not in ("shuffle", "seed")
+    return name in MAKING
 
 
 def _is_main(node: ast.stmt) -> bool:

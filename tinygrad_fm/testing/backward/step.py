@@ -1,53 +1,266 @@
-"""A right gradient that is not used rightly: what one update does to each parameter."""
+"""A right gradient that is not used rightly: what several updates do to each parameter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.testing.backward.judge import factor_between
+from tinygrad_fm.testing.backward.examine import Examined, judge, rate_of
+from tinygrad_fm.testing.backward.lines import WrongLine, source_of
+from tinygrad_fm.testing.backward.pairing import last_word
 from tinygrad_fm.testing.backward.places import places, snapshot, widened
 from tinygrad_fm.testing.backward.problem import Problem, generator_kept
-from tinygrad_fm.testing.backward.truth import Truth, clean
+from tinygrad_fm.testing.backward.record import clean
+from tinygrad_fm.testing.backward.rules import Rule, Steps, recognise
+from tinygrad_fm.testing.backward.terms import terms_of
+from tinygrad_fm.testing.backward.theirs import Lines, Made, files_of
+from tinygrad_fm.testing.backward.truth import find_truth
+
+STEPS = 6
+MOVED = 0.2  # how far parameters are moved between steps, so that their gradients differ
+VELOCITIES = ("v", "vel", "mom", "m", "delta", "update")
+MOMENTUM = "v = momentum * v - rate * gradient; parameter += v"
 
 
-def faults_of_step(
-    problem: Problem, truth: Truth, step: Callable[[Any], Any], rate: float
-) -> list[str]:
-    """What is wrong with the first update, `step(net)`: never updated, uphill, another factor.
+def look_at_step(problem: Problem, found: Examined) -> None:
+    """Run several steps, say which rule they follow, and what is wrong with them."""
+    report, truth = found.report, found.truth
+    wrong = [c for c in report.comparisons if not c.is_right and not report.convention]
+    names = [n for n in truth.parameters if n not in problem.data]
+    if truth.notes or {c.parameter for c in wrong} - set(found.lacking):
+        return  # the gradient has to be right first
+    if found.theirs.updated:
+        problem = replace(problem, step=None)  # backward has done it already
+    try:
+        runs, lines, final = _run(problem, names)
+    except Exception as error:
+        if not problem.step_is_guessed:
+            report.notes.append(f"the step could not be run: {type(error).__name__}: {error}")
+        return
+    penalties = {t.parameter: t.factor for t in terms_of(truth) if t.penalty == "L2"}
+    if problem.step_is_guessed and not any(steps.changes.any() for steps in runs.values()):
+        return  # it was to be given something else
+    rate = rate_of(problem)
+    numbers = [n for n in _numbers(problem, lines) if n != rate]
+    judged = _Judged(rate, numbers, lines.made, final)
+    for name, steps in runs.items():
+        judged.look(name, steps, penalties.get(name, 0.0) if name in found.lacking else 0.0)
+    for c in report.comparisons:
+        if c.parameter in judged.completed:
+            c.excused = "and the step adds the penalty"
+    if judged.completed:
+        report.line = None
+        judge(found, problem)
+    judged.say(found)
 
-    `rate` is the learning rate; 0 where it is not known, and only sign and direction are judged.
-    """
+
+class _Judged:
+    """What is found out about the steps of all parameters."""
+
+    def __init__(self, rate: float, numbers: list[float], made: list[Made], final: dict[str, Any]):
+        self.rate, self.numbers, self.made, self.final = rate, numbers, made, final
+        self.rules: dict[str, Rule] = {}
+        self.faults: list[tuple[str, str, Made | None]] = []
+        self.notes: list[str] = []
+        self.asides: list[tuple[str, str]] = []
+        self.completed: list[str] = []
+
+    def look(self, name: str, steps: Steps, lacks: float) -> None:
+        """Judge one parameter; `lacks` is the factor of a penalty that its gradient leaves out."""
+        if not np.isfinite(steps.changes).all():
+            self.fault(f"the step makes {name} infinite or no number", name)
+        elif not steps.changes.any():
+            if steps.gradients.any():
+                self.fault(f"{name} is never updated by the step", name)
+        elif steps.gradients.any() and len(steps.changes) == STEPS:
+            rule = recognise(steps, self.numbers, self.rate)
+            if lacks and rule.name and abs(rule.decay) <= 1e-9:
+                self.completed.append(name)
+            elif lacks:  # what the step does with the gradient that it is given
+                given = steps.gradients - lacks * steps.weights
+                steps = replace(steps, gradients=given)
+                rule = recognise(steps, self.numbers, self.rate)
+            self.rules[name] = rule
+            self._form(name, rule, steps)
+            if rule.name:
+                self._decay(name, rule, lacks)
+
+    def fault(self, words: str, name: str, velocity: bool = False) -> None:
+        """Note a fault, with the line that changes the parameter, or its velocity."""
+        final = self.final.get(name)
+        # the line that set it, and not those whose calls led there
+        line = next((m for m in self.made if final is not None and _equal(m.array, final)), None)
+        if line is not None and velocity:
+            at = next(i for i, m in enumerate(self.made) if m is line)
+            before = [m for m in self.made[:at] if m.array.shape == line.array.shape]
+            before = [m for m in before if last_word(m.name).startswith(VELOCITIES)]
+            line = before[-1] if before else line
+        self.faults.append((words, name, line))
+
+    def _form(self, name: str, rule: Rule, steps: Steps) -> None:
+        """Whether a rule is one of those that it looks like."""
+        if rule.fault:
+            self.fault(f"the step of {name} is {rule.name}, but {rule.fault}", name)
+        elif rule.rate < 0 or (not rule.name and np.sum(steps.gradients * steps.changes) > 0):
+            entered = ", or the velocity enters with the wrong sign" if rule.momentum else ""
+            self.fault(f"the step moves {name} uphill: it adds the gradient{entered}", name)
+        elif rule.momentum and abs(rule.momentum - 1) < 1e-4:
+            self.fault(
+                f"the gradients of all earlier steps add up in {name}: set them to 0 before each "
+                "backward pass, or multiply the velocity by the momentum",
+                name,
+                velocity=True,
+            )
+        elif rule.momentum < 0:
+            self.fault(f"the velocity of {name} enters with the wrong sign", name, velocity=True)
+        elif self.rate and rule.momentum and _same(rule.momentum, self.rate):
+            self.fault(
+                f"learning rate and momentum are swapped for {name}: the velocity is multiplied by "
+                f"{rule.momentum:.4g}, the gradient by {rule.rate:.4g}",
+                name,
+                velocity=True,
+            )
+        elif rule.momentum > 1:
+            self.fault(f"the velocity of {name} grows by itself, {rule.momentum:.4g} times", name)
+
+    def _decay(self, name: str, rule: Rule, lacks: float) -> None:
+        """Whether what the step takes away of the parameter itself is meant."""
+        taken = rule.decay
+        if name in self.completed:
+            pass
+        elif lacks and _same(taken, rule.rate * lacks):
+            self.completed.append(name)
+        elif abs(taken) <= 1e-9:
+            pass
+        elif taken < 0:
+            self.fault(f"the step adds {-taken:.4g} times {name} to it: a decay's sign", name)
+        elif (lacks and _same(taken, lacks)) or (
+            any(_same(taken, n) for n in self.numbers)
+            and not any(_same(taken / rule.rate, n) for n in self.numbers)
+        ):
+            self.fault(
+                f"the step takes {taken:.4g} times {name} away: the decay is not scaled by the "
+                f"learning rate, {rule.rate:.4g}",
+                name,
+            )
+        else:
+            words = f"the step also takes {taken:.4g} times {name} away"
+            self.asides.append((f"{words}, for which the loss has no term", name))
+
+    def say(self, found: Examined) -> None:
+        """Write it all into the report: the first fault with its line."""
+        report = found.report
+        rates = {
+            name: rule.rate for name, rule in self.rules.items() if rule.name and rule.rate > 0
+        }
+        usual = float(np.median(list(rates.values()))) if rates else 0.0
+        odd = {n: r for n, r in rates.items() if not _same(r, usual)}
+        if len(rates) > 2 and len(odd) == 1 and not self.faults:
+            ((name, rate),) = odd.items()
+            self.notes.append(
+                f"the learning rate of {name} is {rate:.4g}, that of the others {usual:.4g}"
+            )
+        if self.faults:
+            words, _, made = self.faults[0]
+            report.verdict = "wrong"
+            said = _grouped([(words, name) for words, name, _ in self.faults])
+            if made is not None and (report.line is None or "infinite" in words):
+                formula = MOMENTUM if "velocity" in words or "momentum" in words else ""
+                report.line = WrongLine(made, source_of(made), None, said.pop(0), formula)
+            report.notes = [*said, *report.notes]
+            return
+        kinds = {_in_words(rule) for rule in self.rules.values()}
+        if len(kinds) == 1 and kinds != {""}:
+            self.notes.insert(0, f"the step is {kinds.pop()}")
+        elif self.rules and not found.updates:
+            self.notes.append(
+                "the step follows no one rule known here, such as momentum or Adam: not judged"
+            )
+        report.notes += [*self.notes, *_grouped(self.asides)]
+
+
+def _grouped(said: list[tuple[str, str]]) -> list[str]:
+    """What is said of several parameters once, and of the others that it holds too."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for words, name in said:
+        kinds.setdefault(words.replace(name, "...") if name else words, []).append((words, name))
+    lines = []
+    for (words, _), *others in kinds.values():
+        rest = f"; so it is for {', '.join(name for _, name in others)}" if others else ""
+        lines.append(words + rest)
+    return lines
+
+
+def _in_words(rule: Rule) -> str:
+    if rule.name == "gradient descent":
+        return f"gradient descent, learning rate {rule.rate:.4g}"
+    more = f" {rule.momentum:.4g}" if rule.momentum else ""
+    return rule.name and f"{rule.name}{more}, learning rate {rule.rate:.4g}"
+
+
+def _run(problem: Problem, names: list[str]) -> tuple[dict[str, Steps], Lines, dict[str, Any]]:
+    """Several steps, with the true gradient before each, and the lines of the last one."""
     world = widened(problem.world)
-    with generator_kept(), np.errstate(all="ignore"):
-        result, rest = problem.forward(world)
-        problem.backward(world, result, rest, 1.0)
+    rng = np.random.default_rng(2)
+    history: dict[str, list[tuple[Any, Any, Any]]] = {name: [] for name in names}
+    lines = Lines(files_of(problem))
+    for number in range(STEPS):
+        at = {clean(p.path): p for p in places(world)}
+        for name in names if number else ():
+            array = at[name].get()
+            size = float(np.abs(array).max(initial=0.0)) or 1.0
+            array += MOVED * size * rng.standard_normal(array.shape)
+        truth = find_truth(replace(problem, world=world), seed=number)
         before = {clean(k): v for k, v in snapshot(world).items()}
-        step(world["net"])
-    after = {clean(place.path): np.asarray(place.get()) for place in places(world)}
-    faults = []
-    for name, gradient in truth.parameters.items():
-        if name not in before or name in problem.data:
-            continue
-        change = after[name] - before[name]
-        if not change.any() and gradient.any():
-            faults.append(f"{name} is never updated by the step")
-            continue
-        taken = -change / (rate or 1.0)
-        factor = factor_between(taken, gradient)
-        if factor is not None and factor < 0:
-            faults.append(f"the step moves {name} uphill: it adds the gradient")
-        elif factor is not None and rate and abs(factor - 1) > 1e-5:
-            faults.append(f"the step moves {name} by {factor:.4g} times the learning rate's share")
-        elif factor is None and rate:
-            decay = factor_between(taken - gradient, before[name])
-            if decay is not None:
-                faults.append(
-                    f"the step also takes {decay * rate:.4g} times {name} away, for which the loss "
-                    "has no term: a penalty missing there, or a decay not scaled by the rate"
-                )
-            else:
-                faults.append(f"the step moves {name} in another direction than its gradient")
-    return faults
+        lines.made.clear()
+        with generator_kept(), np.errstate(all="ignore"):
+            result, rest = problem.forward(world)
+            given = truth.upstream.copy() if np.ndim(result) else 1.0
+            old_trace = sys.gettrace()
+            sys.settrace(lines.call)
+            try:
+                _set_to_zero(world)
+                returned = problem.backward(world, result, rest, given)
+                if problem.step is not None:
+                    problem.step(world, returned)
+            finally:
+                sys.settrace(old_trace)
+        after = {clean(k): v for k, v in snapshot(world).items()}
+        for name in names:
+            gradient = truth.parameters.get(name, np.zeros(before[name].shape))
+            history[name].append((before[name], gradient, after[name] - before[name]))
+        if not all(np.isfinite(after[name]).all() for name in names):
+            break
+    rows = {n: [np.stack([np.ravel(p) for p in part]) for part in zip(*h, strict=True)]
+            for n, h in history.items()}  # fmt: skip
+    return {name: Steps(*parts) for name, parts in rows.items()}, lines, after
+
+
+def _set_to_zero(world: dict[str, Any]) -> None:
+    """Call what sets gradients to 0, where an object has it, as a training loop would."""
+    for value in world.values():
+        for name in ("zero_grad", "zero_grads", "zero_gradients"):
+            if callable(getattr(value, name, None)):
+                getattr(value, name)()
+
+
+def _numbers(problem: Problem, lines: Lines) -> list[float]:
+    """The constants that a step may use: numbers that objects hold, and those in its own code."""
+    found: list[float] = []
+    for value in problem.world.values():
+        own = getattr(value, "__dict__", {})
+        found += [float(v) for v in own.values() if type(v) in (int, float)]
+    for code in lines.codes:
+        found += [constant for constant in code.co_consts if isinstance(constant, float)]
+    return list(dict.fromkeys(found))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return bool(a.shape == b.shape and np.array_equal(a, b, equal_nan=True))
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) <= 1e-4 * abs(b)

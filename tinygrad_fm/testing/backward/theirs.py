@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_fm.engine.node import PACKAGE
 from tinygrad_fm.testing.backward.places import changed, is_float, snapshot, widened
 from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept
-from tinygrad_fm.testing.backward.truth import clean
+from tinygrad_fm.testing.backward.record import clean
 
 LARGEST = 4096  # elements of an array that is still looked at, line by line
 
@@ -43,13 +43,15 @@ class Theirs:
     Attributes:
         found: arrays that are gradients, by path: what was returned, what is new or changed.
         updated: parameters that backward changed, by path: their change.
-        mutated: data that forward or backward changed in place.
+        mutated: data and arguments that forward changed in place.
+        overwritten: those that backward changed in place.
         made: every array that a line made, in order.
     """
 
     found: dict[str, Any] = field(default_factory=dict)
     updated: dict[str, Any] = field(default_factory=dict)
     mutated: list[str] = field(default_factory=list)
+    overwritten: list[str] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     error: str = ""
 
@@ -66,12 +68,10 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
         start = {clean(k): v for k, v in snapshot(world).items()}
         result, rest = problem.forward(world)
         before = snapshot(world)
-        for path, old in start.items():
-            new = {clean(k): v for k, v in before.items()}.get(path)
-            if path in problem.data and new is not None and not np.array_equal(new, old):
-                theirs.mutated.append(path)
+        now = {clean(k): v for k, v in before.items()}
+        theirs.mutated = [path for path in problem.world if _differs(start, now, path)]
         given = upstream.copy() if np.ndim(upstream) else float(upstream)
-        watcher = _Lines(_files(problem))
+        watcher = Lines(files_of(problem))
         old_trace = sys.gettrace()
         sys.settrace(watcher.call)
         try:
@@ -87,7 +87,9 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
     theirs.made = watcher.made
     for path, value in _flat(returned, problem.names, watcher.names):
         theirs.found[path] = value
-    for path, value in changed(world, before).items():
+    after = changed(world, before)
+    theirs.overwritten = [n for n in problem.data if n in {clean(path) for path in after}]
+    for path, value in after.items():
         name = clean(path)
         if name in parameters:
             old = before.get(path)
@@ -96,6 +98,10 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
         elif is_float(value):
             theirs.found.setdefault(name, value)
     return theirs
+
+
+def _differs(start: dict[str, Any], now: dict[str, Any], path: str) -> bool:
+    return path in start and path in now and not np.array_equal(start[path], now[path])
 
 
 def _flat(
@@ -119,7 +125,8 @@ def _flat(
     return found
 
 
-def _files(problem: Problem) -> set[str]:
+def files_of(problem: Problem) -> set[str]:
+    """The files that the person's functions and classes are written in."""
     found = set()
     for function in problem.functions:
         code = getattr(function, "__code__", None)
@@ -130,7 +137,7 @@ def _files(problem: Problem) -> set[str]:
     return {name for name in found if name and not name.startswith(PACKAGE)}
 
 
-class _Lines:
+class Lines:
     """A trace function that notes which arrays each line makes."""
 
     def __init__(self, files: set[str]):
@@ -139,12 +146,14 @@ class _Lines:
         self.known: dict[int, tuple[int, dict[str, Any]]] = {}
         self.depth = 0
         self.arguments: dict[int, tuple[Any, ...]] = {}
+        self.codes: set[CodeType] = set()  # that ran
         self.names: dict[int, str] = {}  # of what was returned, by identity
 
     def call(self, frame: FrameType, event: str, argument: Any) -> Any:
         """At the start of a call: watch its lines if it is the person's code."""
         if frame.f_code.co_filename not in self.files:
             return None
+        self.codes.add(frame.f_code)
         now = self._arrays(frame)
         self.known[id(frame)] = frame.f_lineno, now
         own = {n: a for n, a in now.items() if not n.startswith("self.")}
@@ -161,6 +170,11 @@ class _Lines:
         now = self._arrays(frame)
         if event == "return" and is_float(argument):
             now["return"] = np.array(argument, copy=True)
+        if event == "return" and isinstance(argument, tuple):
+            held = {id(value) for value in frame.f_locals.values()}
+            for i, part in enumerate(argument):
+                if is_float(part) and id(part) not in held:
+                    now[f"return[{i}]"] = np.array(part, copy=True)
         for name, array in now.items():
             before = old.get(name)
             if (
@@ -168,7 +182,7 @@ class _Lines:
                 or before.shape != array.shape
                 or not np.array_equal(before, array, equal_nan=True)
             ):
-                where = frame.f_lineno if name == "return" else number
+                where = frame.f_lineno if name.startswith("return") else number
                 change = None
                 if before is not None and before.shape == array.shape:
                     change = array - before
@@ -195,16 +209,22 @@ class _Lines:
             self.known.pop(id(frame), None)
         return self.line
 
+    def _is_theirs(self, value: Any) -> bool:
+        """Whether it is an object of a class in one of the files."""
+        module = sys.modules.get(type(value).__module__)
+        return getattr(module, "__file__", None) in self.files
+
     def _arrays(self, frame: FrameType) -> dict[str, Any]:
         """Copies of the float arrays that the locals hold, and those of `self`."""
         found: dict[str, Any] = {}
         for name, value in frame.f_locals.items():
             if is_float(value) and value.size <= LARGEST:
                 found[name] = np.array(value, copy=True)
-            elif name == "self" or isinstance(value, (dict, list)):
+            elif isinstance(value, (dict, list)) or self._is_theirs(value):
+                dot = "" if isinstance(value, (dict, list)) else "."
                 for path, array in snapshot(value).items():
                     if is_float(array) and array.size <= LARGEST:
-                        found[f"{name}.{path}" if name == "self" else f"{name}{path}"] = array
+                        found[f"{name}{dot}{path}"] = array
         return found
 
 

@@ -1,0 +1,145 @@
+"""Classes as layers and as networks, with every arrangement of data that they may be meant for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.testing.backward.functional import IMPLIED
+from tinygrad_fm.testing.backward.making import (
+    BACKWARD,
+    FEATURES,
+    FORWARD,
+    LOSS,
+    STEP,
+    inputs_of,
+    method,
+    needed,
+    pairs_of,
+    rng,
+    targets_of,
+)
+from tinygrad_fm.testing.backward.problem import (
+    RATE,
+    Problem,
+    generator_kept,
+    held_by,
+    of_layer,
+    of_layer_of_two,
+    of_network,
+    result_of,
+    split,
+    takes_rate,
+)
+from tinygrad_fm.testing.backward.roles import arguments_for, role_of
+from tinygrad_fm.testing.backward.sources import SAMPLES, Source
+
+REG = {"penalty": 0.1}  # what a loss is given as the factor of its penalty
+
+
+def as_layer(make: Callable[[], Any], kind: type) -> Iterator[Problem]:
+    """A class with forward and backward, of one input or two, in every shape that may fit."""
+    forward, backward = method(kind, (*FORWARD, "__call__")), method(kind, BACKWARD)
+    if not forward or not backward:
+        return
+    names = needed(getattr(kind, forward))[1:]
+    if len(names) == 2:
+        for given, data in itertools.product(("", "first", "output"), pairs_of(names)):
+            yield of_layer_of_two(make, data, forward, backward, given)
+    if not names:  # what it works on is set by something else than its constructor
+        yield of_layer(make, rng().standard_normal((SAMPLES, FEATURES)), forward, backward)
+    if len(names) != 1:
+        return
+    for shape in inputs_of(make):
+        yield of_layer(make, rng().standard_normal(shape), forward, backward)
+
+
+def as_network(
+    make: Callable[[], Any], kind: type, source: Source, held: dict[str, Any]
+) -> Iterator[Problem]:
+    """A class with a loss: its own, a function of the file, or the one its error implies."""
+    forward, own = method(kind, FORWARD), method(kind, LOSS)
+    together = not method(kind, BACKWARD)  # loss and gradients come from one method
+    back = own if together else method(kind, BACKWARD)
+
+    def output(net: Any, x: Any) -> Any:
+        return result_of(net, forward, _given(getattr(net, forward), {"x": x}))[0]
+
+    losses: list[tuple[str, Callable[..., Any]]] = []
+    if own:
+        # the first that runs is meant
+        losses.append(("", lambda net, x, t: _call(getattr(net, own), {**REG, "x": x, "t": t})))
+        if forward and not together:
+            losses.append(("", lambda net, x, t: getattr(net, own)(output(net, x), t)))
+            losses.append(("", lambda net, x, t: getattr(net, own)(t, output(net, x))))
+    for name in source.names:
+        if name.lower() in LOSS and callable(source.scope.get(name)) and forward:
+            f = source.scope[name]
+            losses.append(("", lambda net, x, t, f=f: _call(f, {"output": output(net, x), "t": t})))
+    if not losses and forward:
+        losses += [
+            (name, lambda net, x, t, f=f: f(output(net, x), t)) for name, f in IMPLIED.items()
+        ]
+
+    def backward(net: Any, x: Any, t: Any) -> Any:
+        known = {**REG, "x": x, "t": t, "lr": RATE, "samples": len(x)}
+        if together:
+            return split(_call(getattr(net, back), known))[1]
+        if forward:
+            known["output"] = output(net, x)
+        return _call(getattr(net, back), known)
+
+    shapes = [held["x"].shape] if held else inputs_of(make)
+    for shape, (implied, loss) in itertools.product(shapes, losses):
+        if len(shape) != 2:
+            continue
+        for target in [held["t"].copy()] if "t" in held else targets_of(make, shape):
+            data = (held["x"].copy() if held else rng().standard_normal(shape), target)
+            if _runs(make, data, loss, backward):
+                problem = of_network(make, data, loss, backward)
+                problem.takes_rate = takes_rate(getattr(kind, back))
+                _add_step(problem, kind)
+                problem.held = held_by(problem.world["net"], held)
+                if implied:
+                    problem.notes.append(f"no loss is defined: checked as {implied}")
+                yield problem
+
+
+def _add_step(problem: Problem, kind: type) -> None:
+    """Add the method of a network that updates it, where it takes no more than is known."""
+    name = method(kind, STEP)
+    roles = ("lr", "upstream", "samples")
+    if not name or any(role_of(n) not in roles for n in needed(getattr(kind, name))[1:]):
+        return
+
+    def step(world: dict[str, Any], returned: Any) -> None:
+        known = {"lr": RATE, "upstream": returned, "samples": SAMPLES}
+        _call(getattr(world["net"], name), known)
+
+    problem.step, problem.step_is_guessed = step, True
+    problem.takes_rate = problem.takes_rate or takes_rate(getattr(kind, name))
+
+
+def _call(function: Any, known: dict[str, Any]) -> Any:
+    return function(*_given(function, known))
+
+
+def _given(function: Any, known: dict[str, Any]) -> list[Any]:
+    return arguments_for(function, known)
+
+
+def _runs(make: Callable[[], Any], data: Any, loss: Any, backward: Any) -> bool:
+    try:
+        with generator_kept(), np.errstate(all="ignore"):
+            net = make()
+            value = loss(net, *data)
+            value = value[0] if isinstance(value, tuple) else value
+            if np.ndim(value) != 0 or not np.isfinite(value):
+                return False
+            backward(net, *data)
+    except Exception:
+        return False
+    return True
