@@ -1,0 +1,202 @@
+"""Convolution by 3 by 3 kernels in tiles of 4 by 4 results, by the method of Toom and Cook.
+
+Along one axis, four results of a kernel of three are read from six pixels. Pixels and kernel are
+the coefficients of polynomials; at six points their product is six products of numbers, which
+determine the results: 6 multiplications instead of 12, and 36 instead of 144 along both axes.
+(Lavin and Gray, Fast algorithms for convolutional neural networks, 2015, where it is F(4x4, 3x3).)
+
+Images are (H, W, N, C) in memory order, kernels (3, 3, C, O). Some tiles at a time are taken to the
+36 pairs of points, multiplied, and taken back, so that all of it stays in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.rules.plan import Pair, Plan
+
+Array = Any
+
+POINTS = (0, 1, -1, 2, -2)  # and infinity, where a polynomial's value is its last coefficient
+TILE, KERNEL, READ = 4, 3, 6  # results of a tile, pixels of the kernel, pixels that a tile reads
+ONE = POINTS.index(1) * (READ + 1)  # the point 1 along both axes: its value goes to all results
+
+WORKSPACE = 4 << 20  # bytes of images at points at a time, or what one tile of all images needs
+
+
+@functools.cache
+def matrices(dtype: Any) -> tuple[Array, Array, Array]:
+    """Along one axis: of images (6, 6), of kernels (6, 3), and of results, transposed (6, 4)."""
+    # the row of a point is the polynomial that vanishes at all others
+    image = [[*np.poly([q for q in POINTS if q != p])[::-1], 0] for p in POINTS]
+    image.append([*np.poly(POINTS)[::-1]])
+    slopes = [math.prod(p - q for q in POINTS if q != p) for p in POINTS]
+    kernel = [[p**k / s for k in range(KERNEL)] for p, s in zip(POINTS, slopes, strict=True)]
+    kernel.append([0, 0, 1])
+    result = [*([p**i for i in range(TILE)] for p in POINTS), [0, 0, 0, 1]]
+    return np.array(image, dtype), np.array(kernel, dtype), np.array(result, dtype)
+
+
+def tiles(plan: Plan) -> Pair:
+    """How many tiles cover the result."""
+    return -(-plan.out[0] // TILE), -(-plan.out[1] // TILE)
+
+
+def rank(plan: Plan) -> int:
+    """How many products a convolution takes for each pair of channels."""
+    return READ**2 * math.prod(tiles(plan))
+
+
+# ---- between pixels and points -------------------------------------------------------------------
+
+
+def _stretches(x: Array, length: int) -> Array:
+    """Along axis -2, stretches of this length that begin TILE apart: (..., count, length, last)."""
+    *strides, along, last = x.strides
+    count = (x.shape[-2] - length) // TILE + 1
+    shape = (*x.shape[:-2], count, length, x.shape[-1])
+    every = (*strides, TILE * along, along, last)
+    return np.lib.stride_tricks.as_strided(x, shape, every, writeable=False)
+
+
+def _to_points(matrix: Array, x: Array, out: Array) -> Array:
+    """(rows, columns, a, b) to (36, tiles * a, b), in the first part of `out`."""
+    rows, columns, a, b = x.shape
+    high, wide = ((n - matrix.shape[1]) // TILE + 1 for n in (rows, columns))
+    mid = np.matmul(matrix, _stretches(x.reshape(rows, -1), matrix.shape[1]))
+    stretches = _stretches(mid.reshape(high, READ, columns, a * b), matrix.shape[1])
+    made = out[: READ**2 * high * wide * a * b].reshape(READ, READ, high, wide, a * b)
+    np.matmul(matrix, stretches, out=made.transpose(2, 0, 3, 1, 4))
+    return made.reshape(READ**2, high * wide * a, b)
+
+
+def _joined(parts: Array) -> Array:
+    """The sum of stretches (..., count, length, last) that begin TILE apart, along one axis."""
+    *lead, count, length, last = parts.shape
+    if length <= TILE or count == 1:
+        return parts.reshape(*lead, count * length, last)
+    total = np.zeros((*lead, TILE * count + length - TILE, last), parts.dtype)
+    total[..., : TILE * count, :] = parts[..., :TILE, :].reshape(*lead, TILE * count, last)
+    for i in range(length - TILE):
+        total[..., TILE + i :: TILE, :] += parts[..., TILE + i, :]
+    return total
+
+
+def _from_points(matrix: Array, points: Array, high: int, wide: int, a: int) -> Array:
+    """The transpose of `_to_points`: (36, tiles * a, b) to (rows, columns, a, b)."""
+    b = points.shape[-1]
+    given = points.reshape(READ, READ, high, wide, a * b).transpose(2, 0, 3, 1, 4)
+    mid = _joined(np.matmul(matrix.T, given)).reshape(high, READ, -1)
+    return _joined(np.matmul(matrix.T, mid)).reshape(-1, (mid.shape[-1]) // (a * b), a, b)
+
+
+class Cut:
+    """A rectangle of tiles, and where it reads and writes."""
+
+    def __init__(self, plan: Plan, rows: slice, columns: slice):
+        self.high, self.wide = rows.stop - rows.start, columns.stop - columns.start
+        self.out = tuple(slice(TILE * s.start, TILE * s.stop) for s in (rows, columns))
+        self.image = tuple(
+            slice(TILE * s.start - p, TILE * s.stop - p + READ - TILE)
+            for s, p in zip((rows, columns), plan.before, strict=True)
+        )
+
+
+def _cuts(plan: Plan, tile: int) -> Iterator[Cut]:
+    """All tiles, in rectangles of whole rows or of one row; `tile` bytes of workspace for each."""
+    high, wide = tiles(plan)
+    rows = min(high, max(1, WORKSPACE // max(1, wide * tile)))
+    columns = wide if rows > 1 else min(wide, max(1, WORKSPACE // max(1, tile)))
+    for i in range(0, high, rows):
+        for j in range(0, wide, columns):
+            yield Cut(plan, slice(i, min(i + rows, high)), slice(j, min(j + columns, wide)))
+
+
+def _inside(where: tuple[slice, ...], x: Array) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The part of a rectangle that lies in the image: in the rectangle, and in the image."""
+    ends = [(max(s.start, 0), min(s.stop, n)) for s, n in zip(where, x.shape[:2], strict=True)]
+    here = [slice(b - s.start, e - s.start) for (b, e), s in zip(ends, where, strict=True)]
+    return (here[0], here[1]), (slice(*ends[0]), slice(*ends[1]))
+
+
+def _read(x: Array, where: tuple[slice, ...]) -> Array:
+    """The pixels of a rectangle, zeros outside the image."""
+    here, there = _inside(where, x)
+    sizes = tuple(s.stop - s.start for s in where)
+    if sizes[1] == x.shape[1] and x[there].shape[:2] == sizes:
+        return x[there]
+    made = np.zeros((*sizes, *x.shape[2:]), x.dtype)
+    made[here] = x[there]
+    return made
+
+
+def _add(total: Array, where: tuple[slice, ...], part: Array) -> None:
+    here, there = _inside(where, total)
+    total[there] += part[here]
+
+
+# ---- the three products --------------------------------------------------------------------------
+
+
+def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Cut], Array, Array]:
+    """The rectangles, and arrays for images and results of one at points."""
+    cuts = list(_cuts(plan, READ**2 * n * max(c, o) * dtype.itemsize))
+    most = max(cut.high * cut.wide for cut in cuts) * READ**2 * n
+    return cuts, np.empty(most * c, dtype), np.empty(most * o, dtype)
+
+
+def _kernels(weight: Array) -> Array:
+    """The kernels at points: (36, C, O)."""
+    out = np.empty(READ**2 * math.prod(weight.shape[2:]), weight.dtype)
+    return _to_points(matrices(weight.dtype)[1], weight, out)
+
+
+def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
+    """(OH, OW, N, O). A bias is added at the point 1, which takes no pass over the result."""
+    image, _, result = matrices(x.dtype)
+    n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
+    y = np.empty((*plan.out, n, o), x.dtype)
+    at_w = _kernels(weight)
+    cuts, images, results = _work(plan, n, c, o, x.dtype)
+    for cut in cuts:
+        at_x = _to_points(image, _read(x, cut.image), images)
+        at_y = results[: at_x.size // c * o].reshape(*at_x.shape[:2], o)
+        np.matmul(at_x, at_w, out=at_y)
+        if bias is not None:
+            at_y[ONE] += bias
+        made = _from_points(result, at_y, cut.high, cut.wide, n)
+        here, there = _inside(cut.out, y)
+        y[there] = made[here]
+    return y
+
+
+def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
+    """(H, W, N, C), from the gradient (OH, OW, N, O) of the result."""
+    image, _, result = matrices(g.dtype)
+    n, c, o = g.shape[2], weight.shape[2], weight.shape[3]
+    total = np.zeros((*plan.image, n, c), g.dtype)
+    at_w = _kernels(weight).transpose(0, 2, 1)
+    cuts, images, results = _work(plan, n, c, o, g.dtype)
+    for cut in cuts:
+        at_y = _to_points(result, _read(g, cut.out), results)
+        at_x = images[: at_y.size // o * c].reshape(*at_y.shape[:2], c)
+        np.matmul(at_y, at_w, out=at_x)
+        _add(total, cut.image, _from_points(image, at_x, cut.high, cut.wide, n))
+    return total
+
+
+def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
+    """(3, 3, C, O), from the gradient (OH, OW, N, O) of the result."""
+    image, kernel, result = matrices(x.dtype)
+    n, c, o = x.shape[2], x.shape[3], g.shape[3]
+    total: Array = 0
+    cuts, images, results = _work(plan, n, c, o, x.dtype)
+    for cut in cuts:
+        at_x = _to_points(image, _read(x, cut.image), images).transpose(0, 2, 1)
+        total = total + np.matmul(at_x, _to_points(result, _read(g, cut.out), results))
+    return _from_points(kernel, total, 1, 1, c)
