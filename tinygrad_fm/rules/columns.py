@@ -124,8 +124,8 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     for part in _parts(plan, _workspace(plan, x, weight.shape[2])):
         for channels, kernels in _groups(plan, x.shape[3], o):
             rows = _windows(x[..., channels], plan, part)
-            target = y[part][..., kernels]
-            target[...] = np.reshape(np.matmul(rows, matrix[:, kernels]), target.shape)
+            results = np.reshape(y[part][..., kernels], (len(rows), -1))  # a view
+            np.matmul(rows, matrix[:, kernels], out=results)
         if bias is not None:
             y[part] += bias
     return y

@@ -26,7 +26,7 @@ POINTS = (0, 1, -1, 2, -2)  # and infinity, where a polynomial's value is its la
 TILE, KERNEL, READ = 4, 3, 6  # results of a tile, pixels of the kernel, pixels that a tile reads
 ONE = POINTS.index(1) * (READ + 1)  # the point 1 along both axes: its value goes to all results
 
-WORKSPACE = 4 << 20  # bytes of images at points at a time, or what one tile of all images needs
+WORKSPACE = 2 << 20  # bytes of images at points at a time, or what one tile of all images needs
 
 
 @functools.cache
@@ -75,24 +75,12 @@ def _to_points(matrix: Array, x: Array, out: Array) -> Array:
     return made.reshape(READ**2, high * wide * a, b)
 
 
-def _joined(parts: Array) -> Array:
-    """The sum of stretches (..., count, length, last) that begin TILE apart, along one axis."""
-    *lead, count, length, last = parts.shape
-    if length <= TILE or count == 1:
-        return parts.reshape(*lead, count * length, last)
-    total = np.zeros((*lead, TILE * count + length - TILE, last), parts.dtype)
-    total[..., : TILE * count, :] = parts[..., :TILE, :].reshape(*lead, TILE * count, last)
-    for i in range(length - TILE):
-        total[..., TILE + i :: TILE, :] += parts[..., TILE + i, :]
-    return total
-
-
 def _from_points(matrix: Array, points: Array, high: int, wide: int, a: int) -> Array:
-    """The transpose of `_to_points`: (36, tiles * a, b) to (rows, columns, a, b)."""
-    b = points.shape[-1]
+    """The transpose of `_to_points` where tiles do not overlap: (rows, columns, a, b)."""
+    b, length = points.shape[-1], matrix.shape[1]
     given = points.reshape(READ, READ, high, wide, a * b).transpose(2, 0, 3, 1, 4)
-    mid = _joined(np.matmul(matrix.T, given)).reshape(high, READ, -1)
-    return _joined(np.matmul(matrix.T, mid)).reshape(-1, (mid.shape[-1]) // (a * b), a, b)
+    mid = np.matmul(matrix.T, given).reshape(high, READ, -1)
+    return np.matmul(matrix.T, mid).reshape(high * length, wide * length, a, b)
 
 
 class Cut:
@@ -135,11 +123,6 @@ def _read(x: Array, where: tuple[slice, ...]) -> Array:
     return made
 
 
-def _add(total: Array, where: tuple[slice, ...], part: Array) -> None:
-    here, there = _inside(where, total)
-    total[there] += part[here]
-
-
 # ---- the three products --------------------------------------------------------------------------
 
 
@@ -176,18 +159,14 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
 
 
 def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
-    """(H, W, N, C), from the gradient (OH, OW, N, O) of the result."""
-    image, _, result = matrices(g.dtype)
-    n, c, o = g.shape[2], weight.shape[2], weight.shape[3]
-    total = np.zeros((*plan.image, n, c), g.dtype)
-    at_w = _kernels(weight).transpose(0, 2, 1)
-    cuts, images, results = _work(plan, n, c, o, g.dtype)
-    for cut in cuts:
-        at_y = _to_points(result, _read(g, cut.out), results)
-        at_x = images[: at_y.size // o * c].reshape(*at_y.shape[:2], c)
-        np.matmul(at_y, at_w, out=at_x)
-        _add(total, cut.image, _from_points(image, at_x, cut.high, cut.wide, n))
-    return total
+    """(H, W, N, C), from the gradient (OH, OW, N, O) of the result.
+
+    It is the convolution by the kernels turned around, which has no overlapping tiles to add up.
+    """
+    turned = np.copy(weight[::-1, ::-1].transpose(0, 1, 3, 2), order="C")
+    before = (KERNEL - 1 - plan.before[0], KERNEL - 1 - plan.before[1])
+    back = plan._replace(image=plan.out, out=plan.image, before=before)
+    return convolve(g, turned, None, back)
 
 
 def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
