@@ -77,7 +77,7 @@ def _windows(x: Array, plan: Plan, part: Part) -> Array:
     high, wide = (s.stop - s.start for s in part)
     few = c < FEW_CHANNELS  # then as columns, in which neighbouring images lie side by side
     shape = (*plan.kernel, c, high, wide, n) if few else (high, wide, n, *plan.kernel, c)
-    made = (np.empty_like if _inside(plan) else np.zeros_like)(x, shape=shape)
+    made = (np.empty_like if _inside(plan) else np.zeros_like)(x, shape=shape, order="C")
     for k, m, (i, j), pixels in _places(plan, part):
         if few:
             made[k, m, :, i, j] = np.transpose(x[pixels], (3, 0, 1, 2))
@@ -120,7 +120,7 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     depth, o = math.prod(weight.shape[:3]), weight.shape[3]
     matrix = np.reshape(weight, (depth, o))
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
-    y = np.empty_like(x, shape=(*plan.out, x.shape[2], o), dtype=dtype)
+    y = np.empty_like(x, shape=(*plan.out, x.shape[2], o), dtype=dtype, order="C")
     for part in _parts(plan, _workspace(plan, x, weight.shape[2])):
         for channels, kernels in _groups(plan, x.shape[3], o):
             rows = _windows(x[..., channels], plan, part)
@@ -136,7 +136,7 @@ def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
     c, o = weight.shape[2] * plan.groups, weight.shape[3]
     matrix = np.reshape(weight, (-1, o))
     shape = (*plan.image, g.shape[2], c)
-    total = np.zeros_like(g, shape=shape, dtype=np.result_type(g, weight))
+    total = np.zeros_like(g, shape=shape, dtype=np.result_type(g, weight), order="C")
     for part in _parts(plan, _workspace(plan, g, weight.shape[2])):
         for channels, kernels in _groups(plan, c, o):
             rows = np.reshape(g[part][..., kernels], (-1, o // plan.groups))
@@ -149,7 +149,7 @@ def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
     """(KH, KW, C / groups, O), from the gradient (OH, OW, N, O) of the result."""
     c, o = x.shape[3], g.shape[3]
     depth = math.prod(plan.kernel) * c // plan.groups
-    total = np.zeros_like(g, shape=(depth, o), dtype=np.result_type(x, g))
+    total = np.zeros_like(g, shape=(depth, o), dtype=np.result_type(x, g), order="C")
     for part in _parts(plan, _workspace(plan, x, c // plan.groups)):
         for channels, kernels in _groups(plan, c, o):
             rows = _windows(x[..., channels], plan, part)

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fm.rules.plan import Pair, Plan
+from tinygrad_fm.rules.workspace import scratch
 
 Array = Any
 
@@ -123,9 +124,9 @@ def transforms(plan: Plan, dtype: Any) -> tuple[Transform, Transform, Transform]
 # ---- the stages ----------------------------------------------------------------------------------
 
 
-def _first(t: Transform, x: Array) -> Array:
+def _first(t: Transform, x: Array, out: Array) -> None:
     """(height, width, a, b) to (rows, width * a * b)."""
-    return np.matmul(t.height, x.reshape(len(x), -1))
+    np.matmul(t.height, x.reshape(len(x), -1), out=out)
 
 
 def _second(t: Transform, rows: Array, block: Block, out: Array) -> Array:
@@ -150,11 +151,6 @@ def _first_back(t: Transform, rows: Array, a: int, b: int) -> Array:
     return np.matmul(t.height.T, rows).reshape(t.height.shape[1], -1, a, b)
 
 
-def _rows(t: Transform, a: int, b: int) -> Array:
-    """An array for the rows between the stages."""
-    return np.empty((len(t.height), t.real.shape[1] * a * b), t.height.dtype)
-
-
 def _blocks(t: Transform, c: int, o: int) -> tuple[list[Block], int]:
     """All blocks, and how many numbers the largest has: kernels (numbers, c, o) fit WORKSPACE."""
     real, numbers = 2 - len(t.height) % 2, len(t.pairs)
@@ -166,6 +162,28 @@ def _blocks(t: Transform, c: int, o: int) -> tuple[list[Block], int]:
     return found, max(real * len(t.real), max(b.pairs for b in found) * numbers)
 
 
+class Work(NamedTuple):
+    """What a convolution computes in: the rows between the stages, and blocks of numbers."""
+
+    images: Array
+    kernels: Array
+    results: Array
+    at_x: Array
+    at_w: Array
+    products: Array
+
+
+def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], Work]:
+    transform = transforms(plan, dtype)
+    blocks, most = _blocks(transform[1], c, o)
+    channels = ((n, c), (c, o), (n, o))
+    rows = [
+        (len(t.height), t.real.shape[1] * a * b)
+        for t, (a, b) in zip(transform, channels, strict=True)
+    ]
+    return blocks, Work(*scratch(dtype, *rows, *((most, a, b) for a, b in channels)))
+
+
 # ---- the three products --------------------------------------------------------------------------
 
 
@@ -173,44 +191,44 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     """(OH, OW, N, O). A bias is added at frequency 0, which takes no pass over the result."""
     image, kernel, result = transforms(plan, x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
-    images, kernels, results = _first(image, x), _first(kernel, weight), _rows(result, n, o)
-    blocks, most = _blocks(kernel, c, o)
-    work = [np.empty((most, *shape), x.dtype) for shape in ((n, c), (c, o), (n, o))]
+    blocks, work = _work(plan, n, c, o, x.dtype)
+    _first(image, x, work.images)
+    _first(kernel, weight, work.kernels)
     for block in blocks:
-        at_x = _second(image, images, block, work[0])
-        at_w = _second(kernel, kernels, block, work[1])
-        products = np.matmul(at_x, at_w, out=work[2][: len(at_x)])
+        at_x = _second(image, work.images, block, work.at_x)
+        at_w = _second(kernel, work.kernels, block, work.at_w)
+        products = np.matmul(at_x, at_w, out=work.products[: len(at_x)])
         if bias is not None and block.rows.start == 0:
             products[0] += bias * math.prod(sizes(plan))
-        _second_back(result, products, block, results)
-    return _first_back(result, results, n, o)
+        _second_back(result, products, block, work.results)
+    return _first_back(result, work.results, n, o)
 
 
 def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
     """(H, W, N, C), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = transforms(plan, g.dtype)
     n, c, o = g.shape[2], weight.shape[2], weight.shape[3]
-    images, kernels, results = _rows(image, n, c), _first(kernel, weight), _first(result, g)
-    blocks, most = _blocks(kernel, c, o)
-    work = [np.empty((most, *shape), g.dtype) for shape in ((n, c), (c, o), (n, o))]
+    blocks, work = _work(plan, n, c, o, g.dtype)
+    _first(kernel, weight, work.kernels)
+    _first(result, g, work.results)
     for block in blocks:
-        at_w = _second(kernel, kernels, block, work[1]).transpose(0, 2, 1)
-        products = _second(result, results, block, work[2])
-        at_x = np.matmul(products, at_w, out=work[0][: len(at_w)])
-        _second_back(image, at_x, block, images)
-    return _first_back(image, images, n, c)
+        at_w = _second(kernel, work.kernels, block, work.at_w).transpose(0, 2, 1)
+        products = _second(result, work.results, block, work.products)
+        at_x = np.matmul(products, at_w, out=work.at_x[: len(at_w)])
+        _second_back(image, at_x, block, work.images)
+    return _first_back(image, work.images, n, c)
 
 
 def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
     """(KH, KW, C, O), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = transforms(plan, x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
-    images, kernels, results = _first(image, x), _rows(kernel, c, o), _first(result, g)
-    blocks, most = _blocks(kernel, c, o)
-    work = [np.empty((most, *shape), x.dtype) for shape in ((n, c), (c, o), (n, o))]
+    blocks, work = _work(plan, n, c, o, x.dtype)
+    _first(image, x, work.images)
+    _first(result, g, work.results)
     for block in blocks:
-        at_x = _second(image, images, block, work[0]).transpose(0, 2, 1)
-        products = _second(result, results, block, work[2])
-        at_w = np.matmul(at_x, products, out=work[1][: len(at_x)])
-        _second_back(kernel, at_w, block, kernels)
-    return _first_back(kernel, kernels, c, o)
+        at_x = _second(image, work.images, block, work.at_x).transpose(0, 2, 1)
+        products = _second(result, work.results, block, work.products)
+        at_w = np.matmul(at_x, products, out=work.at_w[: len(at_x)])
+        _second_back(kernel, at_w, block, work.kernels)
+    return _first_back(kernel, work.kernels, c, o)

@@ -14,11 +14,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_fm.rules.plan import Pair, Plan
+from tinygrad_fm.rules.workspace import scratch
 
 Array = Any
 
@@ -64,23 +65,27 @@ def _stretches(x: Array, length: int) -> Array:
     return np.lib.stride_tricks.as_strided(x, shape, every, writeable=False)
 
 
-def _to_points(matrix: Array, x: Array, out: Array) -> Array:
-    """(rows, columns, a, b) to (36, tiles * a, b), in the first part of `out`."""
+def _to_points(matrix: Array, x: Array, mid: Array, out: Array) -> Array:
+    """(rows, columns, a, b) to (36, tiles * a, b), in the first parts of `mid` and `out`."""
     rows, columns, a, b = x.shape
-    high, wide = ((n - matrix.shape[1]) // TILE + 1 for n in (rows, columns))
-    mid = np.matmul(matrix, _stretches(x.reshape(rows, -1), matrix.shape[1]))
-    stretches = _stretches(mid.reshape(high, READ, columns, a * b), matrix.shape[1])
+    length = matrix.shape[1]
+    high, wide = ((n - length) // TILE + 1 for n in (rows, columns))
+    mid = mid[: high * READ * columns * a * b].reshape(high, READ, columns * a * b)
+    np.matmul(matrix, _stretches(x.reshape(rows, -1), length), out=mid)
+    stretches = _stretches(mid.reshape(high, READ, columns, a * b), length)
     made = out[: READ**2 * high * wide * a * b].reshape(READ, READ, high, wide, a * b)
     np.matmul(matrix, stretches, out=made.transpose(2, 0, 3, 1, 4))
     return made.reshape(READ**2, high * wide * a, b)
 
 
-def _from_points(matrix: Array, points: Array, high: int, wide: int, a: int) -> Array:
-    """The transpose of `_to_points` where tiles do not overlap: (rows, columns, a, b)."""
-    b, length = points.shape[-1], matrix.shape[1]
-    given = points.reshape(READ, READ, high, wide, a * b).transpose(2, 0, 3, 1, 4)
-    mid = np.matmul(matrix.T, given).reshape(high, READ, -1)
-    return np.matmul(matrix.T, mid).reshape(high * length, wide * length, a, b)
+def _from_points(matrix: Array, points: Array, high: int, wide: int, mid: Array) -> Array:
+    """The transpose of `_to_points` where tiles do not overlap: (rows, columns, a * b)."""
+    length = matrix.shape[1]
+    given = points.reshape(READ, READ, high, wide, -1).transpose(2, 0, 3, 1, 4)
+    mid = mid[: high * READ * wide * length * given.shape[-1]]
+    np.matmul(matrix.T, given, out=mid.reshape(high, READ, wide, length, -1))
+    made = np.matmul(matrix.T, mid.reshape(high, READ, -1))
+    return made.reshape(high * length, wide * length, -1)
 
 
 class Cut:
@@ -126,35 +131,41 @@ def _read(x: Array, where: tuple[slice, ...]) -> Array:
 # ---- the three products --------------------------------------------------------------------------
 
 
-def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Cut], Array, Array]:
-    """The rectangles, and arrays for images and results of one at points."""
+class Work(NamedTuple):
+    """What a convolution computes in."""
+
+    kernels: Array
+    images: Array
+    results: Array
+    mid: Array  # between the two axes
+
+
+def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Cut], Work]:
+    """The rectangles, and memory for kernels, and for images and results of a rectangle."""
     cuts = list(_cuts(plan, READ**2 * n * max(c, o) * dtype.itemsize))
-    most = max(cut.high * cut.wide for cut in cuts) * READ**2 * n
-    return cuts, np.empty(most * c, dtype), np.empty(most * o, dtype)
-
-
-def _kernels(weight: Array) -> Array:
-    """The kernels at points: (36, C, O)."""
-    out = np.empty(READ**2 * math.prod(weight.shape[2:]), weight.dtype)
-    return _to_points(matrices(weight.dtype)[1], weight, out)
+    numbers = READ**2 * n * max(cut.high * cut.wide for cut in cuts)
+    wide = TILE * max(cut.wide for cut in cuts) + READ - TILE
+    mid = READ * n * max(c, o) * wide * max(cut.high for cut in cuts)
+    sizes = (READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o))
+    return cuts, Work(*scratch(dtype, *((size,) for size in sizes)))
 
 
 def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     """(OH, OW, N, O). A bias is added at the point 1, which takes no pass over the result."""
-    image, _, result = matrices(x.dtype)
+    image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
+    cuts, work = _work(plan, n, c, o, x.dtype)
+    at_w = _to_points(kernel, weight, work.mid, work.kernels)
     y = np.empty((*plan.out, n, o), x.dtype)
-    at_w = _kernels(weight)
-    cuts, images, results = _work(plan, n, c, o, x.dtype)
     for cut in cuts:
-        at_x = _to_points(image, _read(x, cut.image), images)
-        at_y = results[: at_x.size // c * o].reshape(*at_x.shape[:2], o)
+        at_x = _to_points(image, _read(x, cut.image), work.mid, work.images)
+        at_y = work.results[: at_x.size // c * o].reshape(*at_x.shape[:2], o)
         np.matmul(at_x, at_w, out=at_y)
         if bias is not None:
             at_y[ONE] += bias
-        made = _from_points(result, at_y, cut.high, cut.wide, n)
+        made = _from_points(result, at_y, cut.high, cut.wide, work.mid)
         here, there = _inside(cut.out, y)
-        y[there] = made[here]
+        y[there] = made.reshape(*made.shape[:2], n, o)[here]
     return y
 
 
@@ -173,9 +184,10 @@ def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
     """(3, 3, C, O), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
+    cuts, work = _work(plan, n, c, o, x.dtype)
     total: Array = 0
-    cuts, images, results = _work(plan, n, c, o, x.dtype)
     for cut in cuts:
-        at_x = _to_points(image, _read(x, cut.image), images).transpose(0, 2, 1)
-        total = total + np.matmul(at_x, _to_points(result, _read(g, cut.out), results))
-    return _from_points(kernel, total, 1, 1, c)
+        at_x = _to_points(image, _read(x, cut.image), work.mid, work.images)
+        at_y = _to_points(result, _read(g, cut.out), work.mid, work.results)
+        total = total + np.matmul(at_x.transpose(0, 2, 1), at_y)
+    return _from_points(kernel, total, 1, 1, work.mid).reshape(KERNEL, KERNEL, c, o)
