@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.rules.plan import Plan
+from tinygrad_fm.rules.workspace import scratch
 
 Array = Any
 Part = tuple[slice, slice]
@@ -77,7 +78,9 @@ def _windows(x: Array, plan: Plan, part: Part) -> Array:
     high, wide = (s.stop - s.start for s in part)
     few = c < FEW_CHANNELS  # then as columns, in which neighbouring images lie side by side
     shape = (*plan.kernel, c, high, wide, n) if few else (high, wide, n, *plan.kernel, c)
-    made = (np.empty_like if _inside(plan) else np.zeros_like)(x, shape=shape, order="C")
+    made = _scratch(x, shape)
+    if not _inside(plan):
+        made[...] = 0
     for k, m, (i, j), pixels in _places(plan, part):
         if few:
             made[k, m, :, i, j] = np.transpose(x[pixels], (3, 0, 1, 2))
@@ -99,6 +102,13 @@ def _add_windows(rows: Array, total: Array, plan: Plan, part: Part) -> None:
         total[pixels] += windows[..., k, m, :][seen]
 
 
+def _scratch(like: Array, shape: tuple[int, ...]) -> Array:
+    """An array of this shape with anything in it."""
+    if type(like) is np.ndarray:
+        return scratch(like.dtype, shape)[0]
+    return np.empty_like(like, shape=shape, order="C")
+
+
 def _groups(plan: Plan, c: int, o: int) -> Iterator[tuple[slice, slice]]:
     """The channels and the kernels of each group."""
     for i in range(plan.groups):
@@ -115,16 +125,30 @@ def _workspace(plan: Plan, x: Array, channels: int) -> int:
     return math.prod(plan.kernel) * x.shape[2] * channels * x.dtype.itemsize
 
 
+def _by_channel(plan: Plan, c: int, o: int) -> bool:
+    """Whether each channel is a group with one kernel: no matrices, only products of numbers."""
+    return 1 < c == o == plan.groups
+
+
+def _whole(plan: Plan) -> Part:
+    return slice(0, plan.out[0]), slice(0, plan.out[1])
+
+
 def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     """(OH, OW, N, O)."""
     depth, o = math.prod(weight.shape[:3]), weight.shape[3]
     matrix = np.reshape(weight, (depth, o))
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
     y = np.empty_like(x, shape=(*plan.out, x.shape[2], o), dtype=dtype, order="C")
+    if _by_channel(plan, x.shape[3], o):
+        y[...] = 0 if bias is None else bias
+        for k, m, seen, pixels in _places(plan, _whole(plan)):
+            y[seen] += x[pixels] * weight[k, m, 0]
+        return y
     for part in _parts(plan, _workspace(plan, x, weight.shape[2])):
         for channels, kernels in _groups(plan, x.shape[3], o):
             rows = _windows(x[..., channels], plan, part)
-            results = np.reshape(y[part][..., kernels], (len(rows), -1))  # a view
+            results = np.reshape(y[part][..., kernels], (-1, o // plan.groups))  # a view
             np.matmul(rows, matrix[:, kernels], out=results)
         if bias is not None:
             y[part] += bias
@@ -137,10 +161,15 @@ def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
     matrix = np.reshape(weight, (-1, o))
     shape = (*plan.image, g.shape[2], c)
     total = np.zeros_like(g, shape=shape, dtype=np.result_type(g, weight), order="C")
+    if _by_channel(plan, c, o):
+        for k, m, seen, pixels in _places(plan, _whole(plan)):
+            total[pixels] += g[seen] * weight[k, m, 0]
+        return total
     for part in _parts(plan, _workspace(plan, g, weight.shape[2])):
         for channels, kernels in _groups(plan, c, o):
             rows = np.reshape(g[part][..., kernels], (-1, o // plan.groups))
-            windows = np.matmul(rows, matrix[:, kernels].T)
+            windows = _scratch(total, (len(rows), len(matrix)))
+            np.matmul(rows, matrix[:, kernels].T, out=windows)
             _add_windows(windows, total[..., channels], plan, part)
     return total
 
@@ -150,6 +179,11 @@ def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
     c, o = x.shape[3], g.shape[3]
     depth = math.prod(plan.kernel) * c // plan.groups
     total = np.zeros_like(g, shape=(depth, o), dtype=np.result_type(x, g), order="C")
+    if _by_channel(plan, c, o):
+        by_place = np.reshape(total, (*plan.kernel, c))
+        for k, m, seen, pixels in _places(plan, _whole(plan)):
+            by_place[k, m] = np.sum(x[pixels] * g[seen], axis=(0, 1, 2))
+        return np.reshape(total, (*plan.kernel, 1, o))
     for part in _parts(plan, _workspace(plan, x, c // plan.groups)):
         for channels, kernels in _groups(plan, c, o):
             rows = _windows(x[..., channels], plan, part)

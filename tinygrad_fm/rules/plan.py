@@ -23,28 +23,28 @@ class Plan(NamedTuple):
     groups: int = 1
 
 
+def _in_order(x: Array) -> Array:
+    """`x` itself if it lies in C order, else a copy."""
+    flags = getattr(x, "flags", None)
+    return x if flags is not None and flags.c_contiguous else np.copy(x, order="C")
+
+
 def inward(x: Array) -> Array:
     """(N, C, H, W) as it is computed with: (H, W, N, C), in C order.
 
     The images that a convolution returns lie in memory so; others are copied.
     """
-    turned = np.transpose(x, (2, 3, 0, 1))
-    if isinstance(turned, np.ndarray) and not turned.flags.c_contiguous:
-        return np.copy(turned, order="C")
-    return turned
-
-
-def kernels_inward(weight: Array) -> Array:
-    """(O, C, KH, KW) as (KH, KW, C, O), in C order."""
-    turned = np.transpose(weight, (2, 3, 1, 0))
-    if isinstance(turned, np.ndarray) and not turned.flags.c_contiguous:
-        return np.copy(turned, order="C")
-    return turned
+    return _in_order(np.transpose(x, (2, 3, 0, 1)))
 
 
 def outward(x: Array) -> Array:
     """The inverse of `inward`, a view."""
     return np.transpose(x, (2, 3, 0, 1))
+
+
+def kernels_inward(weight: Array) -> Array:
+    """(O, C, KH, KW) as (KH, KW, C, O), in C order."""
+    return _in_order(np.transpose(weight, (2, 3, 1, 0)))
 
 
 def kernels_outward(weight: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Memory to compute in that is kept from call to call: fresh pages cost as much as the arithmetic."""
+"""Memory to compute in, kept from call to call: fresh pages cost as much as the arithmetic."""
 
 from __future__ import annotations
 
