@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fm.rules import fourier, toom_cook
-from tinygrad_fm.rules.plan import Plan
+from tinygrad_fm.rules.plan import Pair, Plan
 from tinygrad_fm.tensor import Tensor, shape_of
 
 METHODS = ("auto", "im2col", "dft", "tiles")
@@ -64,10 +63,8 @@ def why_not(plan: Plan, method: str, arrays: list[Any]) -> str:
 
 # ---- estimates -----------------------------------------------------------------------------------
 
-# Times of forward and backward together, in those of a multiplication and addition in a large
-# matrix product: fitted to what was measured (benchmarks/convolution.py), one thread, float32.
-COPY = 8.0  # one number of a window
-TRANSFORM = 2.0  # one multiplication and addition in a transform
+# Nanoseconds for forward and backward, fitted to the times of 36 shapes (benchmarks/convolution.py)
+# in float32 on one thread, to within 15% for most. What counts is how they compare.
 
 
 @functools.lru_cache(maxsize=1024)
@@ -80,18 +77,21 @@ def fastest(plan: Plan, n: int, c: int, o: int) -> str:
 
 
 def _im2col(plan: Plan, n: int, c: int, o: int) -> float:
-    windows = n * math.prod(plan.out) * math.prod(plan.kernel) * c
-    return 3 * windows * (o + COPY)
+    copied = n * math.prod(plan.out) * math.prod(plan.kernel) * c
+    return 210_000 + 2.0 * copied + 0.055 * copied * o
 
 
 def _dft(plan: Plan, n: int, c: int, o: int) -> float:
     high, wide = fourier.sizes(plan)
-    per_column: Callable[..., float] = lambda h, w: high * h * w + 3 * wide * high * w
-    of_pixels = per_column(*plan.image) * n * c + per_column(*plan.out) * n * o
-    of_kernels = per_column(*plan.kernel) * c * o
-    return 3 * fourier.rank(plan) * n * c * o + TRANSFORM * (2 * of_pixels + 3 * of_kernels)
+
+    def transform(size: Pair) -> int:  # multiplications for one channel of one image
+        return high * size[1] * (size[0] + 3 * wide)
+
+    transforms = 2 * n * (transform(plan.image) * c + transform(plan.out) * o)
+    transforms += 3 * transform(plan.kernel) * c * o
+    return 0.044 * transforms + fourier.rank(plan) * c * o * (2.0 + 0.08 * n)
 
 
 def _tiles(plan: Plan, n: int, c: int, o: int) -> float:
-    count = math.prod(toom_cook.tiles(plan))
-    return 3 * toom_cook.rank(plan) * n * c * o + TRANSFORM * count * 500 * n * (c + o)
+    numbers = toom_cook.rank(plan) * n
+    return 160_000 + numbers * (2.2 * (c + o) + 0.086 * c * o) + 87 * c * o
