@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tinygrad_fm as tg
 from tinygrad_fm import Tensor, functional, nn
 from tinygrad_fm.rules import columns, fourier, toom_cook
 from tinygrad_fm.testing import check_grads
@@ -213,3 +214,44 @@ def test_other_numbers_are_summed_directly(dtype):
     found = functional.conv2d(x, w, padding=1)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found[0, 0, 1:-1, 1:-1], 18)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.parametrize("method", ["dft", "tiles"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@given(place=st.tuples(st.integers(0, 1), st.integers(0, 2), st.integers(0, 7), st.integers(0, 8)))
+@settings(max_examples=20)
+def test_a_value_that_is_not_finite_stays_where_the_sum_has_it(method, value, place):
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((2, 3, 8, 9)), rng.standard_normal((4, 3, 3, 3))
+    x[place] = value
+
+    def results(how):
+        a, b = Tensor(x, requires_grad=True), Tensor(w, requires_grad=True)
+        y = functional.conv2d(a, b, padding=1, method=how)
+        y.backward(np.where(np.isfinite(y.data), 1.0, np.nan))
+        return y.data, a.grad.data, b.grad.data
+
+    for found, expected in zip(results(method), results("im2col"), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["dft", "tiles"])
+def test_a_search_for_nan_finds_what_made_it_and_not_the_convolution(method):
+    x = np.ones((1, 1, 8, 8), np.float32)
+    x[0, 0, 2, 3] = 0
+    layer = nn.Conv2d(1, 1, 3, padding=1, rng=0, method=method)
+    with tg.debug.trace_nonfinite() as trace:
+        y = layer(np.log(Tensor(x, requires_grad=True)))
+    assert trace.origin.operation == "log"
+    assert np.isfinite(y.data[0, 0, 5:]).all()
+
+
+def test_an_outlier_costs_far_results_no_more_than_is_documented():
+    rng = np.random.default_rng(4)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((1, 8, 14, 14), (8, 8, 3, 3)))
+    x[0, 0, 0, 0] = 1e4
+    exact = functional.conv2d(x.astype(float), w.astype(float), padding=1, method="im2col")
+    for method, limit in (("im2col", 1e-4), ("tiles", 1e-3), ("dft", 1e-2)):
+        found = functional.conv2d(x, w, padding=1, method=method)
+        assert np.max(np.abs(found - exact)[..., 5:, 5:]) < limit

@@ -11,7 +11,15 @@ from tinygrad_fm.functional.loss import cross_entropy_each, cross_entropy_total
 from tinygrad_fm.functional.normalization import _keep_mask
 from tinygrad_fm.rules.convolution import conv2d, input_gradient, weight_gradient
 from tinygrad_fm.rules.plan import Plan
-from tinygrad_fm.rules.windows import add_windows, max_pool, pick_pooled, unpool, windows
+from tinygrad_fm.rules.windows import (
+    add_windows,
+    avg_pool,
+    max_pool,
+    pick_pooled,
+    spread,
+    unpool,
+    windows,
+)
 
 case(fm.linear, real(3, 2), real(2, 4), real(4))
 case(fm.linear, real(2, 3, 2), real(2, 2), real(2))
@@ -85,3 +93,7 @@ for kernel, stride, out in (((2, 2), (2, 2), (2, 2)), ((2, 3), (1, 1), (3, 2))):
     case(max_pool, apart(1, 1, 4, 4), by=pool)
     case(unpool, real(1, 1, *out), by=back, plain=True)
     case(pick_pooled, real(1, 1, 4, 4), by=pick, plain=True)
+    mean = partial(lambda k, s, o, x: avg_pool(x, k, s, o), kernel, stride, out)
+    shares = partial(lambda k, s, g: spread(g, k, s, (1, 1, 4, 4)), kernel, stride)
+    case(avg_pool, real(1, 1, 4, 4), by=mean)
+    case(spread, real(1, 1, *out), by=shares)

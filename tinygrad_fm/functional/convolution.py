@@ -15,7 +15,7 @@ from tinygrad_fm.functional.convolution_method import with_method
 from tinygrad_fm.rules import convolution
 from tinygrad_fm.rules.plan import Plan
 from tinygrad_fm.rules.shaping import pad_constant
-from tinygrad_fm.rules.windows import max_pool, windows
+from tinygrad_fm.rules.windows import avg_pool, max_pool
 from tinygrad_fm.tensor import shape_of
 
 Size = int | tuple[int, int]
@@ -91,9 +91,9 @@ def conv2d(
               Cook). Likewise, and kernels of 3 by 3 without dilation. Errors are about 1e-5 in
               float32, 1e-14 in float64;
             - "auto": the one with the lowest estimate of its time.
-            Errors of the last two are relative to the largest pixel of an image, or of a tile and
-            its neighbours: an outlier of 1e4 costs results far away 1e-3, and a NaN or infinity
-            makes all of them NaN. `debug.trace_nonfinite` computes those by "im2col" again.
+            The errors of "dft" and "tiles" are relative to the largest pixel of the image, or of
+            the tile: an outlier of 1e4 costs results near 1 about 1e-3 by "dft", however far away
+            they are. Where there is a NaN or an infinity, they turn to "im2col".
 
     Returns:
         (N, O, OH, OW), OH = (H + paddings - dilation * (KH - 1) - 1) // stride + 1.
@@ -208,8 +208,8 @@ def _least(x: Any) -> float:
 
 def avg_pool2d(x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
     """The mean of each window, padding counted as zeros; arguments as for `max_pool2d`."""
-    kernel, steps, around, _ = _pool_sizes("avg_pool2d", x, kernel_size, stride, padding)
-    return np.mean(windows(_padded(x, around, around), kernel, steps, (1, 1)), axis=(4, 5))
+    kernel, steps, around, out = _pool_sizes("avg_pool2d", x, kernel_size, stride, padding)
+    return avg_pool(_padded(x, around, around), kernel, steps, out)
 
 
 def adaptive_avg_pool2d(x: Any, output_size: Size) -> Any:

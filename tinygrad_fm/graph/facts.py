@@ -112,7 +112,9 @@ FLOPS: dict[str, Callable[..., int]] = {
     **dict.fromkeys(["cumprod", "argpartition", "lexsort", "digitize"], _of_argument),
     **dict.fromkeys(["nanargmax", "nanargmin"], _of_argument),
     **dict.fromkeys(["sum", "prod", "max", "min", "all", "any", "argmax", "argmin"], _of_argument),
-    **dict.fromkeys(["cumsum", "count_nonzero", "max_pool", "add_windows"], _of_argument),
+    **dict.fromkeys(
+        ["cumsum", "count_nonzero", "max_pool", "avg_pool", "add_windows"], _of_argument
+    ),
     **dict.fromkeys(["scatter_add", "argsort", "searchsorted"], _of_argument),
 }
 

@@ -15,20 +15,30 @@ from tinygrad_fm.rules import columns, fourier, toom_cook
 from tinygrad_fm.rules.plan import Plan, inward, kernels_inward, kernels_outward, outward
 
 Array = Any
-WAYS: dict[str, Any] = {"im2col": columns, "dft": fourier, "tiles": toom_cook}
+WAYS: dict[str, Any] = {"dft": fourier, "tiles": toom_cook}
+
+
+def _computed(what: str, *arrays: Array, plan: Plan) -> Array:
+    """`what` in the way of the plan, but as the sum itself where something is not finite."""
+    if plan.method != "im2col":
+        with np.errstate(all="ignore"):
+            result = getattr(WAYS[plan.method], what)(*arrays, plan)
+        if result is not None:
+            return result
+    return getattr(columns, what)(*arrays, plan)
 
 
 def _conv2d(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     """Images (N, C, H, W) and kernels (O, C / groups, KH, KW): (N, O, OH, OW)."""
-    return outward(WAYS[plan.method].convolve(inward(x), kernels_inward(weight), bias, plan))
+    return outward(_computed("convolve", inward(x), kernels_inward(weight), bias, plan=plan))
 
 
 def _input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
-    return outward(WAYS[plan.method].input_gradient(inward(g), kernels_inward(weight), plan))
+    return outward(_computed("input_gradient", inward(g), kernels_inward(weight), plan=plan))
 
 
 def _weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
-    return kernels_outward(WAYS[plan.method].weight_gradient(inward(x), inward(g), plan))
+    return kernels_outward(_computed("weight_gradient", inward(x), inward(g), plan=plan))
 
 
 conv2d: Primitive = primitive(

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fm.rules.plan import Pair, Plan
-from tinygrad_fm.rules.workspace import scratch
+from tinygrad_fm.rules.workspace import finite, scratch
 
 Array = Any
 
@@ -187,7 +187,11 @@ def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], 
 # ---- the three products --------------------------------------------------------------------------
 
 
-def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
+# Each returns None where an array has a NaN or an infinity, which would go everywhere: the number
+# at frequency 0, the sum of all pixels, shows it.
+
+
+def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array | None:
     """(OH, OW, N, O). A bias is added at frequency 0, which takes no pass over the result."""
     image, kernel, result = transforms(plan, x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
@@ -197,6 +201,8 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     for block in blocks:
         at_x = _second(image, work.images, block, work.at_x)
         at_w = _second(kernel, work.kernels, block, work.at_w)
+        if block.rows.start == 0 and not finite(at_x[0], at_w[0]):
+            return None
         products = np.matmul(at_x, at_w, out=work.products[: len(at_x)])
         if bias is not None and block.rows.start == 0:
             products[0] += bias * math.prod(sizes(plan))
@@ -204,7 +210,7 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     return _first_back(result, work.results, n, o)
 
 
-def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
+def input_gradient(g: Array, weight: Array, plan: Plan) -> Array | None:
     """(H, W, N, C), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = transforms(plan, g.dtype)
     n, c, o = g.shape[2], weight.shape[2], weight.shape[3]
@@ -214,12 +220,14 @@ def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
     for block in blocks:
         at_w = _second(kernel, work.kernels, block, work.at_w).transpose(0, 2, 1)
         products = _second(result, work.results, block, work.products)
+        if block.rows.start == 0 and not finite(at_w[0], products[0]):
+            return None
         at_x = np.matmul(products, at_w, out=work.at_x[: len(at_w)])
         _second_back(image, at_x, block, work.images)
     return _first_back(image, work.images, n, c)
 
 
-def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
+def weight_gradient(x: Array, g: Array, plan: Plan) -> Array | None:
     """(KH, KW, C, O), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = transforms(plan, x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
@@ -229,6 +237,8 @@ def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
     for block in blocks:
         at_x = _second(image, work.images, block, work.at_x).transpose(0, 2, 1)
         products = _second(result, work.results, block, work.products)
+        if block.rows.start == 0 and not finite(at_x[0], products[0]):
+            return None
         at_w = np.matmul(at_x, products, out=work.at_w[: len(at_x)])
         _second_back(kernel, at_w, block, work.kernels)
     return _first_back(kernel, work.kernels, c, o)

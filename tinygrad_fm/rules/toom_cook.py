@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fm.rules.plan import Pair, Plan
-from tinygrad_fm.rules.workspace import scratch
+from tinygrad_fm.rules.workspace import finite, scratch
 
 Array = Any
 
@@ -150,7 +150,11 @@ def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Cut], Wo
     return cuts, Work(*scratch(dtype, *((size,) for size in sizes)))
 
 
-def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
+# Each returns None where an array has a NaN or an infinity: it makes NaN of all 36 numbers of its
+# tile (0 times infinity is NaN), so that the first of them shows it.
+
+
+def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array | None:
     """(OH, OW, N, O). A bias is added at the point 1, which takes no pass over the result."""
     image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
@@ -159,6 +163,8 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     y = np.empty((*plan.out, n, o), x.dtype)
     for cut in cuts:
         at_x = _to_points(image, _read(x, cut.image), work.mid, work.images)
+        if not finite(at_x[0], at_w[0]):
+            return None
         at_y = work.results[: at_x.size // c * o].reshape(*at_x.shape[:2], o)
         np.matmul(at_x, at_w, out=at_y)
         if bias is not None:
@@ -169,7 +175,7 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     return y
 
 
-def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
+def input_gradient(g: Array, weight: Array, plan: Plan) -> Array | None:
     """(H, W, N, C), from the gradient (OH, OW, N, O) of the result.
 
     It is the convolution by the kernels turned around, which has no overlapping tiles to add up.
@@ -180,7 +186,7 @@ def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
     return convolve(g, turned, None, back)
 
 
-def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
+def weight_gradient(x: Array, g: Array, plan: Plan) -> Array | None:
     """(3, 3, C, O), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
@@ -189,5 +195,7 @@ def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
     for cut in cuts:
         at_x = _to_points(image, _read(x, cut.image), work.mid, work.images)
         at_y = _to_points(result, _read(g, cut.out), work.mid, work.results)
+        if not finite(at_x[0], at_y[0]):
+            return None
         total = total + np.matmul(at_x.transpose(0, 2, 1), at_y)
     return _from_points(kernel, total, 1, 1, work.mid).reshape(KERNEL, KERNEL, c, o)

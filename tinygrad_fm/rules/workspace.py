@@ -35,3 +35,8 @@ def scratch(dtype: Any, *shapes: tuple[int, ...]) -> list[Any]:
         made.append(buffer[start : start + count].view(dtype).reshape(shape))
         start += size
     return made
+
+
+def finite(*arrays: Any) -> bool:
+    """Whether there is no NaN or infinity."""
+    return all(np.isfinite(array).all() for array in arrays)
