@@ -10,6 +10,7 @@ from benchmarks.measure import Case
 # functions are given as "module:function" and imported where they run.
 BENCHMARKS = {
     "mlp": "benchmarks.mlp:cases",
+    "convolution": "benchmarks.convolution:cases",
     "chain": "benchmarks.chain:cases",
     "filling": "benchmarks.filling:cases",
     "import": "benchmarks.startup:cases",
