@@ -1,4 +1,4 @@
-"""Convolution in each of its ways, against the sum that defines it."""
+"""Convolution in each of its ways, and pooling, against their definitions."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fm as tg
 from tinygrad_fm import Tensor, functional, nn
-from tinygrad_fm.rules import columns, fourier, toom_cook
+from tinygrad_fm.rules import columns, fourier, toom_cook, windows
 from tinygrad_fm.testing import check_grads
 
 METHODS = ("im2col", "dft", "tiles")
@@ -255,3 +255,52 @@ def test_an_outlier_costs_far_results_no_more_than_is_documented():
     for method, limit in (("im2col", 1e-4), ("tiles", 1e-3), ("dft", 1e-2)):
         found = functional.conv2d(x, w, padding=1, method=method)
         assert np.max(np.abs(found - exact)[..., 5:, 5:]) < limit
+
+
+@st.composite
+def pools(draw):
+    """Images with many ties, and windows that fit them."""
+    kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)), label="kernel")
+    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)), label="stride")
+    size = [k + draw(st.integers(0, 5)) for k in kernel]
+    rng = np.random.default_rng(draw(st.integers(0, 9), label="seed"))
+    x = rng.integers(0, 4, (2, 3, *size)).astype(float)
+    band = draw(st.sampled_from([1, 20, 1 << 15]), label="band")
+    return (x if draw(st.booleans()) else np.asfortranarray(x)), kernel, stride, band
+
+
+@given(pools())
+def test_the_first_of_equals_in_reading_order_takes_the_gradient_of_a_maximum(drawn):
+    x, kernel, stride, band = drawn
+    t = Tensor(x, requires_grad=True)
+    before, windows.BAND = windows.BAND, band
+    try:
+        y = functional.max_pool2d(t, kernel, stride)
+        g = np.cos(np.arange(float(y.size))).reshape(y.shape)
+        y.backward(g)
+    finally:
+        windows.BAND = before
+    expected = np.zeros(x.shape)
+    for n, c, i, j in np.ndindex(*y.shape):
+        a, b = i * stride[0], j * stride[1]
+        window = x[n, c, a : a + kernel[0], b : b + kernel[1]]
+        assert y.data[n, c, i, j] == window.max()
+        k, m = np.unravel_index(np.argmax(window), window.shape)  # the first
+        expected[n, c, a + k, b + m] += g[n, c, i, j]
+    np.testing.assert_allclose(t.grad.data, expected, atol=1e-14)
+
+
+@given(pools())
+def test_a_mean_shares_its_gradient_evenly(drawn):
+    x, kernel, stride, _ = drawn
+    t = Tensor(x, requires_grad=True)
+    y = functional.avg_pool2d(t, kernel, stride)
+    g = np.cos(np.arange(float(y.size))).reshape(y.shape)
+    y.backward(g)
+    expected = np.zeros(x.shape)
+    for n, c, i, j in np.ndindex(*y.shape):
+        a, b = i * stride[0], j * stride[1]
+        place = n, c, slice(a, a + kernel[0]), slice(b, b + kernel[1])
+        assert abs(y.data[n, c, i, j] - x[place].mean()) < 1e-14
+        expected[place] += g[n, c, i, j] / (kernel[0] * kernel[1])
+    np.testing.assert_allclose(t.grad.data, expected, atol=1e-14)

@@ -7,6 +7,7 @@ C / groups, O) in memory order, which makes the product the result without a tra
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -36,16 +37,28 @@ def _meet(
     return slice(first - outs.start, last - outs.start), pixels
 
 
-def _places(plan: Plan, part: Part) -> Iterator[tuple[int, int, Part, Part]]:
+Place = tuple[int, int, Part, Part]
+
+
+def _places(plan: Plan, part: Part) -> tuple[Place, ...]:
     """For each place of the kernel: which results of a part see a pixel there, and the pixels."""
-    axes = zip(part, plan.before, plan.kernel, plan.stride, plan.dilation, plan.image, strict=True)
+    (top, bottom), (left, right) = ((s.start, s.stop) for s in part)
+    return _table(plan, top, bottom, left, right)
+
+
+@functools.lru_cache(maxsize=4096)
+def _table(plan: Plan, top: int, bottom: int, left: int, right: int) -> tuple[Place, ...]:
+    outs = slice(top, bottom), slice(left, right)
+    axes = zip(outs, plan.before, plan.kernel, plan.stride, plan.dilation, plan.image, strict=True)
     rows, columns = (
-        [_meet(outs, before, k, stride, dilation, size) for k in range(kernel)]
-        for outs, before, kernel, stride, dilation, size in axes
+        [_meet(out, before, k, stride, dilation, size) for k in range(kernel)]
+        for out, before, kernel, stride, dilation, size in axes
     )
-    for k, (i, above) in enumerate(rows):
-        for m, (j, left) in enumerate(columns):
-            yield k, m, (i, j), (above, left)
+    return tuple(
+        (k, m, (i, j), (above, beside))
+        for k, (i, above) in enumerate(rows)
+        for m, (j, beside) in enumerate(columns)
+    )
 
 
 def _parts(plan: Plan, pixel: int) -> Iterator[Part]:

@@ -94,17 +94,29 @@ def _first_hits(x: Any, y: Any, kernel: Pair, stride: Pair) -> Iterator[tuple[An
         yield pixels, hit
 
 
+BAND = 1 << 15  # numbers of a result that are looked at together: they stay in the cache
+
+
+def _bands(y: Any, kernel: Pair, stride: Pair) -> Iterator[tuple[Any, Any]]:
+    """Some rows of the result at a time, and the rows of the image that their windows cover."""
+    rows = max(1, BAND * y.shape[2] // max(1, y.size))
+    for top in range(0, y.shape[2], rows):
+        end = min(top + rows, y.shape[2])
+        covered = slice(top * stride[0], (end - 1) * stride[0] + kernel[0])
+        yield (slice(None), slice(None), slice(top, end)), (slice(None), slice(None), covered)
+
+
 def _unpool(g: Any, x: Any, y: Any, kernel: Pair, stride: Pair) -> Any:
     """Each value of `g` at the pixel that was the largest of its window; zero elsewhere."""
     covers = kernel == stride and x.shape[2:] == (y.shape[2] * stride[0], y.shape[3] * stride[1])
     total = (np.empty_like if covers else np.zeros_like)(x, dtype=g.dtype)
-    part = None if covers else np.empty_like(y, dtype=g.dtype)
-    for pixels, hit in _first_hits(x, y, kernel, stride):
-        if covers:  # every pixel lies in one window, and is written once
-            np.multiply(g, hit, out=total[pixels])
-        else:
-            np.multiply(g, hit, out=part)
-            total[pixels] += part
+    for rows, covered in _bands(y, kernel, stride):
+        part, image = g[rows], total[covered]
+        for pixels, hit in _first_hits(x[covered], y[rows], kernel, stride):
+            if covers:  # every pixel lies in one window, and is written once
+                np.multiply(part, hit, out=image[pixels])
+            else:
+                image[pixels] += part * hit
     return total
 
 
