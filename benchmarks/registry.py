@@ -18,6 +18,7 @@ BENCHMARKS = {
     "overhead": "benchmarks.overhead:cases",
     "growth": "benchmarks.growth:cases",
     "optimizers": "benchmarks.optimizers:cases",
+    "convolution": "benchmarks.convolution:cases",
     "chain": "benchmarks.chain:cases",
     "filling": "benchmarks.filling:cases",
     "rows": "benchmarks.rows:cases",

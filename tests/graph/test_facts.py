@@ -1,6 +1,7 @@
 """What a node costs, against hand counts, and against the memory that a graph really holds."""
 
 import numpy as np
+import pytest
 
 import tinygrad_fm as tg
 from tinygrad_fm import Tensor, functional, nn
@@ -78,11 +79,12 @@ def test_kept_bytes_of_a_network():
     assert sum(kept_bytes(nodes).values()) == held(nodes) - constant
 
 
-def test_kept_bytes_of_a_convolution_count_its_unfolded_windows():
+@pytest.mark.parametrize("method", ["im2col", "dft", "tiles"])
+def test_a_convolution_keeps_its_images_and_nothing_else(method):
     x = Tensor(np.ones((2, 3, 8, 8), np.float32), requires_grad=True)
-    layer = nn.Conv2d(3, 4, 3, padding=1, rng=0)
-    nodes = ancestors([layer(x).node])
-    assert sum(kept_bytes(nodes).values()) >= 2 * 8 * 8 * 3 * 9 * 4
+    layer = nn.Conv2d(3, 4, 3, padding=1, rng=0, method=method)
+    nodes = ancestors([layer(x * 2).node])
+    assert sum(kept_bytes(nodes).values()) == 2 * 8 * 8 * 3 * 4
     assert sum(kept_bytes(nodes).values()) == held(nodes)
 
 

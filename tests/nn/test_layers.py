@@ -88,7 +88,8 @@ def test_a_layer_agrees_with_pytorch(case):
     else:
         target = torch.tensor(case.target)
         w = peer(z, target.float() if target.dtype == torch.float64 else target)
-    np.testing.assert_allclose(y.data, w.detach().numpy(), rtol=1e-5, atol=1e-6)
+    atol = 1e-5 if isinstance(ours, nn.Conv2d) else 1e-6  # the error of its fast ways
+    np.testing.assert_allclose(y.data, w.detach().numpy(), rtol=1e-5, atol=atol)
     direction = np.linspace(0.5, 1.5, y.size, dtype=np.float32).reshape(y.shape)
     y.backward(direction)
     w.backward(torch.tensor(direction))

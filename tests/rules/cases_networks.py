@@ -11,7 +11,17 @@ from tinygrad_fm.functional.loss import cross_entropy_each, cross_entropy_total
 from tinygrad_fm.functional.normalization import _keep_mask, centre, mean_square
 from tinygrad_fm.functional.special import normal_cdf
 from tinygrad_fm.optim.clip import sum_of_squares
-from tinygrad_fm.rules.windows import add_windows, max_pool, pick_pooled, unpool, windows
+from tinygrad_fm.rules.convolution import conv2d, input_gradient, weight_gradient
+from tinygrad_fm.rules.plan import Plan
+from tinygrad_fm.rules.windows import (
+    add_windows,
+    avg_pool,
+    max_pool,
+    pick_pooled,
+    spread,
+    unpool,
+    windows,
+)
 
 case(fm.linear, real(3, 2), real(2, 4), real(4))
 case(fm.linear, real(2, 3, 2), real(2, 2), real(2))
@@ -62,6 +72,24 @@ for shape, kernel, stride, dilation in GEOMETRIES:
     put = partial(lambda k, s, d, n, g: add_windows(g, k, s, d, n), kernel, stride, dilation, shape)
     case(windows, real(*shape), by=look)
     case(add_windows, real(*look(np.zeros(shape)).shape), by=put)
+# images, kernels, padding before, results; then stride, dilation and groups
+SIZES = [
+    ("im2col", (4, 5), (3, 2), (1, 0), (4, 4)),
+    ("im2col", (5, 5), (2, 2), (0, 1), (2, 3), (2, 2), (2, 1), 2),
+    ("im2col", (3, 3), (1, 1), (0, 0), (3, 3)),
+    ("dft", (3, 4), (2, 3), (1, 1), (3, 4)),
+    ("tiles", (5, 6), (3, 3), (1, 0), (5, 5)),
+]
+for sizes in SIZES:
+    plan = Plan(*sizes)
+    forward = partial(lambda p, x, w, b: conv2d(x, w, b, p), plan)
+    to_images = partial(lambda p, g, w: input_gradient(g, w, p), plan)
+    to_kernels = partial(lambda p, x, g: weight_gradient(x, g, p), plan)
+    images, kernels = real(2, 2, *plan.image), real(2, 2 // plan.groups, *plan.kernel)
+    only = plan.method != "im2col"  # constant matrices are NumPy's
+    case(conv2d, images, kernels, real(2), by=forward, plain=only)
+    case(input_gradient, real(2, 2, *plan.out), kernels, by=to_images, plain=only)
+    case(weight_gradient, images, real(2, 2, *plan.out), by=to_kernels, plain=only)
 for kernel, stride, out in (((2, 2), (2, 2), (2, 2)), ((2, 3), (1, 1), (3, 2))):
     pool = partial(lambda k, s, o, x: max_pool(x, k, s, o), kernel, stride, out)
     largest = pool(np.arange(16.0).reshape(1, 1, 4, 4))
@@ -71,4 +99,9 @@ for kernel, stride, out in (((2, 2), (2, 2), (2, 2)), ((2, 3), (1, 1), (3, 2))):
     case(max_pool, apart(1, 1, 4, 4), by=pool)
     case(unpool, real(1, 1, *out), by=back, plain=True)
     case(pick_pooled, real(1, 1, 4, 4), by=pick, plain=True)
+    mean = partial(lambda k, s, o, x: avg_pool(x, k, s, o), kernel, stride, out)
+    shares = partial(lambda k, s, g: spread(g, k, s, (1, 1, 4, 4)), kernel, stride)
+    case(avg_pool, real(1, 1, 4, 4), by=mean)
+    case(spread, real(1, 1, *out), by=shares)
+
 case(sum_of_squares, real(3, 4))

@@ -61,6 +61,14 @@ def _of_matrices(times: float) -> Callable[..., int]:
     return lambda node, a, *_rest: round(times * math.prod(a) * min(a[-2:]))
 
 
+def _convolution(node: Node, *shapes: Shape) -> int:
+    """The sum itself, whichever way it is computed: what it counts for does not depend on it."""
+    plan = node.inputs[-1]
+    out = node.shape if node.name == "conv2d" else shapes[0] if "input" in node.name else shapes[1]
+    channels = node.shape[1] if node.name != "conv2d" else shapes[1][1]
+    return 2 * math.prod(out) * math.prod(plan[2]) * channels
+
+
 def _solve(node: Node, a: Shape, b: Shape) -> int:
     """An LU decomposition, and two substitutions for each column."""
     return _of_matrices(2 / 3)(node, a) + 2 * node.size * a[-1]
@@ -78,6 +86,9 @@ FLOPS: dict[str, Callable[..., int]] = {
     "matmul": _product,
     "dot": _product,
     "linear": _linear,
+    "conv2d": _convolution,
+    "conv2d_input_gradient": _convolution,
+    "conv2d_weight_gradient": _convolution,
     "einsum": _einsum,
     "mean": _several(1),
     "var": _several(3),  # subtract, square, add
@@ -105,7 +116,9 @@ FLOPS: dict[str, Callable[..., int]] = {
     **dict.fromkeys(["cumprod", "argpartition", "lexsort", "digitize"], _of_argument),
     **dict.fromkeys(["nanargmax", "nanargmin"], _of_argument),
     **dict.fromkeys(["sum", "prod", "max", "min", "all", "any", "argmax", "argmin"], _of_argument),
-    **dict.fromkeys(["cumsum", "count_nonzero", "max_pool", "add_windows"], _of_argument),
+    **dict.fromkeys(
+        ["cumsum", "count_nonzero", "max_pool", "avg_pool", "add_windows"], _of_argument
+    ),
     **dict.fromkeys(["scatter_add", "argsort", "searchsorted"], _of_argument),
 }
 

@@ -8,9 +8,11 @@ import numpy as np
 
 from tinygrad_fm import functional
 from tinygrad_fm.functional.convolution import Padding, Size, checked_padding, pair
+from tinygrad_fm.functional.convolution_method import checked_method
 from tinygrad_fm.nn import init
 from tinygrad_fm.nn.module import Module, Parameter
 from tinygrad_fm.recording import check
+from tinygrad_fm.rules.plan import kernels_inward, kernels_outward
 from tinygrad_fm.tensor import Tensor, array_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class Conv2d(Module):
         padding: zeros on each side, a number or a pair, or "same", or "valid" for none.
         groups: parts of channels and kernels that do not mix.
         bias: whether to add one number per kernel.
+        method: how it is computed, one of "auto", "im2col", "dft", "tiles".
         rng: a generator or a seed for the initial kernels; None draws from the default generator.
         weight_init: how to draw them, `(shape, rng, dtype=...) -> array`.
 
@@ -49,6 +52,7 @@ class Conv2d(Module):
         groups: int = 1,
         bias: bool = True,
         *,
+        method: str = "auto",
         rng: Generator | int | None = None,
         weight_init: init.Initializer = init.he_normal,
         dtype: Any = np.float32,
@@ -62,8 +66,11 @@ class Conv2d(Module):
         self.stride, self.dilation = pair("stride", stride, 1), pair("dilation", dilation, 1)
         self.padding = checked_padding(padding)
         self.groups = groups
+        self.method = checked_method(method)
         shape = (outputs, channels // groups, *kernel)
-        self.weight = Parameter(weight_init(shape, rng, dtype=dtype))
+        # in memory as (KH, KW, C, O), the order in which it is computed with
+        drawn = kernels_outward(kernels_inward(weight_init(shape, rng, dtype=dtype)))
+        self.weight = Parameter(drawn)
         self.bias = Parameter(np.zeros(outputs, dtype)) if bias else None
 
     def forward(self, x: Any) -> Any:
@@ -76,6 +83,7 @@ class Conv2d(Module):
             padding=self.padding,
             dilation=self.dilation,
             groups=self.groups,
+            method=self.method,
         )
 
     def extra_repr(self) -> str:
@@ -85,7 +93,8 @@ class Conv2d(Module):
         for name, default in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1))):
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)!r}"
-        return text + (f", groups={self.groups}" if self.groups > 1 else "")
+        text += f", groups={self.groups}" if self.groups > 1 else ""
+        return text + (f", method={self.method!r}" if self.method != "auto" else "")
 
 
 class _Pool2d(Module):

@@ -2,6 +2,7 @@
 
 from tinygrad_fm.rules import (
     choosing,
+    convolution,
     decompositions,
     elementwise,
     indexing,
@@ -22,6 +23,7 @@ from tinygrad_fm.rules import (
 
 __all__ = [
     "choosing",
+    "convolution",
     "decompositions",
     "elementwise",
     "indexing",

@@ -106,7 +106,9 @@ class _Differences:
         self.error = np.abs(self.value - finer) + self.noise
         self.left, self.right = quarter.left, quarter.right
         gap = 2 * quarter.gap - half.gap
-        self.kink = np.abs(gap) > 1e-6 * (np.abs(self.left) + np.abs(self.right)) + 50 * self.noise
+        # rounding is relative to the largest number where sums are rearranged, as in transforms
+        noise = np.max(self.noise, initial=0.0, where=np.isfinite(self.noise))
+        self.kink = np.abs(gap) > 1e-6 * (np.abs(self.left) + np.abs(self.right)) + 50 * noise
         if self.kink.any():
             # a kink keeps its gap however close one looks; of curvature nothing is left
             near = _Pair(f, x, direction, middle, step / 8)

@@ -1,0 +1,205 @@
+"""Convolution as one matrix product: each window of the image is a row of a matrix (im2col).
+
+The rows are made for a part of the result at a time, so that they take at most WORKSPACE bytes, or
+what one pixel of the result needs, where that is more. Images are (H, W, N, C) and kernels (KH, KW,
+C / groups, O) in memory order, which makes the product the result without a transposition.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.rules.plan import Plan
+from tinygrad_fm.rules.workspace import scratch
+
+Array = Any
+Part = tuple[slice, slice]
+
+WORKSPACE = 4 << 20
+FEW_CHANNELS = 8  # fewer than these are not copied side by side: the runs would be too short
+
+
+def _meet(
+    outs: slice, before: int, place: int, stride: int, dilation: int, size: int
+) -> tuple[slice, slice]:
+    """Of the results `outs` those whose window has a pixel at this place, and these pixels."""
+    offset = place * dilation - before
+    first = max(outs.start, -(offset // stride))
+    last = min(outs.stop, (size - 1 - offset) // stride + 1)
+    if last <= first:
+        return slice(0, 0), slice(0, 0)
+    pixels = slice(first * stride + offset, (last - 1) * stride + offset + 1, stride)
+    return slice(first - outs.start, last - outs.start), pixels
+
+
+Place = tuple[int, int, Part, Part]
+
+
+def _places(plan: Plan, part: Part) -> tuple[Place, ...]:
+    """For each place of the kernel: which results of a part see a pixel there, and the pixels."""
+    (top, bottom), (left, right) = ((s.start, s.stop) for s in part)
+    return _table(plan, top, bottom, left, right)
+
+
+@functools.lru_cache(maxsize=4096)
+def _table(plan: Plan, top: int, bottom: int, left: int, right: int) -> tuple[Place, ...]:
+    outs = slice(top, bottom), slice(left, right)
+    axes = zip(outs, plan.before, plan.kernel, plan.stride, plan.dilation, plan.image, strict=True)
+    rows, columns = (
+        [_meet(out, before, k, stride, dilation, size) for k in range(kernel)]
+        for out, before, kernel, stride, dilation, size in axes
+    )
+    return tuple(
+        (k, m, (i, j), (above, beside))
+        for k, (i, above) in enumerate(rows)
+        for m, (j, beside) in enumerate(columns)
+    )
+
+
+def _parts(plan: Plan, pixel: int) -> Iterator[Part]:
+    """The result in parts of whole rows, or of one row, of `pixel` bytes of workspace each."""
+    high, wide = plan.out
+    rows = min(high, max(1, WORKSPACE // max(1, wide * pixel)))
+    columns = wide if rows > 1 else min(wide, max(1, WORKSPACE // max(1, pixel)))
+    for i in range(0, high, rows):
+        for j in range(0, wide, columns):
+            yield slice(i, min(i + rows, high)), slice(j, min(j + columns, wide))
+
+
+def _pointwise(plan: Plan) -> bool:
+    """Whether the windows are the pixels themselves."""
+    return plan.kernel == plan.stride == (1, 1) and plan.out == plan.image
+
+
+def _inside(plan: Plan) -> bool:
+    """Whether no window reaches beyond the image."""
+    axes = zip(plan.out, plan.stride, plan.kernel, plan.dilation, plan.image, strict=True)
+    ends = (s * (o - 1) + d * (k - 1) < n for o, s, k, d, n in axes)
+    return plan.before == (0, 0) and all(ends)
+
+
+def _windows(x: Array, plan: Plan, part: Part) -> Array:
+    """The windows of a part of the result as rows: (pixels * N, KH * KW * C)."""
+    n, c = x.shape[2:]
+    if _pointwise(plan):
+        return np.reshape(x[part], (-1, c))
+    high, wide = (s.stop - s.start for s in part)
+    few = c < FEW_CHANNELS  # then as columns, in which neighbouring images lie side by side
+    shape = (*plan.kernel, c, high, wide, n) if few else (high, wide, n, *plan.kernel, c)
+    made = _scratch(x, shape)
+    if not _inside(plan):
+        made[...] = 0
+    for k, m, (i, j), pixels in _places(plan, part):
+        if few:
+            made[k, m, :, i, j] = np.transpose(x[pixels], (3, 0, 1, 2))
+        else:
+            made[i, j, :, k, m] = x[pixels]
+    depth = math.prod(plan.kernel) * c
+    return np.reshape(made, (depth, -1)).T if few else np.reshape(made, (-1, depth))
+
+
+def _add_windows(rows: Array, total: Array, plan: Plan, part: Part) -> None:
+    """Add windows, (pixels * N, KH * KW * C), to the image `total` where they lie."""
+    n, c = total.shape[2:]
+    high, wide = (s.stop - s.start for s in part)
+    if _pointwise(plan):
+        total[part] += np.reshape(rows, (high, wide, n, c))
+        return
+    windows = np.reshape(rows, (high, wide, n, *plan.kernel, c))
+    for k, m, seen, pixels in _places(plan, part):
+        total[pixels] += windows[..., k, m, :][seen]
+
+
+def _scratch(like: Array, shape: tuple[int, ...]) -> Array:
+    """An array of this shape with anything in it."""
+    if type(like) is np.ndarray:
+        return scratch(like.dtype, shape)[0]
+    return np.empty_like(like, shape=shape, order="C")
+
+
+def _groups(plan: Plan, c: int, o: int) -> Iterator[tuple[slice, slice]]:
+    """The channels and the kernels of each group."""
+    for i in range(plan.groups):
+        yield (
+            slice(i * c // plan.groups, (i + 1) * c // plan.groups),
+            slice(i * o // plan.groups, (i + 1) * o // plan.groups),
+        )
+
+
+def _workspace(plan: Plan, x: Array, channels: int) -> int:
+    """Bytes of windows for each pixel of the result."""
+    if _pointwise(plan):
+        return 0
+    return math.prod(plan.kernel) * x.shape[2] * channels * x.dtype.itemsize
+
+
+def _by_channel(plan: Plan, c: int, o: int) -> bool:
+    """Whether each channel is a group with one kernel: no matrices, only products of numbers."""
+    return 1 < c == o == plan.groups
+
+
+def _whole(plan: Plan) -> Part:
+    return slice(0, plan.out[0]), slice(0, plan.out[1])
+
+
+def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
+    """(OH, OW, N, O)."""
+    depth, o = math.prod(weight.shape[:3]), weight.shape[3]
+    matrix = np.reshape(weight, (depth, o))
+    dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
+    y = np.empty_like(x, shape=(*plan.out, x.shape[2], o), dtype=dtype, order="C")
+    if _by_channel(plan, x.shape[3], o):
+        y[...] = 0 if bias is None else bias
+        for k, m, seen, pixels in _places(plan, _whole(plan)):
+            y[seen] += x[pixels] * weight[k, m, 0]
+        return y
+    for part in _parts(plan, _workspace(plan, x, weight.shape[2])):
+        for channels, kernels in _groups(plan, x.shape[3], o):
+            rows = _windows(x[..., channels], plan, part)
+            results = np.reshape(y[part][..., kernels], (-1, o // plan.groups))  # a view
+            np.matmul(rows, matrix[:, kernels], out=results)
+        if bias is not None:
+            y[part] += bias
+    return y
+
+
+def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
+    """(H, W, N, C), from the gradient (OH, OW, N, O) of the result."""
+    c, o = weight.shape[2] * plan.groups, weight.shape[3]
+    matrix = np.reshape(weight, (-1, o))
+    shape = (*plan.image, g.shape[2], c)
+    total = np.zeros_like(g, shape=shape, dtype=np.result_type(g, weight), order="C")
+    if _by_channel(plan, c, o):
+        for k, m, seen, pixels in _places(plan, _whole(plan)):
+            total[pixels] += g[seen] * weight[k, m, 0]
+        return total
+    for part in _parts(plan, _workspace(plan, g, weight.shape[2])):
+        for channels, kernels in _groups(plan, c, o):
+            rows = np.reshape(g[part][..., kernels], (-1, o // plan.groups))
+            windows = _scratch(total, (len(rows), len(matrix)))
+            np.matmul(rows, matrix[:, kernels].T, out=windows)
+            _add_windows(windows, total[..., channels], plan, part)
+    return total
+
+
+def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
+    """(KH, KW, C / groups, O), from the gradient (OH, OW, N, O) of the result."""
+    c, o = x.shape[3], g.shape[3]
+    depth = math.prod(plan.kernel) * c // plan.groups
+    total = np.zeros_like(g, shape=(depth, o), dtype=np.result_type(x, g), order="C")
+    if _by_channel(plan, c, o):
+        by_place = np.reshape(total, (*plan.kernel, c))
+        for k, m, seen, pixels in _places(plan, _whole(plan)):
+            by_place[k, m] = np.sum(x[pixels] * g[seen], axis=(0, 1, 2))
+        return np.reshape(total, (*plan.kernel, 1, o))
+    for part in _parts(plan, _workspace(plan, x, c // plan.groups)):
+        for channels, kernels in _groups(plan, c, o):
+            rows = _windows(x[..., channels], plan, part)
+            given = np.reshape(g[part][..., kernels], (-1, o // plan.groups))
+            total[:, kernels] += np.matmul(rows.T, given)
+    return np.reshape(total, (*plan.kernel, c // plan.groups, o))

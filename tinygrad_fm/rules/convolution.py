@@ -1,0 +1,64 @@
+"""The calculus of convolution: one bilinear operation, computed in one of three ways.
+
+The results and both gradients are linear in each of their arrays, and each is the rule of the
+others. The ways are in `columns` (im2col, the sum itself), `fourier` (dft) and `toom_cook` (tiles).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm.engine import Primitive, primitive
+from tinygrad_fm.rules import columns, fourier, toom_cook
+from tinygrad_fm.rules.plan import Plan, inward, kernels_inward, kernels_outward, outward
+
+Array = Any
+WAYS: dict[str, Any] = {"dft": fourier, "tiles": toom_cook}
+
+
+def _computed(what: str, *arrays: Array, plan: Plan) -> Array:
+    """`what` in the way of the plan, but as the sum itself where something is not finite."""
+    if plan.method != "im2col":
+        with np.errstate(all="ignore"):
+            result = getattr(WAYS[plan.method], what)(*arrays, plan)
+        if result is not None:
+            return result
+    return getattr(columns, what)(*arrays, plan)
+
+
+def _conv2d(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
+    """Images (N, C, H, W) and kernels (O, C / groups, KH, KW): (N, O, OH, OW)."""
+    return outward(_computed("convolve", inward(x), kernels_inward(weight), bias, plan=plan))
+
+
+def _input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
+    return outward(_computed("input_gradient", inward(g), kernels_inward(weight), plan=plan))
+
+
+def _weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
+    return kernels_outward(_computed("weight_gradient", inward(x), inward(g), plan=plan))
+
+
+conv2d: Primitive = primitive(
+    _conv2d,
+    lambda g, _y, _x, w, _b, _plan: input_gradient(g, w, _plan),
+    lambda g, _y, x, _w, _b, _plan: weight_gradient(x, g, _plan),
+    lambda g, _y, _x, _w, _b, _plan: np.sum(
+        np.reshape(np.transpose(g, (2, 3, 0, 1)), (-1, g.shape[1])), axis=0
+    ),
+    name="conv2d",
+)
+input_gradient: Primitive = primitive(
+    _input_gradient,
+    lambda g, _y, _g, w, _plan: conv2d(g, w, None, _plan),
+    lambda g, _y, of_result, _w, _plan: weight_gradient(g, of_result, _plan),
+    name="conv2d_input_gradient",
+)
+weight_gradient: Primitive = primitive(
+    _weight_gradient,
+    lambda g, _y, _x, of_result, _plan: input_gradient(of_result, g, _plan),
+    lambda g, _y, x, _g, _plan: conv2d(x, g, None, _plan),
+    name="conv2d_weight_gradient",
+)

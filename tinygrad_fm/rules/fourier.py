@@ -1,0 +1,244 @@
+"""Convolution of whole images as products at frequencies, by real matrices.
+
+Cyclic convolutions are products at the frequencies of the discrete Fourier transform, and an image
+between enough zeros does not see that a convolution is cyclic. Of each pair of conjugate
+frequencies one is kept, and a complex product is made of three real ones,
+
+    m1 = xr wr,  m2 = xi wi,  m3 = (xr + xi)(wr + wi):  real part m1 - m2, imaginary m3 - m1 - m2,
+
+so that a frequency takes one real number or three; their sums are folded into constant matrices,
+made in float64 for each size. A transform goes along the height first: of the rows it gives, the
+first one or two (the height is odd or even) belong to real frequencies, the others in pairs, real
+and imaginary part, to complex ones. Then along the width, where a real row gives 1 or 3 numbers for
+each frequency, and a pair gives 3. Images are (H, W, N, C) in memory order, kernels (KH, KW, C, O).
+
+Between the two stages a block of rows at a time is transformed, multiplied and transformed back:
+the kernels at all frequencies would be many times as large as the kernels.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_fm.rules.plan import Pair, Plan
+from tinygrad_fm.rules.workspace import finite, scratch
+
+Array = Any
+
+WORKSPACE = 4 << 20  # bytes of transformed kernels at a time, or what one pair of rows needs
+
+
+class Transform(NamedTuple):
+    """Matrices of a linear map from an image to its numbers at frequencies."""
+
+    height: Array  # (rows, height of the image)
+    real: Array  # (numbers, width), for a row of a real frequency
+    pairs: Array  # (numbers, 2 width), for a pair of rows
+
+
+class Block(NamedTuple):
+    """Rows of the first stage that go through the same matrix of the second."""
+
+    rows: slice
+    paired: bool
+    pairs: int  # or rows, where they are not paired
+
+
+def sizes(plan: Plan) -> Pair:
+    """Height and width of the transform: what wraps around is zero, or is not read."""
+    axes = zip(plan.image, plan.kernel, plan.before, plan.out, plan.dilation, strict=True)
+    high, wide = (max(o + (k - 1) * d - p, n + p) for n, k, p, o, d in axes)
+    return high, wide
+
+
+def rank(plan: Plan) -> int:
+    """How many numbers an image has, and products a convolution, for each pair of channels."""
+    high, wide = sizes(plan)
+    of_real = 3 * wide // 2 - 1 + wide % 2
+    return (2 - high % 2) * of_real + (high - 1) // 2 * 3 * wide
+
+
+# ---- the matrices --------------------------------------------------------------------------------
+
+
+def _frequencies(size: int, places: Array) -> tuple[Array, Array, list[int], slice]:
+    """Cosines and sines; which frequencies are real, and one of each pair of complex ones."""
+    angles = 2 * np.pi * (np.outer(np.arange(size), places) % size) / size
+    real = [0] if size % 2 else [0, size // 2]
+    return np.cos(angles), np.sin(angles), real, slice(1, (size + 1) // 2)
+
+
+def _in_pairs(a: Array, b: Array) -> Array:
+    """Rows of a and b in turn."""
+    return np.stack([a, b], axis=1).reshape(-1, a.shape[1])
+
+
+def _there(size: Pair, rows: Array, columns: Array) -> Transform:
+    """From pixels at these places; negative places conjugate the transform."""
+    cos, sin, real, kept = _frequencies(size[0], rows)
+    height = np.concatenate([cos[real], _in_pairs(cos[kept], -sin[kept])])
+    cos, sin, real, kept = _frequencies(size[1], columns)
+    a, b = cos[kept], -sin[kept]
+    x, y = np.hstack([cos, sin]), np.hstack([-sin, cos])
+    return Transform(
+        height, np.concatenate([cos[real], a, b, a + b]), np.concatenate([x, y, x + y])
+    )
+
+
+def _back(size: Pair, rows: Array, columns: Array) -> Transform:
+    """The transpose of the map from products m1, m2, m3 to pixels at these places.
+
+    A frequency that stands for its conjugate as well counts twice.
+    """
+    cos, sin, real, kept = _frequencies(size[0], rows)
+    height = np.concatenate([cos[real], _in_pairs(2 * cos[kept], -2 * sin[kept])])
+    cos, sin, real, kept = _frequencies(size[1], columns)
+    a, b = cos[kept], sin[kept]
+    of_m1, of_m2, of_m3 = (cos + sin, sin - cos), (sin - cos, -sin - cos), (-sin, cos)
+    return Transform(
+        height / math.prod(size),
+        np.concatenate([cos[real], 2 * (a + b), 2 * (b - a), -2 * b]),
+        np.concatenate([np.hstack(of_m1), np.hstack(of_m2), np.hstack(of_m3)]),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def transforms(plan: Plan, dtype: Any) -> tuple[Transform, Transform, Transform]:
+    """Of images, of kernels, and the transpose of that of results."""
+    size = sizes(plan)
+    kernel = [-d * np.arange(k) for k, d in zip(plan.kernel, plan.dilation, strict=True)]
+    result = [np.arange(o) - p for o, p in zip(plan.out, plan.before, strict=True)]
+    made = (
+        _there(size, *map(np.arange, plan.image)),
+        _there(size, *kernel),  # conjugate: a correlation does not turn the kernel around
+        _back(size, *result),
+    )
+    image, kernels, results = (Transform(*(m.astype(dtype) for m in t)) for t in made)
+    return image, kernels, results
+
+
+# ---- the stages ----------------------------------------------------------------------------------
+
+
+def _first(t: Transform, x: Array, out: Array) -> None:
+    """(height, width, a, b) to (rows, width * a * b)."""
+    np.matmul(t.height, x.reshape(len(x), -1), out=out)
+
+
+def _second(t: Transform, rows: Array, block: Block, out: Array) -> Array:
+    """The numbers of a block at frequencies, (numbers, a, b), in the first part of `out`."""
+    matrix = t.pairs if block.paired else t.real
+    made = out[: block.pairs * len(matrix)]
+    given = rows[block.rows].reshape(block.pairs, matrix.shape[1], -1)
+    np.matmul(matrix, given, out=made.reshape(block.pairs, len(matrix), -1))
+    return made
+
+
+def _second_back(t: Transform, numbers: Array, block: Block, rows: Array) -> None:
+    """The transpose of `_second`, into `rows`."""
+    matrix = t.pairs if block.paired else t.real
+    given = numbers.reshape(block.pairs, len(matrix), -1)
+    out = rows[block.rows].reshape(block.pairs, matrix.shape[1], -1)
+    np.matmul(matrix.T, given, out=out)
+
+
+def _first_back(t: Transform, rows: Array, a: int, b: int) -> Array:
+    """The transpose of `_first`."""
+    return np.matmul(t.height.T, rows).reshape(t.height.shape[1], -1, a, b)
+
+
+def _blocks(t: Transform, c: int, o: int) -> tuple[list[Block], int]:
+    """All blocks, and how many numbers the largest has: kernels (numbers, c, o) fit WORKSPACE."""
+    real, numbers = 2 - len(t.height) % 2, len(t.pairs)
+    most = max(1, WORKSPACE // max(1, numbers * c * o * t.height.itemsize))
+    found = [Block(slice(0, real), False, real)]
+    for start in range(real, len(t.height), 2 * most):
+        end = min(start + 2 * most, len(t.height))
+        found.append(Block(slice(start, end), True, (end - start) // 2))
+    return found, max(real * len(t.real), max(b.pairs for b in found) * numbers)
+
+
+class Work(NamedTuple):
+    """What a convolution computes in: the rows between the stages, and blocks of numbers."""
+
+    images: Array
+    kernels: Array
+    results: Array
+    at_x: Array
+    at_w: Array
+    products: Array
+
+
+def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], Work]:
+    transform = transforms(plan, dtype)
+    blocks, most = _blocks(transform[1], c, o)
+    channels = ((n, c), (c, o), (n, o))
+    rows = [
+        (len(t.height), t.real.shape[1] * a * b)
+        for t, (a, b) in zip(transform, channels, strict=True)
+    ]
+    return blocks, Work(*scratch(dtype, *rows, *((most, a, b) for a, b in channels)))
+
+
+# ---- the three products --------------------------------------------------------------------------
+
+
+# Each returns None where an array has a NaN or an infinity, which would go everywhere: the number
+# at frequency 0, the sum of all pixels, shows it.
+
+
+def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array | None:
+    """(OH, OW, N, O). A bias is added at frequency 0, which takes no pass over the result."""
+    image, kernel, result = transforms(plan, x.dtype)
+    n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
+    blocks, work = _work(plan, n, c, o, x.dtype)
+    _first(image, x, work.images)
+    _first(kernel, weight, work.kernels)
+    for block in blocks:
+        at_x = _second(image, work.images, block, work.at_x)
+        at_w = _second(kernel, work.kernels, block, work.at_w)
+        if block.rows.start == 0 and not finite(at_x[0], at_w[0]):
+            return None
+        products = np.matmul(at_x, at_w, out=work.products[: len(at_x)])
+        if bias is not None and block.rows.start == 0:
+            products[0] += bias * math.prod(sizes(plan))
+        _second_back(result, products, block, work.results)
+    return _first_back(result, work.results, n, o)
+
+
+def input_gradient(g: Array, weight: Array, plan: Plan) -> Array | None:
+    """(H, W, N, C), from the gradient (OH, OW, N, O) of the result."""
+    image, kernel, result = transforms(plan, g.dtype)
+    n, c, o = g.shape[2], weight.shape[2], weight.shape[3]
+    blocks, work = _work(plan, n, c, o, g.dtype)
+    _first(kernel, weight, work.kernels)
+    _first(result, g, work.results)
+    for block in blocks:
+        at_w = _second(kernel, work.kernels, block, work.at_w).transpose(0, 2, 1)
+        products = _second(result, work.results, block, work.products)
+        if block.rows.start == 0 and not finite(at_w[0], products[0]):
+            return None
+        at_x = np.matmul(products, at_w, out=work.at_x[: len(at_w)])
+        _second_back(image, at_x, block, work.images)
+    return _first_back(image, work.images, n, c)
+
+
+def weight_gradient(x: Array, g: Array, plan: Plan) -> Array | None:
+    """(KH, KW, C, O), from the gradient (OH, OW, N, O) of the result."""
+    image, kernel, result = transforms(plan, x.dtype)
+    n, c, o = x.shape[2], x.shape[3], g.shape[3]
+    blocks, work = _work(plan, n, c, o, x.dtype)
+    _first(image, x, work.images)
+    _first(result, g, work.results)
+    for block in blocks:
+        at_x = _second(image, work.images, block, work.at_x).transpose(0, 2, 1)
+        products = _second(result, work.results, block, work.products)
+        if block.rows.start == 0 and not finite(at_x[0], products[0]):
+            return None
+        at_w = np.matmul(at_x, products, out=work.at_w[: len(at_x)])
+        _second_back(kernel, at_w, block, work.kernels)
+    return _first_back(kernel, work.kernels, c, o)

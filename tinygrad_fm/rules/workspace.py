@@ -1,0 +1,42 @@
+"""Memory to compute in, kept from call to call: fresh pages cost as much as the arithmetic."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+
+KEPT = 128 << 20  # bytes that a thread keeps at most; larger workspaces are fresh each time
+LINE = 64  # bytes of a cache line, on which every array begins
+
+
+class _Kept(threading.local):
+    buffer: Any = np.empty(0, np.uint8)
+
+
+_kept = _Kept()
+
+
+def scratch(dtype: Any, *shapes: tuple[int, ...]) -> list[Any]:
+    """Arrays of these shapes with anything in them, until this thread's next call."""
+    sizes = [-(-math.prod(shape) * dtype.itemsize // LINE) * LINE for shape in shapes]
+    total = sum(sizes) + LINE
+    buffer = _kept.buffer
+    if total > len(buffer):
+        buffer = np.empty(total, np.uint8)
+        if total <= KEPT:
+            _kept.buffer = buffer
+    start = -buffer.__array_interface__["data"][0] % LINE
+    made = []
+    for shape, size in zip(shapes, sizes, strict=True):
+        count = math.prod(shape) * dtype.itemsize
+        made.append(buffer[start : start + count].view(dtype).reshape(shape))
+        start += size
+    return made
+
+
+def finite(*arrays: Any) -> bool:
+    """Whether there is no NaN or infinity."""
+    return all(np.isfinite(array).all() for array in arrays)
