@@ -281,8 +281,8 @@ class Trace:
         """After an optimizer's step."""
         pairs = []
         for p in optimizer.parameters:
+            self.touch(p)
             if p._grad is not None:
-                self.touch(p)
                 pairs.append((p, self.value_of(p._grad._array)))
         made = Instruction("update", type(optimizer).__name__, optimizer, (pairs,), {}, True)
         self._append(made)
