@@ -81,7 +81,7 @@ class Program:
         loose = [(t, g) for t, g in gradients if g is not None and id(t) not in held]
         fresh = [*arrays, *(g for _, g in loose)]
         self.plan = Plan(self.instructions, fresh, updates.in_place(self.instructions))
-        text = Text(self.plan, traced.inputs, paths)
+        text = Text(self.plan, name, traced.inputs, paths)
         for instruction in self.instructions:
             text.add(instruction)
         text.returned(fresh)

@@ -16,11 +16,13 @@ import numpy as np
 from tinygrad_fm.engine import state
 from tinygrad_fm.program.build import Program, Traced
 from tinygrad_fm.program.compare import difference
+from tinygrad_fm.program.emit import RESERVED
 from tinygrad_fm.program.explain import explain
 from tinygrad_fm.program.export import export
 from tinygrad_fm.program.trace import Trace
 from tinygrad_fm.program.values import TraceError
 from tinygrad_fm.recorded import Recorded, make
+from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves, rebuild
 
 # Programs are kept for so many signatures, and for so many states of what guards look at.
@@ -79,9 +81,8 @@ class Compiled:
         self.step = step
         self.failure = ""
         self._strict = strict
-        self._name = getattr(step, "__name__", "step")
-        if not self._name.isidentifier():
-            self._name = "step"
+        name = getattr(step, "__name__", "")
+        self._name = _identifier(name) if name.isidentifier() else "step"
         self._entries: OrderedDict[Any, list[_Entry]] = OrderedDict()
         self._newest: _Entry | None = None
         functools.update_wrapper(self, step, updated=())
@@ -143,7 +144,7 @@ class Compiled:
             if isinstance(value, (Recorded, np.ndarray)):
                 array = next(rest)[...]  # an object of its own, should one array come in twice
                 inputs[trace.input(array, name)] = name
-                value = make(array, None)
+                value = Tensor(array)
             given.append(value)
         args, keywords = rebuild((call.args, call.keywords), given[:])
         with trace.watching():
@@ -217,10 +218,12 @@ class _Call:
                 self.recorded = self.recorded or value._node is not None
                 value = value._array
             if isinstance(value, np.ndarray):
-                if not value.flags.c_contiguous:
-                    value = np.ascontiguousarray(value)
+                value = value if type(value) is np.ndarray else Tensor(value)._array
                 self.arrays.append(value)
-                kinds.append((value.shape, value.dtype))
+                order = None if value.flags.c_contiguous else value.strides
+                kinds.append((value.shape, value.dtype, order))
+            elif isinstance(value, float):
+                kinds.append((type(value), repr(value)))  # -0.0 is not 0.0, and nan is nan
             else:
                 kinds.append((type(value), value))
         self.signature = tuple(kinds)
@@ -259,7 +262,7 @@ def _names(step: Callable[..., Any], call: _Call) -> list[str]:
 
 def _identifier(name: str) -> str:
     name = re.sub(r"\W+", "_", name).strip("_")
-    return f"{name}_" if keyword.iskeyword(name) or name in ("np", "memory", "step") else name
+    return f"{name}_" if keyword.iskeyword(name) or name in RESERVED else name
 
 
 def _paths_in(tree: Any) -> list[str]:
