@@ -41,7 +41,8 @@ def compile(step: Callable[..., Any]) -> Compiled:
             return loss
 
     The first two calls run the step as it is, while everything it does to arrays is written down,
-    and must agree; from the third on a program runs: the same calls of NumPy, forward, backward and
+    and must agree (three calls, where the first finds Tensors in use that are neither arguments nor
+    parameters); from then on a program runs: the same calls of NumPy, forward, backward and
     update, without what is not needed, in memory that is planned once. Other shapes or dtypes,
     another mode of a module, a parameter that is frozen, make another program.
 
@@ -118,9 +119,10 @@ class Compiled:
         return result
 
     def _second(self, entry: _Entry, call: _Call) -> Any:
-        memory = entry.traced.trace.memory
-        traced, result = self._trace(call, memory)
-        if memory and not entry.again:  # what it wrote to was taken for a constant: look once more
+        trace = entry.traced.trace
+        taken = trace.memory or trace.outside_now()  # for constants
+        traced, result = self._trace(call, trace)
+        if taken and not entry.again:  # look once more, now that it is known
             entry.traced, entry.again = traced, True
             return result
         different = traced.trace.failure or difference(entry.traced, traced)
@@ -134,9 +136,9 @@ class Compiled:
         self._newest = entry
         return result
 
-    def _trace(self, call: _Call, memory: list[Any] | None = None) -> tuple[Traced, Any]:
+    def _trace(self, call: _Call, earlier: Trace | None = None) -> tuple[Traced, Any]:
         """Run the step while it is watched."""
-        trace = Trace(memory, self._strict)
+        trace = Trace(earlier, self._strict)
         names = _names(self.step, call)
         given, inputs = [], {}
         rest = iter(call.arrays)
@@ -199,7 +201,7 @@ class _Entry:
 
     def __init__(self, traced: Traced):
         self.traced = traced
-        self.again = False  # whether arrays that the step writes to made another trace necessary
+        self.again = False  # whether what lives outside made another trace necessary
         self.program: Program | None = None
 
 
