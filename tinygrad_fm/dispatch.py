@@ -22,6 +22,10 @@ QUESTIONS |= {np.may_share_memory, np.shares_memory, np.array_equal, np.array_eq
 QUESTIONS |= {np.array2string, np.array_repr, np.array_str, np.nonzero, np.iscomplexobj}
 QUESTIONS |= {np.diag_indices_from, np.tril_indices_from, np.triu_indices_from}
 QUESTIONS |= {np.isrealobj, np.argwhere, np.flatnonzero, np.save, np.savetxt, np.savez}
+# Those that are answered without a look at the numbers.
+OF_SHAPES = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj}
+OF_SHAPES |= {np.may_share_memory, np.shares_memory, np.isrealobj}
+OF_SHAPES |= {np.diag_indices_from, np.tril_indices_from, np.triu_indices_from}
 
 
 def rewritten(function: Any, written: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
@@ -82,6 +86,8 @@ def without_rule(
     function: Any, args: tuple[Any, ...], keywords: dict[str, Any], found: Primitive | None
 ) -> Any:
     """Compute a function that has no rule: plainly where nothing is recorded, else an error."""
+    if state.mode.trace is not None and function not in OF_SHAPES:
+        _leave_trace(_public_name(function), (args, keywords))
     if function in QUESTIONS:
         return function(*plain(args), **plain(keywords))
     constant = found is not None and not found.differentiable
@@ -132,6 +138,8 @@ def ufunc_method(
             f"np.{ufunc.__name__}.{method} of a Tensor has no derivative rule; write "
             f"{_METHOD_ADVICE.get(method, 'another NumPy function')} instead"
         )
+    if state.mode.trace is not None:
+        _leave_trace(f"np.{ufunc.__name__}.{method}", (inputs, keywords, out))
     if out is not None:
         keywords = {**keywords, "out": plain(out)}
     result = getattr(ufunc, method)(*plain(inputs), **plain(keywords))
@@ -141,6 +149,17 @@ def ufunc_method(
     return out if out is not None else wrapped(result)
 
 
+def _leave_trace(name: str, values: Any) -> None:
+    """A function that no program knows takes these values: refused where they are of Tensors."""
+    if isinstance(values, Recorded):
+        state.mode.trace.left(values, name)
+    elif isinstance(values, (list, tuple)):
+        for value in values:
+            _leave_trace(name, value)
+    elif isinstance(values, dict):
+        _leave_trace(name, tuple(values.values()))
+
+
 def masked_into(ufunc: Any, inputs: Any, keywords: dict[str, Any], out: Any) -> Any:
     """`ufunc(..., out=out, where=mask)`: where the mask is false, `out` keeps what it held."""
     if state.mode.recording and (recorded(inputs) or recorded(keywords) or recorded(out)):
@@ -148,6 +167,8 @@ def masked_into(ufunc: Any, inputs: Any, keywords: dict[str, Any], out: Any) -> 
             f"np.{ufunc.__name__} with out= and where= has no derivative rule; write "
             f"out = np.where(mask, np.{ufunc.__name__}(...), out)"
         )
+    if state.mode.trace is not None:
+        _leave_trace(f"np.{ufunc.__name__} with out= and where=", (inputs, keywords, out))
     ufunc(*plain(inputs), **plain(keywords), out=plain(out))
     if isinstance(out, Recorded):
         engine.mark_changed(engine.memory_of(out._array))

@@ -404,6 +404,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         parts = _index_parts(index)
+        if isinstance(value, Tensor) and state.mode.trace is not None:
+            state.mode.trace.reads((value,))
         in_graph = isinstance(value, Tensor) and value._node is not None
         if in_graph and value._view is not None and value._view[0]() is self:
             old = value._view[1]

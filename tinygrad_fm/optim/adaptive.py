@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.optim.optimizer import Fused, Optimizer, Settings, not_negative
+from tinygrad_fm.optim.flat import Settings
+from tinygrad_fm.optim.optimizer import Fused, Optimizer, not_negative
 
 
 class RMSprop(Optimizer):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fm.engine import find_origin, layout_of, mark_changed, memory_of
+from tinygrad_fm.engine import find_origin, layout_of, mark_changed, memory_of, state
 from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
@@ -31,6 +31,16 @@ def aligned(size: int, dtype: Any) -> Array:
     raw = np.zeros(count + LINE, np.uint8)
     start = -raw.__array_interface__["data"][0] % LINE
     return raw[start : start + count].view(dtype)
+
+
+class Settings(SimpleNamespace):
+    """The settings of a group, `lr` among them."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        trace = state.mode.trace
+        if trace is not None and getattr(self, name, None) != value:
+            trace.sets(name)
+        super().__setattr__(name, value)
 
 
 class Run(NamedTuple):
@@ -66,7 +76,7 @@ def _alike(g: Array, view: Array) -> bool:
 class Flat:
     """Parameters of one group and one dtype, their gradients and their state, as flat arrays."""
 
-    def __init__(self, parameters: list[Tensor], state: tuple[str, ...], settings: SimpleNamespace):
+    def __init__(self, parameters: list[Tensor], state: tuple[str, ...], settings: Settings):
         dtype = parameters[0].dtype
         ends = np.cumsum([p.size for p in parameters]).tolist()
         self.parameters = parameters

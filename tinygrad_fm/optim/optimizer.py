@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterable
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tinygrad_fm import engine, fast, threads
-from tinygrad_fm.optim.flat import SHARE, Array, Flat, Run
+from tinygrad_fm.optim.flat import SHARE, Array, Flat, Run, Settings
 from tinygrad_fm.tensor import Tensor
 
-Settings = SimpleNamespace
 # a loop over elements, and the numbers it takes after the arrays
 Fused = tuple[Callable[..., None], tuple[float, ...]]
 
@@ -124,6 +122,8 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
+        if engine.state.mode.trace is not None:
+            engine.state.mode.trace.sets("lr")
         rate = not_negative(type(self).__name__, "lr", value)
         for group in self.groups:
             group.lr = rate

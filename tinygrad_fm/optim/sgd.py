@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.optim.optimizer import Fused, Optimizer, Settings, not_negative
+from tinygrad_fm.optim.flat import Settings
+from tinygrad_fm.optim.optimizer import Fused, Optimizer, not_negative
 
 FORMS = ("heavy_ball", "velocity", "averaged")
 

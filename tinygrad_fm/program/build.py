@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinygrad_fm.program import passes, updates
 from tinygrad_fm.program.emit import Text
 from tinygrad_fm.program.guard import Guards
@@ -79,7 +81,7 @@ class Program:
         loose = [(t, g) for t, g in gradients if g is not None and id(t) not in held]
         fresh = [*arrays, *(g for _, g in loose)]
         self.plan = Plan(self.instructions, fresh, updates.in_place(self.instructions))
-        text = Text(self.plan, traced.inputs, paths)
+        text = Text(self.plan, name, traced.inputs, paths)
         for instruction in self.instructions:
             text.add(instruction)
         text.returned(fresh)
@@ -90,6 +92,7 @@ class Program:
         self._views = [(t, make(held[id(t)][1], None)) for t, _ in gradients if id(t) in held]
         self._inputs = list(traced.inputs.values())
         self._before = [v for v in _used(self.instructions, arrays, loose) if v.kind == "gradient"]
+        self._copied = updates.overwritten(self.instructions, self.plan.outside, fresh)
         self._inputs += [text.name(v) for v in self._before]
         self.bytes = self.plan.bytes
         self.source = self._source()
@@ -117,7 +120,8 @@ class Program:
     def run(self, arrays: list[Any]) -> Any:
         """The result for these arguments, and everything that the step does besides."""
         if self._before:
-            arrays = [*arrays, *(value.holds._grad._array for value in self._before)]
+            before = [(value, value.holds._grad._array) for value in self._before]
+            arrays = [*arrays, *(np.copy(a) if v in self._copied else a for v, a in before)]
         if self._lock is None:
             found = self._run(arrays)
         else:

@@ -125,9 +125,9 @@ def function_name(function: Any) -> str:
 
 def literal(value: Any) -> str | None:
     """Python text that gives back the very value; None for what has none."""
-    if value is None or value is Ellipsis or isinstance(value, (bool, int, str)):
+    if value is None or value is Ellipsis or type(value) in (bool, int, str):
         return "..." if value is Ellipsis else repr(value)
-    if isinstance(value, float):
+    if type(value) is float:
         return repr(value) if np.isfinite(value) else _not_finite(value)
     if isinstance(value, np.dtype):
         return f"np.{value.name}" if value.isbuiltin == 1 else None

@@ -16,11 +16,13 @@ import numpy as np
 from tinygrad_fm.engine import state
 from tinygrad_fm.program.build import Program, Traced
 from tinygrad_fm.program.compare import difference
+from tinygrad_fm.program.emit import RESERVED
 from tinygrad_fm.program.explain import explain
 from tinygrad_fm.program.export import export
 from tinygrad_fm.program.trace import Trace
 from tinygrad_fm.program.values import TraceError
 from tinygrad_fm.recorded import Recorded, make
+from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.trees import leaves, rebuild
 
 # Programs are kept for so many signatures, and for so many states of what guards look at.
@@ -39,7 +41,8 @@ def compile(step: Callable[..., Any]) -> Compiled:
             return loss
 
     The first two calls run the step as it is, while everything it does to arrays is written down,
-    and must agree; from the third on a program runs: the same calls of NumPy, forward, backward and
+    and must agree (three calls, where the first finds Tensors in use that are neither arguments nor
+    parameters); from then on a program runs: the same calls of NumPy, forward, backward and
     update, without what is not needed, in memory that is planned once. Other shapes or dtypes,
     another mode of a module, a parameter that is frozen, make another program.
 
@@ -79,9 +82,8 @@ class Compiled:
         self.step = step
         self.failure = ""
         self._strict = strict
-        self._name = getattr(step, "__name__", "step")
-        if not self._name.isidentifier():
-            self._name = "step"
+        name = getattr(step, "__name__", "")
+        self._name = _identifier(name) if name.isidentifier() else "step"
         self._entries: OrderedDict[Any, list[_Entry]] = OrderedDict()
         self._newest: _Entry | None = None
         functools.update_wrapper(self, step, updated=())
@@ -117,9 +119,10 @@ class Compiled:
         return result
 
     def _second(self, entry: _Entry, call: _Call) -> Any:
-        memory = entry.traced.trace.memory
-        traced, result = self._trace(call, memory)
-        if memory and not entry.again:  # what it wrote to was taken for a constant: look once more
+        trace = entry.traced.trace
+        taken = trace.memory or trace.outside_now()  # for constants
+        traced, result = self._trace(call, trace)
+        if taken and not entry.again:  # look once more, now that it is known
             entry.traced, entry.again = traced, True
             return result
         different = traced.trace.failure or difference(entry.traced, traced)
@@ -133,9 +136,9 @@ class Compiled:
         self._newest = entry
         return result
 
-    def _trace(self, call: _Call, memory: list[Any] | None = None) -> tuple[Traced, Any]:
+    def _trace(self, call: _Call, earlier: Trace | None = None) -> tuple[Traced, Any]:
         """Run the step while it is watched."""
-        trace = Trace(memory, self._strict)
+        trace = Trace(earlier, self._strict)
         names = _names(self.step, call)
         given, inputs = [], {}
         rest = iter(call.arrays)
@@ -143,7 +146,7 @@ class Compiled:
             if isinstance(value, (Recorded, np.ndarray)):
                 array = next(rest)[...]  # an object of its own, should one array come in twice
                 inputs[trace.input(array, name)] = name
-                value = make(array, None)
+                value = Tensor(array)
             given.append(value)
         args, keywords = rebuild((call.args, call.keywords), given[:])
         with trace.watching():
@@ -198,7 +201,7 @@ class _Entry:
 
     def __init__(self, traced: Traced):
         self.traced = traced
-        self.again = False  # whether arrays that the step writes to made another trace necessary
+        self.again = False  # whether what lives outside made another trace necessary
         self.program: Program | None = None
 
 
@@ -217,10 +220,12 @@ class _Call:
                 self.recorded = self.recorded or value._node is not None
                 value = value._array
             if isinstance(value, np.ndarray):
-                if not value.flags.c_contiguous:
-                    value = np.ascontiguousarray(value)
+                value = value if type(value) is np.ndarray else Tensor(value)._array
                 self.arrays.append(value)
-                kinds.append((value.shape, value.dtype))
+                order = None if value.flags.c_contiguous else value.strides
+                kinds.append((value.shape, value.dtype, order))
+            elif isinstance(value, float):
+                kinds.append((type(value), repr(value)))  # -0.0 is not 0.0, and nan is nan
             else:
                 kinds.append((type(value), value))
         self.signature = tuple(kinds)
@@ -259,7 +264,7 @@ def _names(step: Callable[..., Any], call: _Call) -> list[str]:
 
 def _identifier(name: str) -> str:
     name = re.sub(r"\W+", "_", name).strip("_")
-    return f"{name}_" if keyword.iskeyword(name) or name in ("np", "memory", "step") else name
+    return f"{name}_" if keyword.iskeyword(name) or name in RESERVED else name
 
 
 def _paths_in(tree: Any) -> list[str]:

@@ -20,6 +20,10 @@ from tinygrad_fm.program.plan import LINE, Plan
 from tinygrad_fm.program.updates import Update, gradient_views
 from tinygrad_fm.program.values import Instruction, Value
 
+# Names that a program uses itself, besides those of its function and its arguments.
+RESERVED = {"np", "memory", "slice", "bool", "int", "float"}
+RESERVED |= {"arrays", "Path", "SimpleNamespace", "math"}  # in a script
+
 
 class Text:
     """The source of a program, and the objects that its names stand for.
@@ -32,7 +36,7 @@ class Text:
         result: the names of what is returned.
     """
 
-    def __init__(self, plan: Plan, inputs: dict[Value, str], paths: dict[int, str]):
+    def __init__(self, plan: Plan, name: str, inputs: dict[Value, str], paths: dict[int, str]):
         self.given: dict[str, Any] = {}
         self.cells: dict[str, Any] = {}
         self.prelude: list[str] = []
@@ -44,7 +48,7 @@ class Text:
         self._steady: dict[
             Value, str
         ] = {}  # by value: the name of what is the same array at each call
-        self._taken = {"np", "memory", "step", *inputs.values()}
+        self._taken = {*RESERVED, name, "step", *inputs.values()}
         self._objects: dict[int, str] = {}
         self._hoisted: dict[str, str] = {}
         self._buffers: dict[tuple[Any, ...], str] = {}

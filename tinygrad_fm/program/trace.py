@@ -32,17 +32,19 @@ class Trace:
     """The instructions of one run of a step, made by watching it.
 
     Args:
-        memory: None for the first trace of a step; arrays that an earlier trace saw written to.
+        earlier: an earlier trace of the step; None for the first.
         strict: whether to raise where a program cannot do the same, or only to note it.
 
     Attributes:
         failure: why there can be no program; empty as long as there can.
         instructions: in the order in which they ran.
         memory: the arrays that were not made by an operation, and written to.
+        outside: weak references to the Tensors that no operation made, and that were read: those
+            that are still there when the next trace begins live outside of the step.
         modules: those that were called.
     """
 
-    def __init__(self, memory: Iterable[Any] | None = None, strict: bool = True) -> None:
+    def __init__(self, earlier: Trace | None = None, strict: bool = True) -> None:
         self.strict = strict
         self.failure = ""
         self.instructions: list[Instruction] = []
@@ -52,10 +54,13 @@ class Trace:
         self._known: dict[int, tuple[Any, Value]] = {}  # by id: a way to the array, and its Value
         self._opening: list[Primitive] = []
         self._began = now()
-        self.memory = list(memory or ())
-        self._again = memory is not None
+        self.memory: list[Any] = [] if earlier is None else earlier.memory[:]
+        self.outside: dict[int, Any] = {} if earlier is None else earlier.outside_now()
+        self._again = earlier is not None
         for array in self.memory:
             self._learn(array, Value(array, "memory", array))
+        for reference in self.outside.values():
+            self.cell(reference())
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -91,6 +96,16 @@ class Trace:
         found = self._known.get(id(tensor._array))
         if found is None or found[0]() is not tensor._array:
             self._learn(tensor._array, Value(tensor._array, "cell", tensor))
+
+    def outside_now(self) -> dict[int, Any]:
+        """Those of `outside` that are still there."""
+        return {key: found for key, found in self.outside.items() if found() is not None}
+
+    def reads(self, values: Iterable[Any]) -> None:
+        """Tensors among these are read; those that no operation made may live outside."""
+        for value in values:
+            if isinstance(value, Recorded) and not self.is_traced(value._array):
+                self.outside[id(value)] = weakref.ref(value)
 
     def value_of(self, array: Any) -> Value:
         """What stands for this array; a constant for one that was not seen before."""
@@ -281,14 +296,25 @@ class Trace:
         """After an optimizer's step."""
         pairs = []
         for p in optimizer.parameters:
+            self.touch(p)
             if p._grad is not None:
-                self.touch(p)
                 pairs.append((p, self.value_of(p._grad._array)))
         made = Instruction("update", type(optimizer).__name__, optimizer, (pairs,), {}, True)
         self._append(made)
         for p, _ in pairs:
             self.cell(p)  # the optimizer may have moved it into its own buffer
             self._rewritten(p._array, made)
+
+    def sets(self, name: str) -> None:
+        """Before a setting of an optimizer is changed.
+
+        Raises:
+            TraceError: always, as a program only updates.
+        """
+        self._fail(
+            f"a compiled step sets {name} of an optimizer, at {quoted(line_of(find_origin(2)))}: "
+            "its program would not; set it before the call"
+        )
 
     def touch(self, tensor: Any, read: bool = True) -> None:
         """Before `.grad` of a Tensor is read, or else replaced."""
@@ -341,6 +367,7 @@ class Trace:
                 "keep this call's numbers for ever. Use np.where in place of if, NumPy's functions "
                 "in place of math's, t.detach() in place of t.data; return what you want to look at"
             )
+        self.reads((tensor,))
 
 
 class _Holder:

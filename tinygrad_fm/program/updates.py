@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from tinygrad_fm.program.calls import takes_out
-from tinygrad_fm.program.values import Instruction, Value
+from tinygrad_fm.program.calls import is_elementwise, takes_out
+from tinygrad_fm.program.values import Instruction, Value, values_in
 
 
 class Update:
@@ -46,8 +47,8 @@ def in_place(instructions: list[Instruction]) -> dict[Value, tuple[Any, Any]]:
         by the value that owns the memory: that part of the buffer, and the parameter.
     """
     makers = {result: i for i in instructions for result in i.results}
+    times = Counter(id(p) for i in instructions if i.kind == "update" for p, _ in i.args[0])
     found: dict[Value, tuple[Any, Any]] = {}
-    taken: set[int] = set()
     for update in instructions:
         if update.kind != "update":
             continue
@@ -57,7 +58,9 @@ def in_place(instructions: list[Instruction]) -> dict[Value, tuple[Any, Any]]:
             maker = makers.get(root)
             if maker is None or not takes_out(maker) or not root.shape:
                 continue
-            if root in found or id(view) in taken or gradient.dtype != view.dtype:
+            if times[id(p)] > 1:  # the next gradient would overwrite it, while it may be used
+                continue
+            if root in found or gradient.dtype != view.dtype:
                 continue
             if (root.shape, _steps(root)) == (view.shape, _steps(view)):
                 place = view
@@ -67,8 +70,31 @@ def in_place(instructions: list[Instruction]) -> dict[Value, tuple[Any, Any]]:
                 continue
             if _steps(gradient) == _steps(view):
                 found[root] = place, p
-                taken.add(id(view))
     return found
+
+
+def overwritten(
+    instructions: list[Instruction], outside: dict[Value, tuple[Any, Any]], fresh: list[Value]
+) -> set[Value]:
+    """The gradients from before the call that are used after their memory may be written to.
+
+    They may lie in the optimizer's buffers, to which the new ones go.
+    """
+    written: dict[int, int] = {}  # by the id of a parameter: when its new gradient is computed
+    last: dict[Value, int] = {}
+    for i, instruction in enumerate(instructions):
+        targets = [outside[r][1] for r in instruction.results if r in outside]
+        if instruction.kind == "update":
+            targets += [p for p, _ in instruction.args[0]]
+        for p in targets:  # what is computed element by element may read what it overwrites
+            written.setdefault(id(p), i + is_elementwise(instruction))
+        last |= {value.root: i for value in instruction.operands}
+    last |= {value.root: len(instructions) for value in values_in(fresh)}
+    return {
+        value
+        for value, end in last.items()
+        if value.kind == "gradient" and end >= written.get(id(value.holds), end + 1)
+    }
 
 
 def _steps(array: Any) -> list[tuple[int, int]]:
