@@ -58,6 +58,7 @@ FORMULAS: dict[str, Formula] = {
     "softmax": _function("softmax", "<y> ⊙ (<g> - Σ'row' <g> ⊙ <y>)"),
     "log_softmax": _f("log(softmax(<0>))", "<g> - softmax(<0>) ⊙ Σ'row' <g>"),
     "cross_entropy": _f("-<2> Σ <1> ⊙ <0>", "-<2> <g> <1>", "-<2> <g> <0>", letters="PT"),
+    "square_norm": _f("Σ <0>²", "2 <g> <0>"),
     "centre": _f("<0> - mean(<0>)", "<g> - mean(<g>)"),
     "mean_square": _f("1/<n> Σ <0>²", "2/<n> <g> ⊙ <0>"),
     "conv2d": _f(

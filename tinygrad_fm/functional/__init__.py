@@ -27,6 +27,7 @@ from tinygrad_fm.functional.loss import (
     huber_loss,
     l1_loss,
     mse_loss,
+    square_norm,
 )
 from tinygrad_fm.functional.normalization import dropout, standardize
 from tinygrad_fm.functional.special import erf
@@ -55,6 +56,7 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "square_norm",
     "standardize",
     "tanh",
 ]

@@ -46,6 +46,9 @@ cross_entropy_total = primitive(
     name="cross_entropy",
 )
 
+square_norm = primitive(lambda w: np.vdot(w, w), lambda g, _y, w: (2 * g) * w, name="square_norm")
+square_norm.__doc__ = "The sum of all squares, of an array of any shape, in one pass over it."
+
 _REDUCTIONS: dict[str, Any] = {"mean": np.mean, "sum": np.sum, "none": lambda losses: losses}
 
 

@@ -98,6 +98,7 @@ FLOPS: dict[str, Callable[..., int]] = {
     "cross_entropy": _several(5),
     "centre": _several(2),  # mean, subtract
     "mean_square": _several(2),  # square, add
+    "square_norm": _several(2),
     "norm": _several(2),  # square, add
     "power_norm": _several(3),  # absolute value, power, add
     "recurrence": lambda node, a, b: 2 * node.size,

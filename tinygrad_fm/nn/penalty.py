@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm import functional
 from tinygrad_fm.nn.module import Module, Parameter
 
 
@@ -58,7 +59,7 @@ class L2Penalty(_Penalty):
 
     def term(self, w: Parameter) -> Any:
         """The sum of squares, or half of it."""
-        squares = np.sum(np.square(w))
+        squares = functional.square_norm(w)
         return squares * 0.5 if self.half else squares
 
 
