@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 import tinygrad_fm as tg
 from tinygrad_fm import Tensor, functional, nn
-from tinygrad_fm.rules import columns, fourier, toom_cook, windows
+from tinygrad_fm.functional.convolution_method import fastest
+from tinygrad_fm.rules import columns, fourier, toom_cook, windows, workspace
+from tinygrad_fm.rules.plan import Plan
 from tinygrad_fm.testing import check_grads
 
 METHODS = ("im2col", "dft", "tiles")
@@ -304,3 +306,21 @@ def test_a_mean_shares_its_gradient_evenly(drawn):
         assert abs(y.data[n, c, i, j] - x[place].mean()) < 1e-14
         expected[place] += g[n, c, i, j] / (kernel[0] * kernel[1])
     np.testing.assert_allclose(t.grad.data, expected, atol=1e-14)
+
+
+@given(st.integers(1, 600), st.integers(1, 64), st.integers(1, 64), st.integers(5, 40))
+@settings(max_examples=30)
+def test_what_is_chosen_computes_in_bounded_memory(n, c, o, size):
+    plan = Plan("auto", (size, size), (5, 5), (2, 2), (size, size))
+    dtype = np.dtype(np.float32)
+    method = fastest(plan, n, c, o, dtype)
+    assert method == "im2col" or fourier.workspace(plan, n, c, o, dtype) <= workspace.KEPT
+
+
+def test_a_thread_keeps_no_more_memory_than_it_may(monkeypatch):
+    monkeypatch.setattr(workspace, "KEPT", 1 << 16)
+    monkeypatch.setattr(workspace._kept, "buffer", np.empty(0, np.uint8))
+    x, w = np.ones((4, 8, 12, 12), np.float32), np.ones((8, 8, 3, 3), np.float32)
+    for method in METHODS:
+        functional.conv2d(x, w, method=method)
+        assert len(workspace._kept.buffer) <= 1 << 16

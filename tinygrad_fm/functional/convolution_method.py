@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_fm.rules import fourier, toom_cook
 from tinygrad_fm.rules.plan import Pair, Plan
+from tinygrad_fm.rules.workspace import KEPT
 from tinygrad_fm.tensor import Tensor, shape_of
 
 METHODS = ("auto", "im2col", "dft", "tiles")
@@ -44,7 +45,7 @@ def with_method(plan: Plan, x: Any, weight: Any, bias: Any) -> Plan:
                 f"method={method!r} {reason}; write method='auto', or 'im2col', which takes all"
             )
         return plan
-    return plan._replace(method="im2col" if reason else fastest(plan, n, c, o))
+    return plan._replace(method="im2col" if reason else fastest(plan, n, c, o, given[0].dtype))
 
 
 def why_not(plan: Plan, method: str, arrays: list[Any]) -> str:
@@ -68,9 +69,14 @@ def why_not(plan: Plan, method: str, arrays: list[Any]) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def fastest(plan: Plan, n: int, c: int, o: int) -> str:
-    """The method with the lowest estimate, for n images, c channels and o kernels."""
+def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
+    """The method with the lowest estimate, for n images, c channels and o kernels.
+
+    "dft" is left out where it would compute in more memory than is kept from call to call.
+    """
     found = {"im2col": _im2col(plan, n, c, o), "dft": _dft(plan, n, c, o)}
+    if found["dft"] < found["im2col"] and fourier.workspace(plan, n, c, o, dtype) > KEPT:
+        del found["dft"]
     if plan.kernel == (3, 3) and plan.dilation == (1, 1):
         found["tiles"] = _tiles(plan, n, c, o)
     return min(found, key=found.__getitem__)

@@ -191,15 +191,18 @@ def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
     """(KH, KW, C / groups, O), from the gradient (OH, OW, N, O) of the result."""
     c, o = x.shape[3], g.shape[3]
     depth = math.prod(plan.kernel) * c // plan.groups
-    total = np.zeros_like(g, shape=(depth, o), dtype=np.result_type(x, g), order="C")
+    total = np.empty_like(g, shape=(depth, o), dtype=np.result_type(x, g), order="C")
     if _by_channel(plan, c, o):
         by_place = np.reshape(total, (*plan.kernel, c))
         for k, m, seen, pixels in _places(plan, _whole(plan)):
             by_place[k, m] = np.sum(x[pixels] * g[seen], axis=(0, 1, 2))
         return np.reshape(total, (*plan.kernel, 1, o))
-    for part in _parts(plan, _workspace(plan, x, c // plan.groups)):
+    for i, part in enumerate(_parts(plan, _workspace(plan, x, c // plan.groups))):
         for channels, kernels in _groups(plan, c, o):
             rows = _windows(x[..., channels], plan, part)
             given = np.reshape(g[part][..., kernels], (-1, o // plan.groups))
-            total[:, kernels] += np.matmul(rows.T, given)
+            if i:
+                total[:, kernels] += np.matmul(rows.T, given)
+            else:
+                np.matmul(rows.T, given, out=total[:, kernels])
     return np.reshape(total, (*plan.kernel, c // plan.groups, o))

@@ -173,7 +173,7 @@ class Work(NamedTuple):
     products: Array
 
 
-def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], Work]:
+def _shapes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], list[Any]]:
     transform = transforms(plan, dtype)
     blocks, most = _blocks(transform[1], c, o)
     channels = ((n, c), (c, o), (n, o))
@@ -181,7 +181,17 @@ def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], 
         (len(t.height), t.real.shape[1] * a * b)
         for t, (a, b) in zip(transform, channels, strict=True)
     ]
-    return blocks, Work(*scratch(dtype, *rows, *((most, a, b) for a, b in channels)))
+    return blocks, [*rows, *((most, a, b) for a, b in channels)]
+
+
+def workspace(plan: Plan, n: int, c: int, o: int, dtype: Any) -> int:
+    """Bytes that a convolution of n images computes in: more than they and the results take."""
+    return sum(math.prod(shape) for shape in _shapes(plan, n, c, o, dtype)[1]) * dtype.itemsize
+
+
+def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], Work]:
+    blocks, shapes = _shapes(plan, n, c, o, dtype)
+    return blocks, Work(*scratch(dtype, *shapes))
 
 
 # ---- the three products --------------------------------------------------------------------------

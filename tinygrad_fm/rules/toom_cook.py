@@ -191,11 +191,12 @@ def weight_gradient(x: Array, g: Array, plan: Plan) -> Array | None:
     image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
     cuts, work = _work(plan, n, c, o, x.dtype)
-    total: Array = 0
+    total: Array = None
     for cut in cuts:
         at_x = _to_points(image, _read(x, cut.image), work.mid, work.images)
         at_y = _to_points(result, _read(g, cut.out), work.mid, work.results)
         if not finite(at_x[0], at_y[0]):
             return None
-        total = total + np.matmul(at_x.transpose(0, 2, 1), at_y)
+        part = np.matmul(at_x.transpose(0, 2, 1), at_y)
+        total = part if total is None else np.add(total, part, out=total)
     return _from_points(kernel, total, 1, 1, work.mid).reshape(KERNEL, KERNEL, c, o)
