@@ -38,7 +38,8 @@ def checkpoint(function: Callable[..., Any], *args: Any, **keywords: Any) -> Any
     The same bits come out: the second run starts from the same states of random generators, buffers
     (running statistics, which are moved once only), parameters and training modes as the first,
     as far as modules, arguments, and variables of the function hold them. Checkpoints may stand in
-    one another. Where nothing is recorded, this is a plain call.
+    one another. Where nothing is recorded, and in a compiled step, whose memory is planned, this is
+    a plain call.
 
     Args:
         function: what it does depends on nothing else that changes, such as a counter or a clock.
@@ -54,7 +55,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, **keywords: Any) -> Any
 
     Source: Chen, Xu, Zhang, Guestrin: Training deep nets with sublinear memory cost (2016).
     """
-    if not state.mode.recording:
+    if not state.mode.recording or state.mode.trace is not None:
         return function(*args, **keywords)
     return _Run(function, args, keywords).first(args, keywords)
 

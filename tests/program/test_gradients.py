@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_fm as tg
-from tinygrad_fm import optim
+from tinygrad_fm import nn, optim
 
 
 def weights(seed=1):
@@ -89,3 +89,57 @@ def test_a_gradient_that_comes_from_elsewhere_is_noticed():
     v.grad = np.ones((3, 2))
     step(x)
     np.testing.assert_array_equal(v.data, before - 0.1)
+
+
+def test_tensors_of_the_steps_own_may_collect_gradients():
+    def step(x):
+        x = x.detach().requires_grad_()
+        scale = tg.Tensor(np.full(3, 2.0), requires_grad=True)
+        y = (x * scale).retain_grad()
+        np.sum(y * y).backward()
+        return x.grad, scale.grad, y.grad
+
+    compiled = tg.compile(step)
+    for x in np.random.default_rng(0).standard_normal((5, 3)):
+        expected = [8 * x, 4 * x * x, 4 * x]
+        np.testing.assert_allclose([g.data for g in compiled(x)], expected, rtol=1e-15)
+    assert compiled.program
+
+
+def test_weights_that_follow_others_in_two_steps_in_place():
+    w = tg.Tensor(np.ones(3), requires_grad=True)
+    slow = tg.Tensor(np.zeros(3), requires_grad=True)
+
+    @tg.compile
+    def step(x):
+        y = np.sum(w * x + slow)
+        with tg.no_grad():
+            for tensor in (slow,):
+                tensor *= 0.5
+                tensor += 0.5 * w
+        return y
+
+    for i in range(5):
+        step(np.ones(3))
+        np.testing.assert_array_equal(slow.data, np.full(3, 1 - 0.5 ** (i + 1)))
+
+
+def test_a_checkpoint_in_a_step_is_a_plain_call():
+    def trained(compiled):
+        model = nn.Sequential(
+            nn.Linear(3, 8, rng=0, dtype=np.float64), nn.Dropout(0.5, rng=0), nn.Tanh()
+        )
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = np.sum(tg.checkpoint(model, x) ** 2)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = tg.compile(step) if compiled else step
+        batches = np.random.default_rng(0).standard_normal((5, 4, 3))
+        return [run(tg.Tensor(x)).item() for x in batches]
+
+    assert trained(True) == trained(False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_fm as tg
-from tinygrad_fm import optim
+from tinygrad_fm import nn, optim
 from tinygrad_fm.program import TraceError
 
 
@@ -83,3 +83,14 @@ def test_a_step_that_sets_the_learning_rate_is_refused(change):
 
     with pytest.raises(TraceError, match=r"sets lr of an optimizer, at .*set it before the call"):
         step(np.ones(3), 0.5)
+
+
+def test_a_restarted_default_generator_is_drawn_from():
+    layer = nn.Dropout(0.5)
+    step = tg.compile(lambda x: layer(x))
+    for _ in range(3):
+        step(np.ones(100))
+    nn.init.seed(1)
+    found = step(np.ones(100)).data
+    nn.init.seed(1)
+    np.testing.assert_array_equal(layer(np.ones(100)).data, found)

@@ -113,7 +113,8 @@ class Sequential(Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        vars(self).pop("_layers", None)
+        if name.isdigit():
+            vars(self).pop("_layers", None)
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)

@@ -24,8 +24,7 @@ _default: Generator | None = None
 
 def seed(value: int) -> None:
     """Restart the default generator, from which layers draw that are given none."""
-    global _default
-    _default = np.random.default_rng(value)
+    generator().bit_generator.state = np.random.default_rng(value).bit_generator.state
 
 
 def legacy() -> RandomState:

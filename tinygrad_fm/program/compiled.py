@@ -112,10 +112,20 @@ class Compiled:
         entries = self._entries.setdefault(call.signature, [])
         entries.append(_Entry(traced))
         self._newest = entries[-1]
+        full: dict[Any, list[_Entry]] = self._entries
+        changed = "its arguments"
         if len(entries) > STATES:
             del entries[0]
-        if len(self._entries) > SIGNATURES:
+            full, changed = {call.signature: entries}, entries[-2].traced.guards.broken()
+        elif len(full) > SIGNATURES:
             self._entries.popitem(last=False)
+        else:
+            return result
+        if not any(entry.program for entries in full.values() for entry in entries):
+            self.failure = (
+                f"{changed} changed from call to call, so that each was traced and none ran as a "
+                "program; hand in numbers that change as arrays"
+            )
         return result
 
     def _second(self, entry: _Entry, call: _Call) -> Any:
@@ -164,6 +174,8 @@ class Compiled:
         Raises:
             ValueError: there is none yet.
         """
+        if self.failure:
+            raise ValueError(f"{self._name} is not compiled: {self.failure}")
         if self._newest is None or self._newest.program is None:
             raise ValueError(
                 f"{self._name} has no program yet: the first two calls with arguments of one kind "

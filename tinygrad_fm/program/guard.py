@@ -2,96 +2,155 @@
 
 from __future__ import annotations
 
+import dis
+import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
-from tinygrad_fm.engine import state
-from tinygrad_fm.program.trace import Trace
+import numpy as np
+
+from tinygrad_fm.engine import PACKAGE, state
+from tinygrad_fm.program.trace import GENERATORS, Trace
+from tinygrad_fm.recorded import Recorded
 
 _PLAIN = (bool, int, float, str, type(None))
+_KEPT = (*_PLAIN, list, dict, *GENERATORS)  # of what is private to a module
+_LIBRARIES = (PACKAGE, str(Path(dis.__file__).parent), str(Path(np.__file__).parents[1]))
+_MOST = 64  # a longer list, tuple or dictionary is data and no setting
+
+Look = Callable[[], Any]
 
 
 class Guards:
     """What was so when a step was traced.
 
-    Settings of the modules that were called (`training`, a dropout's p), which parameters require a
-    gradient and have one already, plain values that the step itself reads from outside, and whether
-    gradients are recorded at all.
+    Settings and parts of the modules that were called (`training`, a dropout's p, its generator),
+    which parameters require a gradient and have one already, whether gradients are recorded at all,
+    and what the step's code, and that of functions it calls, reads from around it: variables, and
+    attributes and items of what these hold. Not the numbers in plain arrays.
     """
 
     def __init__(self, trace: Trace, function: Callable[..., Any], cells: list[Any]):
         self.recording = state.mode.recording
-        self.settings = [
-            (vars(module) if name in vars(module) else _Class(module), name, value)
-            for module in trace.modules.values()
-            for name, value in {"training": module.training, **vars(module)}.items()
-            if isinstance(value, _PLAIN) and not name.startswith("_")
-        ]
-        self.settings += _read_outside(function)
+        self.settings: list[tuple[str, Look, Any]] = []
+        self._cells = {id(tensor) for tensor in cells}
+        self._read: set[Any] = set()
+        for module in trace.modules.values():
+            self._watch_module(module)
+        self._watch_function(function)
         self.needed = [(tensor, tensor.requires_grad) for tensor in cells]
         self.gradients = [
             (tensor, before is not None) for tensor, before, read in trace.touched() if read
         ]
 
     def broken(self) -> str:
-        """What is no longer so, in words; an empty string if everything is."""
+        """What is no longer so; an empty string if everything is."""
         if state.mode.recording is not self.recording:
             return "no_grad()"
-        for names, name, value in self.settings:
-            if names.get(name) is not value and not _equal(names.get(name), value):
-                return f"{name}, which was {value!r} and is {names.get(name)!r}"
+        for name, look, value in self.settings:
+            found = look()
+            if found is not value and not _equal(found, value):
+                return name
         for tensor, wanted in self.needed:
             node = tensor._node
             if (node is not None and node.requires_grad) is not wanted:
                 return f"requires_grad of {tensor._describe()}"
         for tensor, had in self.gradients:
             if (tensor._grad is not None) is not had:
-                return f".grad of {tensor._describe()}, which is{' not' * had} there already"
+                return f".grad of {tensor._describe()}"
         return ""
 
+    # ---- what to watch ---------------------------------------------------------------------------
 
-class _Class:
-    """The attributes of a module that it has from its class, until it is given its own."""
+    def _watch(self, name: str, look: Look) -> None:
+        """Watch a value, and what it consists of."""
+        value = look()
+        if isinstance(value, Recorded) and id(value) not in self._cells:
+            return  # a result that is kept for somebody to look at
+        self.settings.append((name, look, value))
+        if isinstance(value, types.FunctionType):
+            self._watch_function(value)
+        elif isinstance(value, (list, tuple, dict)) and len(value) <= _MOST:
+            if id(value) in self._read:
+                return
+            self._read.add(id(value))
+            if isinstance(value, list) and any(map(callable, value)):  # layers
+                self.settings.append((f"the length of {name}", value.__len__, len(value)))
+            get = value.get if isinstance(value, dict) else functools.partial(_item, value)
+            for key in value if isinstance(value, dict) else range(len(value)):
+                self._watch(f"{name}[{key!r:.40}]", functools.partial(get, key))
 
-    def __init__(self, module: Any):
-        self.module = module
+    def _watch_module(self, module: Any) -> None:
+        kind = type(module).__name__
+        own = vars(module)
+        training = functools.partial(_attribute, module, "training")  # may be the class's
+        self.settings.append((f"training of {kind}", training, module.training))
+        for name, value in own.items():
+            kept = not name.startswith("_") or isinstance(value, _KEPT)
+            if kept:
+                self._watch(f"{name} of {kind}", functools.partial(own.get, name))
+        self._watch_function(type(module).forward)
 
-    def get(self, name: str) -> Any:
-        """Like that of a dictionary."""
-        return getattr(self.module, name, None)
+    def _watch_function(self, function: Any) -> None:
+        """Watch what a function's own code reads from around it."""
+        owner = getattr(function, "__self__", None)
+        function = getattr(function, "__func__", function)
+        if not isinstance(function, types.FunctionType) or function in self._read:
+            return
+        self._read.add(function)
+        code = function.__code__
+        if code.co_filename.startswith(_LIBRARIES):
+            return
+        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+        looks: dict[str, Look] = {name: functools.partial(_content, cell) for name, cell in cells}
+        attributes: list[str] = []
+        for part in _parts(code):
+            attributes += part.co_names
+            looks |= {
+                name: functools.partial(function.__globals__.get, name)
+                for name in _globals_read(part)
+            }
+        if owner is not None:
+            looks["self"] = lambda: owner
+        for name, look in looks.items():
+            self._watch(name, look)
+            self._watch_attributes(name, look(), dict.fromkeys(attributes))
+
+    def _watch_attributes(self, name: str, thing: Any, read: Iterable[str]) -> None:
+        """Watch those attributes of an object that code reads."""
+        own = getattr(thing, "__dict__", None)
+        if isinstance(own, dict) and not isinstance(thing, types.FunctionType):
+            for attribute in read:
+                if attribute in own:
+                    self._watch(f"{name}.{attribute}", functools.partial(own.get, attribute))
 
 
-class _Cell:
-    """A variable of an enclosing function, like a dictionary with one name."""
+def _attribute(thing: Any, name: str) -> Any:
+    return getattr(thing, name, None)
 
-    def __init__(self, cell: types.CellType):
-        self.cell = cell
 
-    def get(self, name: str) -> Any:
-        """Like that of a dictionary."""
-        return self.cell.cell_contents
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned
+        return None
+
+
+def _item(values: Any, i: int) -> Any:
+    return values[i] if i < len(values) else None
+
+
+def _globals_read(code: types.CodeType) -> list[str]:
+    return [str(i.argval) for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"]
+
+
+def _parts(code: types.CodeType) -> list[types.CodeType]:
+    """Code, and that of the functions and comprehensions in it."""
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return [code, *(part for c in inner for part in _parts(c))]
 
 
 def _equal(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and bool(a == b)
-
-
-def _read_outside(function: Callable[..., Any]) -> list[tuple[Any, str, Any]]:
-    """The plain values that a function's own code reads from around it."""
-    function = getattr(function, "__func__", function)
-    if not isinstance(function, types.FunctionType):
-        return []
-    found: list[tuple[Any, str, Any]] = []
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            value = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-        if isinstance(value, _PLAIN):
-            found.append((_Cell(cell), name, value))
-    names = function.__globals__
-    for name in function.__code__.co_names:
-        if isinstance(names.get(name, found), _PLAIN):
-            found.append((names, name, names[name]))
-    return found
+    return type(a) is type(b) and isinstance(a, _PLAIN) and bool(a == b)

@@ -49,7 +49,7 @@ class Trace:
         self.failure = ""
         self.instructions: list[Instruction] = []
         self.modules: dict[int, Any] = {}
-        self._gradients: dict[int, tuple[Any, Value | None, bool]] = {}
+        self._gradients: dict[int, tuple[weakref.ref[Any], Value | None, bool]] = {}
         self.backward = False
         self._known: dict[int, tuple[Any, Value]] = {}  # by id: a way to the array, and its Value
         self._opening: list[Primitive] = []
@@ -132,7 +132,7 @@ class Trace:
         if type(tensor._memory) is Share:
             return False  # parts of it are to follow
         alone = array.base is None and sys.getrefcount(tensor._array) <= _SOLE + 1
-        return alone and self.is_traced(array) and self.value_of(array).kind == "result"
+        return alone and self.is_traced(array) and self.value_of(array).root.kind == "result"
 
     @contextlib.contextmanager
     def backward_pass(self) -> Iterator[None]:
@@ -318,16 +318,24 @@ class Trace:
 
     def touch(self, tensor: Any, read: bool = True) -> None:
         """Before `.grad` of a Tensor is read, or else replaced."""
-        if id(tensor) not in self._gradients:
+        touched = self._gradients.get(id(tensor))
+        if touched is None or touched[0]() is not tensor:
+            known = self._known.get(id(tensor._array))
+            if known is not None and known[1].root.kind in ("input", "result"):
+                return  # a Tensor of the step's own
             value = None
             if tensor._grad is not None:
                 array = tensor._grad._array
                 value = self._learn(array, Value(array, "gradient", tensor))
-            self._gradients[id(tensor)] = tensor, value, read
+            self._gradients[id(tensor)] = weakref.ref(tensor), value, read
 
     def touched(self) -> list[tuple[Any, Value | None, bool]]:
-        """The Tensors whose `.grad` was touched, what it was before, and whether that was read."""
-        return list(self._gradients.values())
+        """The Tensors whose `.grad` was touched, what it was before, and whether that was read.
+
+        After a call, those are left that live outside.
+        """
+        found = [(tensor(), value, read) for tensor, value, read in self._gradients.values()]
+        return [each for each in found if each[0] is not None]
 
     def paths(self) -> dict[int, str]:
         """By id, what the parameters and buffers are called in the modules that hold them."""

@@ -1,0 +1,166 @@
+"""What Python reads from around a step may change: then there is another program."""
+
+import numpy as np
+import pytest
+
+import tinygrad_fm as tg
+from tinygrad_fm import nn, optim
+
+FACTOR = 2.0
+
+
+def scaled(x):
+    return x * FACTOR
+
+
+class Own(nn.Module):
+    def __init__(self):
+        self.layer = nn.Linear(3, 3, rng=0, dtype=np.float64)
+        self.weight = nn.Parameter(np.ones(3))
+        self.act, self.act_layer = np.tanh, nn.Identity()
+        self.config, self._scale, self.scales = {"scale": 2.0}, 1.0, (1.0, 2.0)
+        self.layers = [nn.Tanh()]
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        x = self.act_layer(self.act(self.layer(x))) * self.weight
+        return x * self.config["scale"] * self._scale + self.scales[1]
+
+
+class Trainer:
+    def __init__(self):
+        self.model, self.scale, self.config = Own(), 1.0, {"shift": 0.0}
+
+    def step(self, x):
+        return self.model(x) * self.scale + self.config["shift"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: setattr(t.model, "act", np.exp),
+        lambda t: setattr(t.model, "act_layer", nn.ReLU()),
+        lambda t: setattr(t.model, "weight", nn.Parameter(np.full(3, 4.0))),
+        lambda t: setattr(t.model, "layer", nn.Linear(3, 3, rng=1, dtype=np.float64)),
+        lambda t: setattr(t.model, "_scale", 3.0),
+        lambda t: setattr(t.model, "scales", (1.0, 5.0)),
+        lambda t: t.model.config.update(scale=5.0),
+        lambda t: t.model.layers.append(nn.Sigmoid()),
+        lambda t: setattr(t, "model", nn.Linear(3, 3, rng=2, dtype=np.float64)),
+        lambda t: setattr(t, "scale", 7.0),
+        lambda t: t.config.update(shift=1.0),
+    ],
+)
+def test_a_changed_part_of_an_object_is_noticed(change):
+    trainer, x = Trainer(), np.ones((2, 3))
+    step = tg.compile(trainer.step)
+    for _ in range(3):
+        step(x)
+    before = step.program
+    change(trainer)
+    for _ in range(3):
+        np.testing.assert_array_equal(step(x).data, trainer.step(tg.Tensor(x)).data)
+    assert step.program is not before
+
+
+def test_a_layer_added_to_a_sequential_is_noticed():
+    model = nn.Sequential(nn.Tanh())
+    step = tg.compile(lambda x: model(x))
+    for _ in range(3):
+        step(np.ones(3))
+    model.append(nn.ReLU()).append(nn.Linear(3, 1, rng=0, dtype=np.float64))
+    assert step(np.ones(3)).shape == (1,)
+
+
+def test_a_generator_put_in_place_of_another_is_noticed():
+    layer = nn.Dropout(0.5)
+    step = tg.compile(lambda x: layer(x))
+    for _ in range(3):
+        step(np.ones(50))
+    layer._rng = np.random.default_rng(5)
+    found = step(np.ones(50)).data
+    layer._rng = np.random.default_rng(5)
+    np.testing.assert_array_equal(found, layer(np.ones(50)).data)
+
+
+def test_variables_of_functions_that_the_step_calls_are_noticed(monkeypatch):
+    shift = 1.0
+
+    def shifted(x):
+        return x + shift
+
+    step = tg.compile(lambda x: sum(scaled(part) for part in (shifted(x),)))
+    for _ in range(3):
+        np.testing.assert_array_equal(step(np.ones(1)).data, [4.0])
+    shift = 2.0
+    np.testing.assert_array_equal(step(np.ones(1)).data, [6.0])
+    monkeypatch.setitem(globals(), "FACTOR", 3.0)
+    np.testing.assert_array_equal(step(np.ones(1)).data, [9.0])
+
+
+def test_another_optimizer_and_another_array_in_a_variable_are_noticed():
+    w, mask = tg.Tensor(np.ones(2), requires_grad=True), np.ones(2)
+    optimizer = optim.SGD([w], lr=1.0)
+
+    @tg.compile
+    def step(x):
+        w.grad = None
+        np.sum(w * x * mask).backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step(np.ones(2))
+    optimizer, mask = optim.SGD([w], lr=0.5), np.array([1.0, 0.0])
+    step(np.ones(2))
+    np.testing.assert_array_equal(w.data, [-2.5, -2.0])
+
+
+def test_results_that_a_module_keeps_do_not_make_programs():
+    class Keeps(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(3, 3, rng=0)
+
+        def forward(self, x):
+            self.last = self.layer(x)
+            return self.last * 2
+
+    model = Keeps()
+    step = tg.compile(lambda x: model(x))
+    x = np.ones((1, 3), np.float32)
+    for _ in range(2):
+        step(x)
+    program = step.program
+    model(tg.Tensor(x))
+    step(x)
+    assert step.program is program
+
+
+def test_going_to_evaluation_and_back_makes_two_programs():
+    model = nn.Sequential(nn.Linear(3, 3, rng=0), nn.BatchNorm1d(3), nn.Dropout(0.5))
+    step, x = tg.compile(lambda x: model(x)), np.ones((2, 3), np.float32)
+    for _ in range(8):
+        model.train()
+        step(x)
+        model.eval()
+        step(x)
+    (entries,) = step._entries.values()
+    assert sum(entry.program is not None for entry in entries) == 2
+
+
+def test_what_changes_in_each_call_ends_the_tracing_and_is_named():
+    layer = nn.LeakyReLU(0.1)
+    step = tg.compile(lambda x: layer(x))
+    for i in range(12):
+        layer.negative_slope = i / 10
+        np.testing.assert_array_equal(step(-np.ones(1)).data, [-i / 10])
+    with pytest.raises(ValueError, match="not compiled: negative_slope of LeakyReLU changed from"):
+        step.explain()
+
+
+def test_a_number_that_is_another_in_each_call_is_to_be_an_array():
+    step = tg.compile(lambda x, rate: x * rate)
+    for i in range(40):
+        np.testing.assert_array_equal(step(np.ones(1), i / 100).data, [i / 100])
+    with pytest.raises(ValueError, match=r"its arguments changed.*hand in numbers.*as arrays"):
+        step.explain()
