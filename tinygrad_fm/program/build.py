@@ -16,7 +16,7 @@ from tinygrad_fm.program.plan import Plan, size
 from tinygrad_fm.program.trace import Trace
 from tinygrad_fm.program.values import Instruction, Value, values_in
 from tinygrad_fm.recorded import as_array, make
-from tinygrad_fm.trees import leaves, rebuild
+from tinygrad_fm.trees import leaves, map_tree, rebuild
 
 
 class Traced:
@@ -34,7 +34,7 @@ class Traced:
     ):
         self.trace = trace
         self.inputs = inputs
-        self.result = result
+        self.result = map_tree(lambda _: None, result)  # its form; Tensors would keep their graph
         self.outputs = [trace.output(leaf) for leaf in leaves(result)]
         self.gradients: list[tuple[Any, Value | None]] = []
         for tensor, before, _ in trace.touched():
