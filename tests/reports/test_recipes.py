@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import SMALL, small_jobs
+from small_reports import SMALL, small_jobs
 
 from tinygrad_fm import reports
 from tinygrad_fm.reports.jobs import estimate, run_job

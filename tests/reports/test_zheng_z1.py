@@ -1,7 +1,7 @@
 """Report 000's sanity check, trained on our autograd, gives the report's own digits."""
 
 import pytest
-from conftest import small_jobs
+from small_reports import small_jobs
 
 from tinygrad_fm import data
 from tinygrad_fm.reports.jobs import run_job

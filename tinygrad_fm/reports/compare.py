@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tinygrad_fm.reports.jobs import jobs_of
 from tinygrad_fm.reports.measures import look_up
@@ -43,14 +44,15 @@ class Line:
     @property
     def means(self) -> list[float]:
         """Over the runs."""
-        return [statistics.fmean(values) for values in zip(*self.runs, strict=True)]
+        return list(np.mean(self.runs, axis=0).tolist())
 
     @property
     def spreads(self) -> list[float] | None:
         """Standard deviations over the runs; None of a single one."""
         if len(self.runs) < 2:
             return None
-        return [statistics.stdev(values) for values in zip(*self.runs, strict=True)]
+        with np.errstate(invalid="ignore"):  # of NaN and infinities
+            return list(np.std(self.runs, axis=0, ddof=1).tolist())
 
     @property
     def verdict(self) -> str:
@@ -135,9 +137,11 @@ def finished(
 
 
 def _word(difference: float, limit: float) -> str:
+    if math.isnan(difference):
+        return "NaN"
     if abs(difference) <= limit:
         return "within"
-    return "above" if difference > 0 else "below"  # of a NaN, below
+    return "above" if difference > 0 else "below"
 
 
 def _show(value: float, digits: int, sign: str = "") -> str:

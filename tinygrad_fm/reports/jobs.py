@@ -24,8 +24,8 @@ from tinygrad_fm.reports.training import run_training
 class Job:
     """One training, or probe: a recipe's case in one variant, with one seed, on one fold.
 
-    `epochs`, `images` (the first so many, once in each epoch) and `data` change the recipe, for a quick look: such a result is not held
-    against the report's numbers. It has a folder of its own.
+    `epochs`, `images` (the first so many, once in each epoch) and `data` change the recipe, for a
+    quick look: such a result has a folder of its own, and is not held against the report's numbers.
     """
 
     report: str

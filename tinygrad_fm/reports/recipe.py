@@ -98,6 +98,7 @@ class Recipe:
             are never updated (report 001), 128 where their sum is not averaged (report 004).
         decay_biases: a decay of the optimizer is for biases too (report 001), not weights alone.
         batch_size, epochs: an epoch is a pass over the data, or `steps` batches, each drawn anew.
+        transform: changes the images of a batch while training, such as `data.RandomFlip()`.
         drop_last: leave out a last batch that is smaller.
         callbacks: make what changes the learning rate or stops the training.
         keep: the column of the history whose best epoch is tested; None for the last epoch.
@@ -128,6 +129,7 @@ class Recipe:
     batch_size: int
     epochs: int
     steps: int | None = None
+    transform: Any = None
     drop_last: bool = False
     callbacks: tuple[Callable[[], Any], ...] = ()
     keep: str | None = None
@@ -206,13 +208,17 @@ class Report:
     experiments: tuple[Experiment, ...]
 
 
-def mlp(*sizes: int, activation: Any, output: Any = None) -> tuple[Callable[..., Any], ...]:
+def mlp(
+    *sizes: int, activation: Any, output: Any = None, dropout: float = 0.0
+) -> tuple[Callable[..., Any], ...]:
     """Linear layers of these sizes, with an activation between them, and one at the end if given.
 
-    `activation` may be a tuple with one for each hidden layer.
+    `activation` may be a tuple with one for each hidden layer. Dropout follows each of them.
     """
     between = activation if isinstance(activation, tuple) else (activation,) * (len(sizes) - 2)
     layers: list[Callable[..., Any]] = []
     for (inputs, outputs), then in zip(itertools.pairwise(sizes), (*between, output), strict=True):
         layers += [partial(nn.Linear, inputs, outputs), *([then] if then else [])]
+        if dropout and outputs != sizes[-1]:
+            layers.append(partial(nn.Dropout, dropout))
     return tuple(layers)

@@ -249,5 +249,11 @@ def build_loader(recipe: Recipe, prepared: Prepared, seed: int, rng: Any) -> Any
             images, labels, batch_size=size, steps=recipe.steps, rng=source, **prepared.options
         )
     return data.Loader(
-        images, labels, batch_size=size, seed=seed, drop_last=recipe.drop_last, **prepared.options
+        images,
+        labels,
+        batch_size=size,
+        seed=seed,
+        drop_last=recipe.drop_last,
+        transform=recipe.transform,
+        **prepared.options,
     )
