@@ -110,6 +110,7 @@ def test_numbers_keep_the_decimals_that_are_printed():
     assert Number("", "1 2 3").decimals == 0
     assert Number("", ".1 .25").values == [0.1, 0.25]
     assert Number("", "-4.18e-4").values == [-4.18e-4]
+    assert Number("", "-4.18e-4").decimals == 6
 
 
 def test_an_unknown_name_is_answered_with_those_there_are():

@@ -9,12 +9,14 @@ from typing import Any
 from tinygrad_fm import data
 from tinygrad_fm.cli.text import CommandError, UsageError, bold, counted, table
 from tinygrad_fm.reports import all_reports, find
-from tinygrad_fm.reports.compare import HEADER, Line, lines_of, to_markdown
+from tinygrad_fm.reports.compare import HEADER, Line, lines_of, show, to_markdown
 from tinygrad_fm.reports.jobs import Job, estimate, jobs_of
 from tinygrad_fm.reports.measures import look_up
 from tinygrad_fm.reports.recipe import VARIANTS
 from tinygrad_fm.reports.runner import in_order, run_jobs
 from tinygrad_fm.train.files import replacing
+
+LISTED = 12  # of more numbers, such as a confusion matrix, only the one that differs most is shown
 
 
 def show_list(arguments: argparse.Namespace) -> int:
@@ -108,23 +110,21 @@ def _numbers(job: Job, result: dict[str, Any]) -> str:
         values = look_up(number.measure, result)
         if values is None or len(values) != len(number.values):
             continue
-        if len(values) > 12:
+        if len(values) > LISTED:
             line = Line(job.name, job.variant, number, [values])
             cells = dict(zip(HEADER, line.cells(), strict=True))
-            rows.append((f"  {cells['measure']}", *(cells[k] for k in HEADER[2:4]), "", ""))
+            rows.append((f"  {cells['measure']}", *(cells[name] for name in HEADER[2:4]), "", ""))
             continue
+        digits = number.decimals
         for i, (mine, theirs) in enumerate(zip(values, number.values, strict=True)):
-            digits = number.decimals
-            small = bool(theirs) and abs(theirs) < 1e-3
-            show = f"{{:.{0 if small else digits}{'e' if small else 'f'}}}"
-            equal = round(mine, digits) == round(theirs, digits)
+            same = round(mine, digits) == round(theirs, digits)
             rows.append(
                 (
-                    f"  {number.measure} ({number.source})" if i == 0 else "",
-                    show.format(theirs),
-                    show.format(mine),
-                    f"{mine - theirs:+.{digits}f}" if not small else "",
-                    "the same digits" if equal else "",
+                    "" if i else f"  {number.measure} ({number.source})",
+                    show(theirs, digits),
+                    show(mine, digits),
+                    show(mine - theirs, digits, sign="+"),
+                    "the same digits" if same else "",
                 )
             )
     if len(rows) > 1:

@@ -53,7 +53,10 @@ def loss_curves(
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-        figure.legend(loc="outside right upper", fontsize=9)
+        if len(averages) > 1:
+            figure.legend(loc="outside right upper", fontsize=9)
+        else:
+            axes.legend(loc="upper right")
         heading(figure, title)
     return figure
 

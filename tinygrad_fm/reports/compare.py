@@ -89,10 +89,10 @@ class Line:
         return (
             name,
             number.measure + several,
-            _show(reported[at], digits) + ("" if source == "report" else f" ({source})"),
-            _show(ours[at], digits),
-            "-" if spreads is None else _show(spreads[at], digits),
-            _show(differences[at], digits, sign="+"),
+            show(reported[at], digits) + ("" if source == "report" else f" ({source})"),
+            show(ours[at], digits),
+            "-" if spreads is None else show(spreads[at], digits),
+            show(differences[at], digits, sign="+"),
             self.verdict,
         )
 
@@ -144,12 +144,13 @@ def _word(difference: float, limit: float) -> str:
     return "above" if difference > 0 else "below"
 
 
-def _show(value: float, digits: int, sign: str = "") -> str:
+def show(value: float, decimals: int, sign: str = "") -> str:
+    """A number with as many decimals as the report prints, at least four of a share."""
     if math.isnan(value):
         return "NaN"
-    if value and abs(value) < 1e-3 and digits <= 0:
+    if decimals > 8 and abs(value) < 1e-3:
         return f"{value:{sign}.2e}"
-    return f"{value:{sign}.{max(digits, 4)}f}" if digits else f"{value:{sign}g}"
+    return f"{value:{sign}.{max(decimals, 4)}f}" if decimals else f"{value:{sign}g}"
 
 
 # ---- the page for the repository -----------------------------------------------------------------

@@ -187,7 +187,7 @@ REPORT = Report(
                 name: Probe(
                     measure=partial(explain_accuracy, recipe),
                     data=recipe.data,
-                    seconds=60,
+                    seconds=100,
                 )
                 for name, recipe in (
                     ("ReLU, one by one", _one_by_one(nn.ReLU, "77.93")),

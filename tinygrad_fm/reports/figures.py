@@ -29,8 +29,7 @@ def figures(
     """All pictures of an experiment, as (caption, figure)."""
     if not results:
         return
-    if len(experiment.cases) > 2:
-        yield from _numbers(experiment, lines)
+    yield from _numbers(lines)
     recipes = [r for r in experiment.cases.values() if isinstance(r, Recipe)]
     if not recipes:
         return
@@ -48,7 +47,7 @@ def figures(
         yield from _portrait(job, recipes[0], home)
 
 
-def _numbers(experiment: Experiment, lines: Sequence[Line]) -> Iterator[Drawn]:
+def _numbers(lines: Sequence[Line]) -> Iterator[Drawn]:
     """The last number of each case, reported and measured."""
     measures = [line.number.measure for line in lines if len(line.number.values) == 1]
     if not measures:
@@ -56,6 +55,8 @@ def _numbers(experiment: Experiment, lines: Sequence[Line]) -> Iterator[Drawn]:
     label = max(measures, key=lambda name: ("accuracy" in name, measures.count(name)))
     rows = {(line.name, line.variant): line for line in lines if line.number.measure == label}
     names = list(dict.fromkeys(name for name, _ in rows))
+    if len(names) < 3:
+        return
     measured = {}
     for variant in VARIANTS:
         found = [rows.get((name, variant)) for name in names]

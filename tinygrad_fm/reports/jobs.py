@@ -18,6 +18,9 @@ from tinygrad_fm.reports.prepare import find as find_data
 from tinygrad_fm.reports.prepare import prepare
 from tinygrad_fm.reports.recipe import VARIANTS, Experiment, Probe, Recipe, Report
 from tinygrad_fm.reports.training import run_training
+from tinygrad_fm.train.callback import Callback, TrainingState
+
+LONG = 1200  # seconds: a training that says how far it is, and is not begun before the others
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,35 @@ def run_job(job: Job, home: Path, progress: bool | None = False) -> dict[str, An
     return results.read_result(path)
 
 
+class Announce(Callback):
+    """A line after each epoch of a long training among others, with what is left of it."""
+
+    def __init__(self, title: str):
+        self.title = title
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """Print it."""
+        left = (state.epochs - state.epoch) * state.record["seconds"] / 60
+        print(
+            f"  {self.title}: epoch {state.epoch} of {state.epochs}, validation accuracy "
+            f"{state.record['validation_accuracy']:.2%}, about {left:.0f} min left",
+            flush=True,
+        )
+
+
 def _trained(job: Job, recipe: Recipe, folder: Path, progress: bool | None) -> dict[str, Any]:
     if job.images is not None and recipe.steps is not None:
         recipe = replace(recipe, steps=max(1, job.images // recipe.batch_size))
     prepared = prepare(recipe, job.seed, which_fold=job.fold, images=job.images, name=job.data)
+    told = [Announce(job.title)] if progress is False and estimate(recipe) > LONG else []
     outcome = run_training(
-        recipe, prepared, job.seed, folder=folder, epochs=job.epochs, progress=progress
+        recipe,
+        prepared,
+        job.seed,
+        folder=folder,
+        epochs=job.epochs,
+        progress=progress,
+        callbacks=told,
     )
     train.save_weights(outcome.model, folder / "final.safetensors")
     records = outcome.history.to_json()

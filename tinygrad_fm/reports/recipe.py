@@ -39,7 +39,8 @@ class Number:
     @property
     def decimals(self) -> int:
         """How many decimals `values` were printed with."""
-        digits = len(self._words[0].rstrip("%").partition(".")[2])
+        mantissa, _, exponent = self._words[0].rstrip("%").partition("e")
+        digits = len(mantissa.partition(".")[2]) - int(exponent or 0)
         return digits + (2 if self._divisor == 100 else 0)
 
     @property

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_fm.reports import results
-from tinygrad_fm.reports.jobs import Job, estimate, run_job
+from tinygrad_fm.reports.jobs import LONG, Job, estimate, run_job
 from tinygrad_fm.train.threads import one_blas_thread
 
 INTERRUPTED = 130
-LONG = 1800  # seconds
 
 
 def in_order(jobs: Sequence[Job]) -> list[Job]:
