@@ -16,6 +16,7 @@ import numpy as np
 
 import tinygrad_fm as tg
 from tinygrad_fm import functional, nn, optim, train
+from tinygrad_fm.reports.best import best, beyond
 from tinygrad_fm.reports.decay import DecayedSGD
 from tinygrad_fm.reports.prepare import shuffled
 from tinygrad_fm.reports.recipe import Data, Experiment, Number, Recipe, Report, mlp
@@ -177,6 +178,13 @@ DECAYS = {
     0: "90.00",
 }
 
+BEST = best(
+    mlp(*SIX_LINES, activation=nn.ReLU),
+    "88.64 %",
+    optimizer=partial(optim.AdamW, lr=1e-3, weight_decay=0.3),
+    epochs=40,
+)
+
 REPORT = Report(
     "cheng",
     "001",
@@ -214,5 +222,6 @@ REPORT = Report(
             title="Decay (table 3)",
             cases={f"{r:g}": _row(600, 3e-2, v, decay=r) for r, v in DECAYS.items()},
         ),
+        beyond(three_layers=BEST),
     ),
 )
