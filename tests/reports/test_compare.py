@@ -147,4 +147,5 @@ def test_a_stand_in_for_a_data_set_is_named(tmp_path):
     write_result(folder / "result.json", {"measures": measures, **facts})
     (line,) = lines_of(reports.all_reports(), tmp_path)
     assert line.data == name
+    assert line.verdict == "other data"
     assert f"Measured on {name}." in to_markdown(reports.all_reports(), tmp_path)

@@ -127,6 +127,9 @@ def _numbers(job: Job, result: dict[str, Any]) -> str:
                     "the same digits" if same else "",
                 )
             )
+    if first := result["measures"].get("first accuracies"):
+        both = " and ".join(f"{value:.4f}" for value in first)
+        rows.append(("  training and validation accuracy after one update", "", both, "", ""))
     if len(rows) > 1:
         return table(rows)
     plain = {k: v for k, v in result["measures"].items() if isinstance(v, float)}

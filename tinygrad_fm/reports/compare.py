@@ -60,8 +60,11 @@ class Line:
 
         "exact": the digits are the same with the report's own seed. "within": the difference from
         the mean is at most 2 s sqrt(1 + 1/n), for n runs of standard deviation s, or half a unit
-        of the last printed digit; else "above" where ours is larger, or "below".
+        of the last printed digit; else "above" where ours is larger, or "below". Measured on
+        another data set than the report's, it is none of these.
         """
+        if self.data:
+            return "other data"
         if self.exact:
             return "exact"
         spreads = self.spreads

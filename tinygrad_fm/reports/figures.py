@@ -13,7 +13,7 @@ from tinygrad_fm.reports.compare import Line
 from tinygrad_fm.reports.jobs import Job
 from tinygrad_fm.reports.prepare import Prepared, prepare
 from tinygrad_fm.reports.recipe import VARIANTS, Experiment, Recipe, Report
-from tinygrad_fm.reports.training import build_model, generator
+from tinygrad_fm.reports.training import build_model
 
 Figure = Any
 Results = dict[tuple[str, str], list[dict[str, Any]]]  # of an experiment, by case and variant
@@ -128,7 +128,7 @@ def _portrait(job: Job, recipe: Recipe, home: Path) -> Iterator[Drawn]:
     """What a trained network answers, and what its weights look like."""
     folder = job.folder(home)
     prepared = prepare(recipe, job.seed)
-    model = build_model(recipe, job.seed, generator(recipe, prepared, job.seed))
+    model = build_model(recipe, job.seed, np.random.RandomState(0))
 
     def weights(name: str) -> Any:
         train.load_weights(model, folder / f"{name}.safetensors")

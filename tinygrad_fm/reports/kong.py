@@ -65,12 +65,12 @@ def _changed(
         "last validation loss",
         "test accuracy",
     )
-    stop = partial(train.EarlyStopping, patience) if patience else None
+    stop = partial(train.EarlyStopping, patience, restore_best=False) if patience else None
     return replace(
         DEFAULT,
         layers=mlp(784, *hidden, 10, activation=activation),
         optimizer=partial(DEFAULT.optimizer, lr=lr, decay=decay, decay_form=decay_form),
-        callbacks=(partial(stop, restore_best=False),) if stop else (),
+        callbacks=(stop,) if stop else (),
         epochs=epochs,
         reported=tuple(Number(n, p) for n, p in zip(names, printed.split(), strict=False)),
     )

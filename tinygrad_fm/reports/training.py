@@ -181,12 +181,12 @@ def run_training(
 
 
 def generator(recipe: Recipe, prepared: Prepared, seed: int) -> Any:
-    """What initial values and random batches are drawn from, where earlier trainings left it."""
+    """What initial values and random batches are drawn from; the report's own where it stood."""
     if not recipe.legacy:
         return np.random.default_rng(seed)
     rng = np.random.RandomState(seed)
     everything = np.arange(len(prepared.train[0]))
-    for _ in range(recipe.drawn_before):
+    for _ in range(recipe.drawn_before if seed == recipe.seeds[0] else 0):
         build_model(recipe, seed, rng)
         for _ in range((recipe.steps or 0) * recipe.epochs):
             rng.choice(everything, min(recipe.batch_size, len(everything)), replace=False)
