@@ -106,12 +106,17 @@ def test_the_grid_pairs_each_setting_with_its_cell():
 
 def test_numbers_keep_the_decimals_that_are_printed():
     assert Number("", "89.64 %").values == [0.8964]
-    assert Number("", "89.64 %").decimals == 4
-    assert Number("", ".8800").decimals == 4
-    assert Number("", "1 2 3").decimals == 0
+    assert Number("", "89.64 %").decimals == [4]
+    assert Number("", ".8800").decimals == [4]
+    assert Number("", "1 2 3").decimals == [0, 0, 0]
     assert Number("", ".1 .25").values == [0.1, 0.25]
+    assert Number("", ".1 .25").decimals == [1, 2]
+    assert Number("", ".1 .25").same([0.14, 0.26]) == [True, False]
+    assert Number("", "89.64 %").show(0.9, sign="+") == "+0.9000"
+    assert Number("", "4.2e-4").show(1.25e-7) == "1.25e-07"
+    assert Number("", "42310").show(42310.0) == "42310"
     assert Number("", "-4.18e-4").values == [-4.18e-4]
-    assert Number("", "-4.18e-4").decimals == 6
+    assert Number("", "-4.18e-4").decimals == [6]
 
 
 def test_an_unknown_name_is_answered_with_those_there_are():

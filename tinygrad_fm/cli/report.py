@@ -9,7 +9,7 @@ from typing import Any
 from tinygrad_fm import data
 from tinygrad_fm.cli.text import CommandError, UsageError, bold, counted, table
 from tinygrad_fm.reports import all_reports, find
-from tinygrad_fm.reports.compare import HEADER, Line, lines_of, show, to_markdown
+from tinygrad_fm.reports.compare import HEADER, Line, lines_of, to_markdown
 from tinygrad_fm.reports.jobs import Job, estimate, jobs_of
 from tinygrad_fm.reports.measures import look_up
 from tinygrad_fm.reports.recipe import VARIANTS
@@ -115,16 +115,15 @@ def _numbers(job: Job, result: dict[str, Any]) -> str:
             cells = dict(zip(HEADER, line.cells(), strict=True))
             rows.append((f"  {cells['measure']}", *(cells[name] for name in HEADER[2:4]), "", ""))
             continue
-        digits = number.decimals
+        same = number.same(values)
         for i, (mine, theirs) in enumerate(zip(values, number.values, strict=True)):
-            same = round(mine, digits) == round(theirs, digits)
             rows.append(
                 (
                     "" if i else f"  {number.measure} ({number.source})",
-                    show(theirs, digits),
-                    show(mine, digits),
-                    show(mine - theirs, digits, sign="+"),
-                    "the same digits" if same else "",
+                    number.show(theirs, i),
+                    number.show(mine, i),
+                    number.show(mine - theirs, i, sign="+"),
+                    "the same digits" if same[i] else "",
                 )
             )
     if first := result["measures"].get("first accuracies"):

@@ -38,8 +38,7 @@ class Line:
     @property
     def exact(self) -> bool:
         """The report's own seed gives the very digits that are printed."""
-        own = [round(value, self.number.decimals) for value in self.runs[0]]
-        return own == [round(value, self.number.decimals) for value in self.number.values]
+        return all(self.number.same(self.runs[0]))
 
     @property
     def means(self) -> list[float]:
@@ -70,9 +69,11 @@ class Line:
         spreads = self.spreads
         if spreads is None:
             return "one run"
-        half = 0.5 * 10.0**-self.number.decimals
-        words = []
-        for mean, spread, value in zip(self.means, spreads, self.number.values, strict=True):
+        number, words = self.number, []
+        for mean, spread, value, digits in zip(
+            self.means, spreads, number.values, number.decimals, strict=True
+        ):
+            half = 0.5 * 10.0**-digits
             limit = max(2 * spread * math.sqrt(1 + 1 / len(self.runs)), half)
             words.append(_word(mean - value, limit))
         if len(set(words)) == 1:
@@ -87,15 +88,15 @@ class Line:
         ours = self.runs[0] if self.exact else self.means
         differences = [mine - theirs for mine, theirs in zip(ours, reported, strict=True)]
         at = max(range(len(ours)), key=lambda i: abs(differences[i]))
-        spreads, digits = self.spreads, number.decimals
+        spreads = self.spreads
         several = f" ({at + 1} of {len(ours)})" if len(ours) > 1 else ""
         return (
             name,
             number.measure + several,
-            show(reported[at], digits) + ("" if source == "report" else f" ({source})"),
-            show(ours[at], digits),
-            "-" if spreads is None else show(spreads[at], digits),
-            show(differences[at], digits, sign="+"),
+            number.show(reported[at], at) + ("" if source == "report" else f" ({source})"),
+            number.show(ours[at], at),
+            "-" if spreads is None else number.show(spreads[at], at),
+            number.show(differences[at], at, sign="+"),
             self.verdict,
         )
 
@@ -147,15 +148,6 @@ def _word(difference: float, limit: float) -> str:
     return "above" if difference > 0 else "below"
 
 
-def show(value: float, decimals: int, sign: str = "") -> str:
-    """A number with as many decimals as the report prints, at least four of a share."""
-    if math.isnan(value):
-        return "NaN"
-    if decimals > 8 and abs(value) < 1e-3:
-        return f"{value:{sign}.2e}"
-    return f"{value:{sign}.{max(decimals, 4)}f}" if decimals else f"{value:{sign}g}"
-
-
 # ---- the page for the repository -----------------------------------------------------------------
 
 OPENING = """# The five reports, measured
@@ -187,6 +179,7 @@ def to_markdown(reports: Iterable[Report], home: Path) -> str:
         parts.append(f"## {report.name}: {report.title} (report {report.number})\n")
         rows = [HEADER, ("---",) * len(HEADER), *(line.cells() for line in lines)]
         parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
+        parts += _probes(report, home)
         others = dict.fromkeys(line.data for line in lines if line.data)
         parts.extend(f"Measured on {name}.\n" for name in others)
         for experiment in report.experiments:
@@ -212,6 +205,22 @@ def to_markdown(reports: Iterable[Report], home: Path) -> str:
     parts += [f"- {fact}" for fact in facts]
     parts.append(f"- {seconds / 3600:.1f} hours of one core in all")
     return "\n".join(parts) + "\n"
+
+
+def _probes(report: Report, home: Path) -> list[str]:
+    """A table for each experiment for which the report has no numbers of the kind."""
+    parts = []
+    for experiment in report.experiments:
+        if any(recipe.reported for recipe in experiment.cases.values()):
+            continue
+        runs = [run for found in finished(report, experiment, home).values() for run in found]
+        names = [k for k, v in runs[0]["measures"].items() if isinstance(v, float)] if runs else []
+        if names:
+            head = [f"{report.name}/{experiment.row}", *(r["name"].split("/")[-1] for r in runs)]
+            rows = [head, ["---"] * len(head)]
+            rows += [[n, *(f"{run['measures'][n]:.4g}" for run in runs)] for n in names]
+            parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
+    return parts
 
 
 def _facts(run: dict[str, Any]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -37,11 +38,32 @@ class Number:
         return [float(word.rstrip("%")) / self._divisor for word in self._words]
 
     @property
-    def decimals(self) -> int:
-        """How many decimals `values` were printed with."""
-        mantissa, _, exponent = self._words[0].rstrip("%").partition("e")
-        digits = len(mantissa.partition(".")[2]) - int(exponent or 0)
-        return digits + (2 if self._divisor == 100 else 0)
+    def decimals(self) -> list[int]:
+        """How many decimals each of `values` was printed with."""
+        found = []
+        for word in self._words:
+            mantissa, _, exponent = word.rstrip("%").partition("e")
+            found.append(len(mantissa.partition(".")[2]) - int(exponent or 0))
+        return [n + 2 for n in found] if self._divisor == 100 else found
+
+    def same(self, measured: Sequence[float]) -> list[bool]:
+        """Which of the measured numbers, rounded as these are, have the same digits."""
+        return [
+            round(mine, digits) == round(theirs, digits)
+            for mine, theirs, digits in zip(measured, self.values, self.decimals, strict=True)
+        ]
+
+    def show(self, value: float, at: int = 0, sign: str = "") -> str:
+        """A measured number in the form of the printed one of that place.
+
+        Of a share there are at least four decimals.
+        """
+        if math.isnan(value):
+            return "NaN"
+        digits = self.decimals[at]
+        if "e" in self.printed:
+            return f"{value:{sign}.2e}"
+        return f"{value:{sign}.{max(digits, 4)}f}" if digits else f"{value:{sign}g}"
 
     @property
     def _words(self) -> list[str]:
