@@ -7,6 +7,7 @@ import pytest
 from small_reports import small_jobs
 
 from tinygrad_fm import reports
+from tinygrad_fm.reports import compare
 from tinygrad_fm.reports.compare import Line, lines_of, to_markdown
 from tinygrad_fm.reports.jobs import jobs_of
 from tinygrad_fm.reports.measures import look_up
@@ -100,6 +101,19 @@ def test_results_survive_json_with_what_json_has_not(tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match="remove it and run again"):
         read_result(path)
+
+
+def test_a_variant_as_meant_is_held_against_the_reports_own_test_accuracy():
+    numbers = [
+        Number("test accuracy", ".1", "re-run"),
+        Number("validation accuracy", ".88"),
+        Number("train loss by epoch", "2 1"),
+    ]
+    assert list(compare._main(numbers)) == [numbers[1]]
+    own = Number("test accuracy", ".87")
+    assert list(compare._main([own, *numbers])) == [own]
+    assert list(compare._main(numbers[:1])) == [numbers[0]]
+    assert list(compare._main(numbers[2:])) == []
 
 
 @pytest.fixture

@@ -206,3 +206,19 @@ def test_a_training_that_diverges_ends_with_one_answer_to_every_image(tmp_path):
     assert "nan" in result["diverged"]
     matrix = np.array(result["measures"]["confusion matrix"])
     assert np.count_nonzero(matrix.sum(axis=0)) == 1
+
+
+def test_a_training_that_diverges_keeps_the_best_epoch_before_where_the_recipe_does(tmp_path):
+    class Spoil:
+        """An infinite weight, in the second epoch."""
+
+        def on_batch_end(self, state):
+            if state.epoch == 2:
+                state.model[0].weight.data[...] = np.inf
+
+    recipe = next(small_jobs("cheng/C1")).recipe
+    prepared = prepare(recipe, 0, images=300, name=SMALL["data"])
+    spoilt = run_training(recipe, prepared, 0, folder=tmp_path, epochs=3, callbacks=[Spoil()])
+    assert "epoch 2" in spoilt.diverged
+    assert len(spoilt.history) == 1
+    assert np.isfinite(spoilt.model[0].weight.data).all()

@@ -106,7 +106,7 @@ def lines_of(
 ) -> list[Line]:
     """Every reported number that something was measured for, by runs that are as the recipe says.
 
-    Numbers are held against the variant as printed; of the one as meant, the first is shown.
+    Of a variant as meant, one number is shown.
     """
     found = []
     for report in reports:
@@ -115,9 +115,9 @@ def lines_of(
             for (case, variant), runs in results.items():
                 recipe = experiment.cases[case]
                 name = "/".join([report.name, experiment.row, *([case] if case else [])])
-                numbers = recipe.reported
+                numbers: Sequence[Number] = recipe.reported
                 if variant != VARIANTS[0]:
-                    numbers = tuple(n for n in numbers if " by " not in n.measure)[-1:]
+                    numbers = _main(numbers)
                 for number in numbers:
                     values = [look_up(number.measure, run) for run in runs]
                     kept = [v for v in values if v is not None and len(v) == len(number.values)]
@@ -126,6 +126,13 @@ def lines_of(
                     if kept:
                         found.append(Line(name, variant, number, kept, data))
     return found
+
+
+def _main(numbers: Sequence[Number]) -> Sequence[Number]:
+    """The number that a variant as meant is held against: the test accuracy if there is one."""
+    single = [number for number in numbers if len(number.values) == 1]
+    own = [number for number in single if number.source != "re-run"] or single
+    return ([number for number in own if number.measure == "test accuracy"][:1]) or own[-1:]
 
 
 def finished(
@@ -191,7 +198,8 @@ def to_markdown(reports: Iterable[Report], home: Path) -> str:
             seconds += spent
             seeds = ", ".join(map(str, dict.fromkeys(run["seed"] for run in runs)))
             parts.append(
-                f"- {experiment.row}, {experiment.title}: seeds {seeds}; {len(runs)} runs of "
+                f"- {experiment.row}, {experiment.title}: seeds {seeds}; "
+                f"{len(runs)} run{'' if len(runs) == 1 else 's'} of "
                 f"{spent / len(runs):.1f} s. {experiment.note}".rstrip()
             )
             for run in runs:

@@ -173,6 +173,10 @@ def run_training(
         )
     except NonFiniteError as error:
         history, diverged = error.history or History(), str(error).partition("\n")[0]
+        if keeper is not None and keeper.best is not None:  # what was best before is kept
+            state = keeper.state_dict().items()
+            weights = {k.removeprefix("weights."): v for k, v in state if k.startswith("weights.")}
+            model.load_state_dict(weights)
     if history.interrupted:
         raise KeyboardInterrupt
     first = measure.first if measure else []
