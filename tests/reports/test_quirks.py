@@ -23,7 +23,7 @@ def test_report_000_logs_the_norm_and_descends_its_square():
     penalty = CodedPenalty(0.01)(model)
     penalty.backward()
     assert penalty.item() == pytest.approx(0.05)
-    np.testing.assert_allclose(model.weight.grad.data, [[0.06, 0.08]])  # errata Z9
+    np.testing.assert_allclose(model.weight.grad.data, [[0.06, 0.08]])
     assert model.bias.grad is None
 
 
@@ -38,7 +38,7 @@ def test_report_000_draws_ten_validation_images_after_each_batch():
 
 def test_report_001_takes_the_slope_of_a_sigmoid_at_its_output():
     slope = tg.grad(lambda a: coded_sigmoid(a))(6.0)
-    assert slope == pytest.approx(0.196836, abs=5e-7)  # errata C4
+    assert slope == pytest.approx(0.196836, abs=5e-7)
     assert coded_sigmoid(0.0) == 0.5
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from tinygrad_fm import data
 from tinygrad_fm.cli.text import CommandError, UsageError, bold, counted, table
 from tinygrad_fm.reports import all_reports, find
-from tinygrad_fm.reports.compare import HEADER, Line, lines_of, to_markdown
+from tinygrad_fm.reports.compare import HEADER, Line, compare_all
 from tinygrad_fm.reports.jobs import Job, estimate, jobs_of
+from tinygrad_fm.reports.markdown import to_markdown
 from tinygrad_fm.reports.measures import look_up
 from tinygrad_fm.reports.recipe import VARIANTS
 from tinygrad_fm.reports.runner import in_order, run_jobs
@@ -138,17 +139,15 @@ def _numbers(job: Job, result: dict[str, Any]) -> str:
 def compare(arguments: argparse.Namespace) -> int:
     """A table of all that was run; with --out, as RESULTS.md."""
     home = Path(arguments.folder)
-    reports = all_reports()
-    lines = lines_of(reports, home)
-    if not lines:
-        raise CommandError(
-            f"nothing in {home} was run as the recipes say; start with tinygrad-fm report run all"
-        )
-    print(table([HEADER, *(line.cells() for line in lines)]))
+    try:
+        found = compare_all(all_reports(), home)
+    except ValueError as error:
+        raise CommandError(error) from error
+    print(table([HEADER, *(line.cells() for compared in found for line in compared.lines)]))
     if arguments.out is not None:
         try:
             with replacing(arguments.out) as temporary:
-                temporary.write_text(to_markdown(reports, home), encoding="utf-8")
+                temporary.write_text(to_markdown(all_reports(), home), encoding="utf-8")
         except OSError as error:
             raise CommandError(f"cannot write {arguments.out}: {error}") from error
         print(f"written to {arguments.out}")

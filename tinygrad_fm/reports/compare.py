@@ -101,30 +101,73 @@ class Line:
         )
 
 
-def lines_of(
-    reports: Iterable[Report], home: Path, variants: Sequence[str] = VARIANTS
-) -> list[Line]:
-    """Every reported number that something was measured for, by runs that are as the recipe says.
+@dataclass(frozen=True)
+class Compared:
+    """An experiment with what was run of it.
 
-    Of a variant as meant, one number is shown.
+    Attributes:
+        results: by case and variant, those of all seeds and folds, as their recipe says.
+        lines: every reported number that something was measured for; of a variant as meant, one.
     """
-    found = []
-    for report in reports:
-        for experiment in report.experiments:
-            results = finished(report, experiment, home, variants)
-            for (case, variant), runs in results.items():
-                recipe = experiment.cases[case]
-                name = "/".join([report.name, experiment.row, *([case] if case else [])])
-                numbers: Sequence[Number] = recipe.reported
-                if variant != VARIANTS[0]:
-                    numbers = _main(numbers)
-                for number in numbers:
-                    values = [look_up(number.measure, run) for run in runs]
-                    kept = [v for v in values if v is not None and len(v) == len(number.values)]
-                    wanted = getattr(recipe.data, "name", "")
-                    data = "" if runs[0]["data"] in ("", wanted) else runs[0]["data"]
-                    if kept:
-                        found.append(Line(name, variant, number, kept, data))
+
+    report: Report
+    experiment: Experiment
+    results: dict[tuple[str, str], list[dict[str, Any]]]
+    lines: list[Line]
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """All results."""
+        return [run for runs in self.results.values() for run in runs]
+
+    @property
+    def facts(self) -> str:
+        """How many runs, with which seeds, for how long, on which other data."""
+        runs = self.runs
+        seeds = ", ".join(dict.fromkeys(str(run["seed"]) for run in runs))
+        mean = sum(run["seconds"] for run in runs) / len(runs)
+        others = dict.fromkeys(line.data for line in self.lines if line.data)
+        return (
+            f"{len(runs)} run{'' if len(runs) == 1 else 's'} of {mean:.1f} s, seeds {seeds}"
+            + "".join(f"; measured on {name}" for name in others)
+        )
+
+
+def compare(report: Report, experiment: Experiment, home: Path) -> Compared:
+    """Read what was run of an experiment and hold it against its report."""
+    results: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for job in jobs_of(report, experiment, variants=VARIANTS):
+        path = job.folder(home) / "result.json"
+        if path.exists():
+            results.setdefault((job.case, job.variant), []).append(read_result(path))
+    lines = []
+    for (case, variant), runs in results.items():
+        recipe = experiment.cases[case]
+        name = "/".join([report.name, experiment.row, *([case] if case else [])])
+        wanted = getattr(recipe.data, "name", "")
+        data = "" if runs[0]["data"] in ("", wanted) else runs[0]["data"]
+        for number in recipe.reported if variant == VARIANTS[0] else _main(recipe.reported):
+            values = [look_up(number.measure, run) for run in runs]
+            kept = [v for v in values if v is not None and len(v) == len(number.values)]
+            if kept:
+                lines.append(Line(name, variant, number, kept, data))
+    return Compared(report, experiment, results, lines)
+
+
+def compare_all(reports: Iterable[Report], home: Path) -> list[Compared]:
+    """Every experiment of which something was run as its recipe says.
+
+    Raises:
+        ValueError: there is none.
+    """
+    every = [
+        compare(report, experiment, home) for report in reports for experiment in report.experiments
+    ]
+    found = [compared for compared in every if compared.results]
+    if not found:
+        raise ValueError(
+            f"nothing in {home} was run as the recipes say; start with tinygrad-fm report run"
+        )
     return found
 
 
@@ -135,102 +178,9 @@ def _main(numbers: Sequence[Number]) -> Sequence[Number]:
     return ([number for number in own if number.measure == "test accuracy"][:1]) or own[-1:]
 
 
-def finished(
-    report: Report, experiment: Experiment, home: Path, variants: Sequence[str] = VARIANTS
-) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """The results of an experiment, by case and variant, that are as their recipe says."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for job in jobs_of(report, experiment, variants=variants):
-        path = job.folder(home) / "result.json"
-        if path.exists():
-            found.setdefault((job.case, job.variant), []).append(read_result(path))
-    return found
-
-
 def _word(difference: float, limit: float) -> str:
     if math.isnan(difference):
         return "NaN"
     if abs(difference) <= limit:
         return "within"
     return "above" if difference > 0 else "below"
-
-
-# ---- the page for the repository -----------------------------------------------------------------
-
-OPENING = """# The five reports, measured
-
-Written by `tinygrad-fm report compare --out`; no figure is typed by hand. A row holds a number of a
-report beside what the recipe gives here. *Spread* is the standard deviation over the seeds (of a
-cross-validation, over its folds). *exact*: with the report's own seed, the very digits that it
-prints. *within*: the printed number could be one more run: it is no farther from the mean than
-2 s √(1 + 1/n), for n runs of standard deviation s. *above*, *below*: ours is larger, smaller. Of
-several numbers, such as one for each epoch, the one that differs most is shown. Sources other than
-the report's text are in brackets: its finished version, its program's own output (code), or an
-independent repetition of its program in NumPy (re-run). *As meant* is the variant without the slips
-of report and program; it is held against the same number.
-"""
-
-
-def to_markdown(reports: Iterable[Report], home: Path) -> str:
-    """RESULTS.md: a table for each report, with seeds, time, versions and machine.
-
-    Raises:
-        ValueError: there is nothing to show.
-    """
-    parts, seconds = [OPENING], 0.0
-    facts: dict[str, None] = {}
-    for report in reports:
-        lines = lines_of([report], home)
-        if not lines:
-            continue
-        parts.append(f"## {report.name}: {report.title} (report {report.number})\n")
-        rows = [HEADER, ("---",) * len(HEADER), *(line.cells() for line in lines)]
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
-        parts += _probes(report, home)
-        others = dict.fromkeys(line.data for line in lines if line.data)
-        parts.extend(f"Measured on {name}.\n" for name in others)
-        for experiment in report.experiments:
-            results = finished(report, experiment, home)
-            runs = [run for found in results.values() for run in found]
-            if not runs:
-                continue
-            spent = sum(run["seconds"] for run in runs)
-            seconds += spent
-            seeds = ", ".join(map(str, dict.fromkeys(run["seed"] for run in runs)))
-            parts.append(
-                f"- {experiment.row}, {experiment.title}: seeds {seeds}; "
-                f"{len(runs)} run{'' if len(runs) == 1 else 's'} of "
-                f"{spent / len(runs):.1f} s. {experiment.note}".rstrip()
-            )
-            for run in runs:
-                facts[_facts(run)] = None
-        parts.append("")
-    if not facts:
-        raise ValueError(
-            f"nothing in {home} was run as the recipes say; start with tinygrad-fm report run"
-        )
-    parts.append("## Measured with\n")
-    parts += [f"- {fact}" for fact in facts]
-    parts.append(f"- {seconds / 3600:.1f} hours of one core in all")
-    return "\n".join(parts) + "\n"
-
-
-def _probes(report: Report, home: Path) -> list[str]:
-    """A table for each experiment for which the report has no numbers of the kind."""
-    parts = []
-    for experiment in report.experiments:
-        if any(recipe.reported for recipe in experiment.cases.values()):
-            continue
-        runs = [run for found in finished(report, experiment, home).values() for run in found]
-        names = [k for k, v in runs[0]["measures"].items() if isinstance(v, float)] if runs else []
-        if names:
-            head = [f"{report.name}/{experiment.row}", *(r["name"].split("/")[-1] for r in runs)]
-            rows = [head, ["---"] * len(head)]
-            rows += [[n, *(f"{run['measures'][n]:.4g}" for run in runs)] for n in names]
-            parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
-    return parts
-
-
-def _facts(run: dict[str, Any]) -> str:
-    versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items())
-    return f"{run['machine']}: {versions}"

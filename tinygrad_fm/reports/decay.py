@@ -18,8 +18,8 @@ class DecayedSGD(optim.SGD):
 
     - "squares": w <- w - lr decay 2 w, as of the penalty decay ||w||^2 (report 004's L2);
     - "absolute": w <- w - lr decay sign(w), as of the penalty decay ||w||_1 (report 004's L1);
-    - "unscaled": w <- w - decay w, whatever the learning rate (report 001; errata C8, and what
-      report 002's figures look like, errata D4).
+    - "unscaled": w <- w - decay w, whatever the learning rate (report 001, and what report
+      002's figures look like).
 
     Args:
         parameters, lr, momentum, form: as for SGD.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import nn, plots, train
-from tinygrad_fm.reports.compare import Line
+from tinygrad_fm.reports.compare import Compared, Line
 from tinygrad_fm.reports.jobs import Job
 from tinygrad_fm.reports.prepare import Prepared, prepare
-from tinygrad_fm.reports.recipe import VARIANTS, Experiment, Recipe, Report
+from tinygrad_fm.reports.recipe import VARIANTS, Experiment, Recipe
 from tinygrad_fm.reports.training import build_model
 
 Figure = Any
@@ -23,12 +23,10 @@ MANY = 10  # cases: more lines than that cannot be told apart
 MISTAKES, GRID = 12, 100  # images in report 001's figures 5 and 6, and in report 000's
 
 
-def figures(
-    report: Report, experiment: Experiment, results: Results, lines: Sequence[Line], home: Path
-) -> Iterator[Drawn]:
-    """All pictures of an experiment, as (caption, figure)."""
-    if not results:
-        return
+def figures(compared: Compared, home: Path) -> Iterator[Drawn]:
+    """All pictures of an experiment of which something was run, as (caption, figure)."""
+    report, experiment = compared.report, compared.experiment
+    results, lines = compared.results, compared.lines
     yield from _numbers(lines)
     recipes = [r for r in experiment.cases.values() if isinstance(r, Recipe)]
     if not recipes:

@@ -19,7 +19,7 @@ BATCH = 128
 KMNIST = Data(
     name="kmnist",
     otherwise="fashion-mnist",
-    prepare="pixel z-score",  # of all 60,000 images before the split (Q16)
+    prepare="pixel z-score",  # of all 60,000 images before the split
     test_by_itself=True,
     hold_out=partial(shuffled, 0.2),
 )
@@ -55,8 +55,8 @@ def _changed(
 ) -> Recipe:
     """A row of a table: training accuracy and loss, validation accuracy and loss, test accuracy.
 
-    The first four are of the last epoch, the last is of the epoch of the best validation loss
-    (Q10). The patience is that of the code, five epochs, and not of algorithm 2, six (Q8).
+    The first four are of the last epoch, the last is of the epoch of the best validation loss.
+    The patience is that of the code, five epochs, and not of algorithm 2, six.
     """
     names = (
         "last measured train accuracy",
@@ -114,7 +114,7 @@ CHECKED = {
     "hidden bias": "1.803573e-7",
     "output bias": "2.630992e-7",
 }
-OFF = partial(_changed, patience=None, epochs=110)  # as its numbers imply (Q13)
+OFF = partial(_changed, patience=None, epochs=110)  # as its numbers imply
 LONG = partial(_changed, epochs=200)
 
 REPORT = Report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_fm.plots.style import style
-from tinygrad_fm.reports.compare import HEADER, Line, finished, lines_of
+from tinygrad_fm.reports.compare import HEADER, Compared, Line, compare_all
 from tinygrad_fm.reports.figures import figures
-from tinygrad_fm.reports.recipe import Experiment, Report
+from tinygrad_fm.reports.recipe import Report
 
 
 def to_html(reports: Iterable[Report], home: Path) -> tuple[str, int]:
@@ -24,38 +25,22 @@ def to_html(reports: Iterable[Report], home: Path) -> tuple[str, int]:
         ValueError: nothing was run as the recipes say.
         plots.PlotError: matplotlib is missing.
     """
+    found = compare_all(reports, home)
     contents, sections, count = [], [], 0
-    total = exact = within = 0
-    for report in reports:
+    for report, group in itertools.groupby(found, key=lambda compared: compared.report):
         parts = []
-        for experiment in report.experiments:
-            lines = [
-                line
-                for line in lines_of([report], home)
-                if line.name.split("/")[1] == experiment.row
-            ]
-            results = finished(report, experiment, home)
-            if not results:
-                continue
-            total += len(lines)
-            exact += sum(line.verdict == "exact" for line in lines)
-            within += sum(line.verdict == "within" for line in lines)
-            drawn = []
-            for caption, figure in figures(report, experiment, results, lines, home):
-                drawn.append(_figure(caption, figure))
+        for compared in group:
+            drawn = [_figure(caption, figure) for caption, figure in figures(compared, home)]
             count += len(drawn)
-            parts.append(_experiment(report, experiment, lines, results, drawn))
-        if parts:
-            contents.append(f'<a href="#{report.name}">{html.escape(report.name)}</a>')
-            sections.append(_section(report, parts))
-    if not sections:
-        raise ValueError(
-            f"nothing in {home} was run as the recipes say; start with tinygrad-fm report run"
-        )
+            parts.append(_experiment(compared, drawn))
+        contents.append(f'<a href="#{report.name}">{html.escape(report.name)}</a>')
+        sections.append(_section(report, parts))
+    verdicts = [line.verdict for compared in found for line in compared.lines]
+    exact, within = (verdicts.count(word) for word in ("exact", "within"))
     page = resources.files("tinygrad_fm.reports").joinpath("page.html").read_text(encoding="utf-8")
     summary = (
-        f"{total} numbers: {exact} exact, {within} within the spread of runs, "
-        f"{total - exact - within} not, or of one run only"
+        f"{len(verdicts)} numbers: {exact} exact, {within} within the spread of runs, "
+        f"{len(verdicts) - exact - within} not, or of one run only"
     )
     for name, text in (
         ("CONTENTS", " ".join(contents)),
@@ -75,24 +60,14 @@ def _section(report: Report, parts: Sequence[str]) -> str:
     )
 
 
-def _experiment(
-    report: Report,
-    experiment: Experiment,
-    lines: Sequence[Line],
-    results: dict[Any, list[dict[str, Any]]],
-    drawn: Sequence[str],
-) -> str:
-    runs = [run for found in results.values() for run in found]
-    seeds = ", ".join(dict.fromkeys(str(run["seed"]) for run in runs))
-    seconds = sum(run["seconds"] for run in runs)
-    facts = f"{len(runs)} run{'' if len(runs) == 1 else 's'}, seeds {seeds}, {seconds:.0f} s"
-    others = dict.fromkeys(line.data for line in lines if line.data)
-    facts += "".join(f"; measured on {name}" for name in others)
+def _experiment(compared: Compared, drawn: Sequence[str]) -> str:
+    experiment, lines = compared.experiment, compared.lines
     note = f"<p>{html.escape(experiment.note)}</p>" if experiment.note else ""
     return (
-        f'<article id="{report.name}-{experiment.row}"><h3><b>{experiment.row}</b> '
-        f"{html.escape(experiment.title)}</h3>{note}<p class=facts>{html.escape(facts)}</p>"
-        f"{_table(lines, runs)}<div class=figures>{''.join(drawn)}</div></article>"
+        f'<article id="{compared.report.name}-{experiment.row}"><h3><b>{experiment.row}</b> '
+        f"{html.escape(experiment.title)}</h3>{note}"
+        f"<p class=facts>{html.escape(compared.facts)}</p>{_table(lines, compared.runs)}"
+        f"<div class=figures>{''.join(drawn)}</div></article>"
     )
 
 
