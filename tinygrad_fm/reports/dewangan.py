@@ -130,11 +130,10 @@ def _entry(layer: int, kind: str, index: tuple[int, ...]) -> str:
 
 
 BEST = best(
-    (FEWER_PIXELS, *mlp(784, 50, 50, 10, activation=nn.Tanh)),
+    (FEWER_PIXELS, *mlp(784, 50, 50, 10, activation=nn.ReLU)),  # with tanh half a point less
     "80.07 %",
     optimizer=partial(optim.AdamW, lr=3e-3, weight_decay=0.05),
     epochs=60,
-    weights=nn.init.xavier_normal,
 )
 
 REPORT = Report(
