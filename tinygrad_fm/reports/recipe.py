@@ -87,7 +87,8 @@ class Data:
         hold_out: `(count, seed) -> (training rows, validation rows)`; None for the reports that
             take the test images as the validation set.
         first: train on so many of the first images alone (report 000, Z1).
-        train_on_all: train on the held-out images too (a flaw of report 001's tables).
+        train_on_all: train on the held-out images too (a flaw where these are then measured, as in
+            report 001's tables).
     """
 
     name: str = "fashion-mnist"
