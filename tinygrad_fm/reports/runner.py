@@ -19,12 +19,13 @@ INTERRUPTED = 130
 
 
 def in_order(jobs: Sequence[Job]) -> list[Job]:
-    """Every case with its first seed, then with the others; the longest last."""
+    """Every case with its first seed, then with the others; long ones last, by length."""
 
-    def key(job: Job) -> tuple[bool, int]:
+    def key(job: Job) -> tuple[float, int]:
         recipe = job.recipe
-        seeds = recipe.seeds
-        return estimate(recipe) > LONG, seeds.index(job.seed) if job.seed in seeds else 0
+        seeds, seconds = recipe.seeds, estimate(recipe)
+        turn = seeds.index(job.seed) if job.seed in seeds else 0
+        return seconds if seconds > LONG else 0, turn
 
     return sorted(jobs, key=key)
 
