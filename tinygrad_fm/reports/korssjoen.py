@@ -23,11 +23,11 @@ def _normalised(units: int) -> partial[Any]:
     return partial(nn.BatchNorm1d, units, eps=1e-3, momentum=0.01)
 
 
-def _fully_connected(*after: partial[Any], before: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+def _fully_connected(before: partial[Any] | None = None) -> tuple[Any, ...]:
     """Flatten, three times Dense, LeakyReLU and BatchNormalization, and Dense."""
-    layers: list[Any] = [nn.Flatten, *before]
+    layers: list[Any] = [nn.Flatten, *([before] if before else [])]
     for inputs, units in ((784, 1024), (1024, 512), (512, 256)):
-        layers += [partial(nn.Linear, inputs, units), LEAKY, _normalised(units), *after]
+        layers += [partial(nn.Linear, inputs, units), LEAKY, _normalised(units)]
     return (*layers, partial(nn.Linear, 256, 10))
 
 
@@ -142,7 +142,7 @@ CONVOLUTIONAL = Recipe(
 )
 
 BEST_CONNECTED = best(
-    _fully_connected(partial(nn.Dropout, 0.3), before=(FEWER_PIXELS,)),
+    _fully_connected(before=FEWER_PIXELS),
     ".8913",
     optimizer=partial(optim.AdamW, lr=1e-3, weight_decay=0.1),
     epochs=40,
