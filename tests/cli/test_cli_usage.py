@@ -15,7 +15,7 @@ import tinygrad_fm
     [
         (
             ["trian"],
-            "plot, graph, check, data, doctor; did you mean 'train'",
+            "plot, graph, check, report, data, doctor; did you mean 'train'",
         ),
         (["data", "inf"], "unknown command: 'inf' is none of info, fetch; did you mean 'info'?"),
         (["train", "--epoch", "3"], "unknown option --epoch; did you mean '--epochs'?"),

@@ -137,3 +137,14 @@ def test_it_plots_itself(history):
     pytest.importorskip("matplotlib")
     figure = history.plot(title="a title")
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Accuracy"]
+
+
+def test_the_losses_of_a_long_epoch_become_means_of_equal_parts():
+    history = History()
+    history.append({"epoch": 1}, [1.0, 2.0])
+    history.append({"epoch": 2}, [1.0, 3.0, 5.0, 7.0, 9.0])
+    history.shorten_last(2)
+    assert history.batch_losses == [1, 2, 2, 7]
+    history.shorten_last(2)
+    assert history.batch_losses == [1, 2, 2, 7]
+    History().shorten_last(3)

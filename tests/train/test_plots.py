@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from tinygrad_fm import plots
+from tinygrad_fm import plots, train
 from tinygrad_fm.train import History
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -84,6 +84,9 @@ def test_pyplot_stays_out(history):
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 6, 5)).astype(np.uint8)
 SAID, TRUE = np.arange(12) % 3, np.arange(12) % 4
 WEIGHT = np.random.default_rng(1).standard_normal((30, 8))
+LOSSES = {"first": [2.0, 1.0, 0.5], "second": [2.0, 1.5]}
+NUMBERS = (["a", "b"], [0.8, None], {"as printed": ([0.82, 0.5], [0.01, np.nan])})
+SEARCH = {"penalty": [1e-3, 1e-2], "learning rate": [1e-4, 1e-3]}
 
 # every picture, and the number of its panels (axes, scales included)
 PICTURES = {
@@ -94,6 +97,11 @@ PICTURES = {
     "weights_tiles": (lambda: plots.weights_tiles(WEIGHT, (6, 5)), 2),
     "weights_rgb": (lambda: plots.weights_rgb({"start": WEIGHT, "end": WEIGHT}, (6, 5)), 2),
     "biases": (lambda: plots.biases({"0": [1, -1.0], "2": [0.5]}, title="Biases"), 2),
+    "class_scores": (lambda: plots.class_scores(train.report_of(MATRIX)), 1),
+    "loss_curves": (lambda: plots.loss_curves(LOSSES, window=2), 1),
+    "numbers": (lambda: plots.numbers(*NUMBERS), 1),
+    "search_scatter": (lambda: plots.search_scatter(SEARCH, [0.7, 0.8]), 2),
+    "weights_maps": (lambda: plots.weights_maps({"1": WEIGHT, "2": WEIGHT.T}), 4),
     "activations": (lambda: plots.activations({"images": IMAGES, "1": np.ones((12, 10))}), 2),
 }
 
@@ -163,6 +171,32 @@ def test_an_overlay_has_a_line_for_each_run_that_can_be_told_apart():
     assert len(axes.lines) == len(looks) == 9
     (legend,) = figure.legends
     assert legend.get_texts()[2].get_text() == "2: train loss 2"
+
+
+def test_losses_of_batches_are_averaged_and_thinned():
+    losses = np.arange(5000.0)
+    (axes,) = plots.loss_curves({"a": losses}, window=3).axes
+    x, y = axes.lines[0].get_data()
+    assert len(x) == 1000
+    assert (x[0], x[-1]) == (1, 5000)
+    np.testing.assert_allclose(y[1:], np.maximum(x[1:] - 2, (x[1:] - 1) / 2))
+
+
+def test_reported_numbers_are_rings_beside_measured_ones_with_their_spread():
+    (axes,) = plots.numbers(*NUMBERS).axes
+    points, rings = (line for line in axes.lines if line.get_marker() == "o")
+    np.testing.assert_array_equal(points.get_xdata(), [0.82, 0.5])
+    np.testing.assert_array_equal(rings.get_xdata(), [0.8, np.nan])
+    spread = axes.collections[0].get_segments()[0]
+    np.testing.assert_allclose(spread[:, 0], [0.81, 0.83])
+
+
+def test_scores_of_classes_are_bars_of_their_lengths():
+    report = train.report_of(MATRIX, ["shirt", "bag", "boot"])
+    (axes,) = plots.class_scores(report).axes
+    widths = [bar.get_width() for bar in axes.patches]
+    np.testing.assert_allclose(widths, np.concatenate([report.precision, report.recall, report.f1]))
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["shirt", "bag", "boot"]
 
 
 def test_mistakes_show_what_was_said_and_what_is_true():
@@ -251,7 +285,17 @@ def test_what_is_wrong_is_refused(tmp_path):
         plots.learning_curves({"train_loss": [1.0, 2.0], "epoch": [1]})
     with pytest.raises(ValueError, match=r"activations: a has shape \(3,\)"):
         plots.activations({"a": np.zeros(3)})
-    for nothing in (plots.biases, plots.activations, plots.weights_rgb):
+    with pytest.raises(ValueError, match=r"weights_maps: 1 has shape \(8,\); expected \(inputs"):
+        plots.weights_maps({"1": WEIGHT[0]})
+    with pytest.raises(plots.PlotError, match="no losses"):
+        plots.loss_curves({"a": []})
+    with pytest.raises(ValueError, match=r"2 names for parts of lengths \[1, 2\]"):
+        plots.numbers(["a", "b"], [1.0, 2.0], {"x": ([1.0], [0.0])})
+    with pytest.raises(ValueError, match=r"settings {'a': 2} for 2 scores; expected two of them"):
+        plots.search_scatter({"a": [1, 2]}, [1, 2])
+    with pytest.raises(plots.PlotError, match="no numbers"):
+        plots.numbers([], [], {})
+    for nothing in (plots.biases, plots.activations, plots.weights_rgb, plots.weights_maps):
         with pytest.raises(plots.PlotError, match="to show"):
             nothing({})
     with pytest.raises(ValueError, match=r"\.png or \.svg, not as x\.bmp|not as 'x\.bmp'"):

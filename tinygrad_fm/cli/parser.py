@@ -61,6 +61,7 @@ def make_parser() -> Parser:
     _add_plot(commands)
     _add_graph(commands)
     _add_check(commands)
+    _add_report(commands)
     _add_data(commands)
     _add_doctor(commands)
     return parser
@@ -234,6 +235,63 @@ def _add_check(commands: Any) -> None:
     )
     check.add_argument(
         "--format", choices=("text", "markdown", "json", "junit"), default="text", help="(text)"
+    )
+
+
+def _add_report(commands: Any) -> None:
+    def command(name: str) -> Any:
+        def run(arguments: argparse.Namespace) -> int:
+            from tinygrad_fm.cli import report
+
+            code: int = getattr(report, name)(arguments)
+            return code
+
+        return run
+
+    report = _add(commands, "report", "repeat the experiments of five published student reports")
+    actions = report.add_subparsers(title="commands", metavar=COMMAND, parser_class=Parser)
+    made = {
+        "list": _add(
+            actions, "list", "list them, with about how long each takes", command("show_list")
+        ),
+        "run": _add(
+            actions,
+            "run",
+            "train as a report says, and print its numbers beside those measured",
+            command("run"),
+            epilog="What is done is kept and not done again; Ctrl-C keeps what is under way up to "
+            "its last whole epoch. --epochs, --images and --data are for a look: their results are "
+            "kept apart, and not compared.",
+        ),
+        "compare": _add(
+            actions, "compare", "hold all that was run against the reports", command("compare")
+        ),
+        "page": _add(actions, "page", "write it on one page, with pictures", command("page")),
+    }
+    for action in made.values():
+        action.add_argument(
+            "--folder", metavar="DIR", default="runs/reports", help="of results (runs/reports)"
+        )
+    run = made["run"]
+    run.add_argument(
+        "experiments",
+        metavar="NAME",
+        nargs="+",
+        help="all, a report (zheng), an experiment (zheng/Z2), or a case of it (zheng/Z5/0.01)",
+    )
+    form = run.add_mutually_exclusive_group()
+    form.add_argument("--as-meant", action="store_true", help="without the slips of the report")
+    form.add_argument("--both", action="store_true", help="as printed, and as meant")
+    run.add_argument("--seed", type=int, metavar="N", nargs="+", help="(those of the recipe)")
+    run.add_argument("--jobs", type=int, metavar="N", default=1, help="trainings at a time (1)")
+    run.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    run.add_argument("--images", type=int, metavar="N", help="train on the first N only")
+    run.add_argument("--data", metavar="NAME", help="data set instead of the recipe's")
+    made["compare"].add_argument(
+        "--out", metavar="FILE", help="write it as Markdown: tinygrad_fm/reports/RESULTS.md"
+    )
+    made["page"].add_argument(
+        "--out", metavar="FILE", default="reports.html", help="(reports.html)"
     )
 
 

@@ -5,8 +5,10 @@ pictures are plain `matplotlib.figure.Figure`s, made without pyplot: nothing pop
 kept in the background, and the program's own settings of matplotlib stay as they are.
 """
 
-from tinygrad_fm.plots.classes import confusion_matrix, mistakes
+from tinygrad_fm.plots.classes import class_scores, confusion_matrix, mistakes
 from tinygrad_fm.plots.curves import learning_curves, overlay
+from tinygrad_fm.plots.experiments import loss_curves, numbers, search_scatter
+from tinygrad_fm.plots.maps import weights_maps
 from tinygrad_fm.plots.style import (
     COLOURS,
     FORMATS,
@@ -31,12 +33,17 @@ __all__ = [
     "activations",
     "available",
     "biases",
+    "class_scores",
     "confusion_matrix",
     "learning_curves",
+    "loss_curves",
     "mistakes",
+    "numbers",
     "overlay",
     "pca_rgb",
     "save",
+    "search_scatter",
+    "weights_maps",
     "weights_rgb",
     "weights_tiles",
 ]

@@ -1,4 +1,4 @@
-"""Pictures of right and wrong answers: the confusion matrix, and a grid of mistakes."""
+"""Pictures of right and wrong answers: confusion matrix, scores of classes, a grid of mistakes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinygrad_fm.plots.style import (
     new_figure,
     style,
 )
-from tinygrad_fm.train.report import checked_names
+from tinygrad_fm.train.report import ClassificationReport, checked_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,6 +72,38 @@ def confusion_matrix(
         bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1])
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
+    return figure
+
+
+def class_scores(report: ClassificationReport, *, title: str = "") -> Figure:
+    """Bars of precision, recall and F1 of each class, and lines at their means.
+
+    Args:
+        report: as `train.classification_report` gives it.
+        title: above the picture.
+
+    Raises:
+        PlotError: matplotlib is missing.
+    """
+    scores = {"precision": report.precision, "recall": report.recall, "F1": report.f1}
+    rows = np.arange(len(report.class_names))
+    with style():
+        figure: Figure = new_figure(7.6, 1.4 + 0.42 * len(rows))
+        axes = figure.add_subplot()
+        for i, (name, values) in enumerate(scores.items()):
+            mean = float(np.nanmean(values))
+            label = f"{name}, mean {mean:.2%}"
+            axes.barh(rows + 0.26 * (i - 1), values, 0.24, color=COLOURS[i], label=label)
+            axes.axvline(mean, color=COLOURS[i], linewidth=0.8, linestyle=":")
+        axes.set_yticks(rows, report.class_names)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        lowest = float(np.nanmin([np.nanmin(values) for values in scores.values()]))
+        axes.set_xlim(max(0.0, np.floor(lowest * 10 - 0.5) / 10), 1)
+        axes.xaxis.set_major_formatter("{x:.0%}")
+        axes.grid(axis="x")
+        figure.legend(loc="outside lower left", ncols=3, fontsize=9)
+        heading(figure, title)
     return figure
 
 

@@ -29,6 +29,7 @@ from tinygrad_fm.train.report import (
     report_of,
 )
 from tinygrad_fm.train.resume import Checkpoint
+from tinygrad_fm.train.search import cross_validate, grid, random_search
 from tinygrad_fm.train.trainer import fit
 
 __all__ = [
@@ -49,13 +50,16 @@ __all__ = [
     "class_weights",
     "classification_report",
     "confusion_matrix",
+    "cross_validate",
     "evaluate",
     "f1_score",
     "fit",
+    "grid",
     "load_weights",
     "moving_average",
     "precision",
     "predict",
+    "random_search",
     "recall",
     "report_of",
     "save_weights",

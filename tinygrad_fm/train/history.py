@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -67,6 +68,19 @@ class History:
     def batch_losses(self) -> list[float]:
         """The mean loss of each batch, when it was learned from, through all recorded epochs."""
         return [loss for epoch in self._batch_losses for loss in epoch]
+
+    def shorten_last(self, count: int) -> None:
+        """Of the last epoch's batch losses keep the means of `count` equal parts, if it has more.
+
+        For epochs of very many batches: a checkpoint holds all losses, every time.
+        """
+        if self._batch_losses and len(self._batch_losses[-1]) > count:
+            losses = self._batch_losses[-1]
+            ends = [len(losses) * i // count for i in range(count + 1)]
+            self._batch_losses[-1] = [
+                math.fsum(losses[start:end]) / (end - start)
+                for start, end in itertools.pairwise(ends)
+            ]
 
     @property
     def columns(self) -> dict[str, list[Any]]:
