@@ -239,7 +239,8 @@ class Tensor(Recorded, Operators, ArrayMethods):
             raise GraphError(
                 f"backward() on {self._describe()}: nothing that requires a gradient leads to it; "
                 "create the inputs with Tensor(..., requires_grad=True), and do not compute under "
-                "no_grad() or through comparisons, argmax or rounding alone"
+                "no_grad() or through comparisons, argmax or rounding alone (the results of a "
+                "compiled function have no graph: compile the whole step, backward() included)"
             )
         keep = create_graph if retain_graph is None else retain_graph
         trace = state.mode.trace

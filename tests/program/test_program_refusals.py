@@ -40,3 +40,15 @@ def test_questions_about_shapes_are_allowed():
     compiled = tg.compile(step)
     for _ in range(3):
         np.testing.assert_array_equal(compiled(np.ones((2, 2))).data, [4.0, 4.0, 4.0])
+
+
+@pytest.mark.parametrize("step", [lambda x: np.sum(x[x > 0]), lambda x: x[np.sum(x, axis=0) > 0]])
+def test_a_mask_that_the_numbers_make_is_refused(step):
+    with pytest.raises(TraceError, match=r"np\.where\(mask, x, 0\)"):
+        tg.compile(step)(np.ones((3, 3)))
+
+
+def test_a_mask_from_outside_is_taken():
+    mask = np.array([True, False, True])
+    step = tg.compile(lambda x: np.sum(x[mask]))
+    assert [step(np.array([i, 5.0, 1.0])).item() for i in range(4)] == [1.0, 2.0, 3.0, 4.0]

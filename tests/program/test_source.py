@@ -51,7 +51,9 @@ def test_the_source_is_python_with_the_names_of_modules_and_parameters():
         step(*batch)
     compile(step.source, "source", "exec")
     assert "def step(images, labels):" in step.source
-    assert "# Sequential > 0 (Linear)\n    t1 = np.dot(images, p0_weight, out=b1)" in step.source
+    assert (
+        "# Sequential > 0 (Linear)\n    t1 = np.dot(images, p0_weight, out=buffer1)" in step.source
+    )
     assert "# backward of Sequential > 4 (Linear)" in step.source
     assert "out=d_p0_weight)" in step.source
     assert "update_by_SGD()" in step.source

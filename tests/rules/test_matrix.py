@@ -40,7 +40,7 @@ CONSTANT = [c for c in ALL if c.key in REGISTRY and not REGISTRY[c.key].differen
 DIFFERENTIABLE = [c for c in ALL if c not in CONSTANT]
 
 # what comes out has a shape, or is computed in a way, that the numbers decide
-LOOKS_AT_NUMBERS = (np.linalg.lstsq, np.extract)
+LOOKS_AT_NUMBERS = (np.linalg.lstsq, np.extract, np.piecewise)
 
 each_case = pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda c: c.label)
 each_constant = pytest.mark.parametrize("case", CONSTANT, ids=lambda c: c.label)
@@ -109,8 +109,8 @@ def test_a_compiled_program_gives_the_same_bits(case):
     floats = [case.args[i] for i in case.floats]
     expected = [np.asarray(t.data) for t in leaves(step(*map(tg.Tensor, floats)))]
     compiled = tg.compile(step)
-    if case.key in LOOKS_AT_NUMBERS:
-        with pytest.raises(tg.TraceError, match="would keep this call's numbers"):
+    if case.key in LOOKS_AT_NUMBERS or case.label == "getitem[18:3x4]":  # x[x > 0.5]
+        with pytest.raises(tg.TraceError, match="every later call|the numbers decide"):
             compiled(*floats)
         return
     for _ in range(4):

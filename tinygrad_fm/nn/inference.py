@@ -55,6 +55,11 @@ def _outputs(model: Callable[[Any], Any], x: Any, batch_size: int) -> Iterator[t
         raise TypeError(
             f"predict takes examples, an array (N, ...), or batches of them, not {x!r:.80}"
         )
+    if getattr(x, "shuffle", False):
+        raise ValueError(
+            f"predict would give the rows in the order in which {x!r:.80} shuffles them, not that "
+            "of your examples; pass the arrays, or a Loader with shuffle=False"
+        )
     return _each_output(model, _parts(x, batch_size) if _is_array(x) else x)
 
 

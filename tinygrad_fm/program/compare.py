@@ -32,8 +32,9 @@ def difference(first: Any, second: Any) -> str:
 
 
 _ADVICE = (
-    "; what Python decides or counts must not change from call to call: hand it in as an argument "
-    "of the step, which makes a program for each value"
+    "; what Python decides or counts must not change from call to call: hand in a number that "
+    "changes as an array, np.array(value), and a decision as an argument of the step (each value "
+    "of which makes a program)"
 )
 
 

@@ -102,6 +102,7 @@ class Compiled:
         for entry in entries or ():
             if not entry.traced.guards.broken():
                 if entry.program is not None:
+                    self._newest = entry
                     return entry.program.run(call.arrays)
                 return self._second(entry, call)
         return self._first(call)
@@ -111,7 +112,6 @@ class Compiled:
         self.failure = traced.trace.failure
         entries = self._entries.setdefault(call.signature, [])
         entries.append(_Entry(traced))
-        self._newest = entries[-1]
         full: dict[Any, list[_Entry]] = self._entries
         changed = "its arguments"
         if len(entries) > STATES:
@@ -169,14 +169,14 @@ class Compiled:
 
     @property
     def program(self) -> Program:
-        """The newest program.
+        """The program that ran last.
 
         Raises:
             ValueError: there is none yet.
         """
         if self.failure:
             raise ValueError(f"{self._name} is not compiled: {self.failure}")
-        if self._newest is None or self._newest.program is None:
+        if self._newest is None or self._newest.program is None:  # none was made
             raise ValueError(
                 f"{self._name} has no program yet: the first two calls with arguments of one kind "
                 "trace it, the second makes the program"
@@ -185,15 +185,15 @@ class Compiled:
 
     @property
     def source(self) -> str:
-        """The newest program, as Python."""
+        """The program that ran last, as Python."""
         return self.program.source
 
     def explain(self) -> str:
-        """Of the newest program: what each pass removed, its memory, FLOPs, constants, effects."""
+        """Of the program that ran last: what passes removed, memory, FLOPs, constants, effects."""
         return explain(self.program)
 
     def export(self, path: Any) -> Path:
-        """Write the newest program as a script that needs NumPy alone.
+        """Write the program that ran last as a script that needs NumPy alone.
 
         Args:
             path: ends in .py; the parameters and the state of optimizers and generators, as they

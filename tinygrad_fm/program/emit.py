@@ -195,7 +195,7 @@ class Text:
             return ""
         key = slot.offset, result.shape, result.dtype, result.strides
         if key not in self._buffers:
-            name = self._buffers[key] = self.fresh(f"b{len(self._buffers) + 1}")
+            name = self._buffers[key] = self.fresh(f"buffer{len(self._buffers) + 1}")
             place = [self.name(result.shape), self.name(result.dtype), "memory", str(slot.offset)]
             if result.strides != _c_strides(result):
                 place.append(self.name(result.strides))

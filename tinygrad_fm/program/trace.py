@@ -21,6 +21,7 @@ from tinygrad_fm.engine.node import now
 from tinygrad_fm.program.calls import is_written
 from tinygrad_fm.program.values import Instruction, TraceError, Value, values_in
 from tinygrad_fm.recorded import Recorded, make
+from tinygrad_fm.rules.indexing import getitem, scatter_add
 from tinygrad_fm.sharing import Share
 
 # A function that does more than this inside is called as a whole.
@@ -180,11 +181,21 @@ class Trace:
             return  # the very array that came in
         if not draws and self._open(primitive, values, keywords, result):
             return
+        if primitive in (getitem, scatter_add) and any(map(self._is_mask, values[1:])):
+            self._fail(
+                f"x[mask] in a compiled step, at {quoted(self._line())}: the numbers decide how "
+                "many elements that has, and a program's arrays keep their shapes. Write "
+                "np.where(mask, x, 0), or np.sum(x * mask)"
+            )
         made = Instruction("call", primitive.name, primitive.function, args, named, draws)
         made.primitive, made.several = primitive, primitive.multiple
         self._append(made)
         for part, base in zip(results, bases, strict=True):
             made.results.append(self._learn(part, Value(part, "result", None, made, base)))
+
+    def _is_mask(self, part: Any) -> bool:
+        is_mask = isinstance(part, np.ndarray) and part.dtype == np.bool_ and part.ndim > 0
+        return is_mask and self.is_traced(part)
 
     def _operand_of(self, keywords: dict[str, Any]) -> dict[str, Any]:
         return {name: self._operand(value) for name, value in keywords.items()}
@@ -192,9 +203,12 @@ class Trace:
     def _append(self, made: Instruction) -> None:
         made.scope = "" if state.mode.scope is None else state.mode.scope.path()
         made.backward = self.backward
-        scope = state.mode.scope
-        made.line = line_of((scope and scope.origin) or find_origin(3))
+        made.line = self._line()
         self.instructions.append(made)
+
+    def _line(self) -> str:
+        scope = state.mode.scope
+        return line_of((scope and scope.origin) or find_origin(4))
 
     def _base(self, result: Any, arrays: list[Any]) -> Value | None:
         """What the result is a view of, if it is one."""
@@ -369,13 +383,24 @@ class Trace:
             TraceError: they depend on the arguments.
         """
         if self.is_traced(tensor._array):
-            where = quoted(line_of(find_origin(2)))
+            where = quoted(line_of(find_origin(2))).removesuffix(":")
+            advice = _INSTEAD.get(how, "use NumPy's functions; return what you want to look at")
             self._fail(
-                f"{how} of {tensor._describe()} in a compiled step, at {where}: the program would "
-                "keep this call's numbers for ever. Use np.where in place of if, NumPy's functions "
-                "in place of math's, t.detach() in place of t.data; return what you want to look at"
+                f"{how} of {tensor._describe()} in a compiled step, at {where}: every later call "
+                f"would use the number of this one; {advice}"
             )
         self.reads((tensor,))
+
+
+_INSTEAD = {
+    "the truth value": "write np.where(condition, a, b) in place of if",
+    "t.data": (
+        "write t.detach() for the values, and `with tg.no_grad(): p -= 0.1 * p.grad` to change a "
+        "parameter"
+    ),
+    "t.item()": "return the Tensor, and take its number outside",
+    "float(t)": "use NumPy's functions in place of math's, and return what you want to look at",
+}
 
 
 class _Holder:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import optim
-from tinygrad_fm.optim.optimizer import Optimizer, Settings, not_negative
+from tinygrad_fm.optim.flat import Settings
+from tinygrad_fm.optim.optimizer import Optimizer, not_negative
 
 FORMS = ("squares", "absolute", "unscaled")
 
