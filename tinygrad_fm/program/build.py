@@ -16,14 +16,14 @@ from tinygrad_fm.program.plan import Plan
 from tinygrad_fm.program.trace import Trace
 from tinygrad_fm.program.values import Instruction, Value, values_in
 from tinygrad_fm.recorded import as_array, make
-from tinygrad_fm.trees import leaves, rebuild
+from tinygrad_fm.trees import leaves, map_tree, rebuild
 
 
 class Traced:
     """A trace with what went in and what came out of it.
 
     Attributes:
-        result: what the step returned, a tree.
+        result: a tree of the form of what the step returned, without its arrays and their graph.
         outputs: for each leaf of the result: a Value, or a plain Python value.
         gradients: `.grad` of these Tensors afterwards: a Value, or None.
         cells: the Tensors whose arrays are read or written.
@@ -34,7 +34,7 @@ class Traced:
     ):
         self.trace = trace
         self.inputs = inputs
-        self.result = result
+        self.result = map_tree(lambda _: None, result)
         self.outputs = [trace.output(leaf) for leaf in leaves(result)]
         self.gradients: list[tuple[Any, Value | None]] = []
         for tensor, before, _ in trace.touched():

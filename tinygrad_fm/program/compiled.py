@@ -167,6 +167,19 @@ class Compiled:
         ]
         return traced, rebuild(result, own)
 
+    def __reduce__(self) -> Any:
+        """A copy traces anew: a program belongs to the very parameters it was made with."""
+        return type(self), (self.step, self._strict)
+
+    def __get__(self, owner: Any, kind: Any = None) -> Compiled:
+        """Refuse to be a method, which would lose `self`."""
+        if owner is not None:
+            raise TypeError(
+                f"@tg.compile does not go with methods; write self.{self._name} = "
+                f"tg.compile(self.{self._name}) in __init__ of {type(owner).__name__}"
+            )
+        return self
+
     @property
     def program(self) -> Program:
         """The newest program.
