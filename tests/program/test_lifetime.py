@@ -56,3 +56,12 @@ def test_a_decorated_method_is_refused_with_what_to_write():
 
     with pytest.raises(TypeError, match=r"write self\.step = tg\.compile\(self\.step\)"):
         Decorated().step(np.ones(1))
+
+
+def test_a_step_that_adds_to_older_gradients_is_not_exported(tmp_path):
+    w = tg.Tensor(np.ones(3), requires_grad=True)
+    step = tg.compile(lambda x: np.sum(w * x).backward())
+    for _ in range(4):
+        step(np.ones(3))
+    with pytest.raises(ValueError, match="adds to gradients from before the call"):
+        step.export(tmp_path / "step.py")

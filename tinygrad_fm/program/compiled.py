@@ -50,6 +50,7 @@ def compile(step: Callable[..., Any]) -> Compiled:
         step: a function of arrays (also in tuples, lists and dictionaries) and plain values, which
             inside are Tensors. It may read and change Tensors from outside, such as parameters,
             their gradients and running statistics, draw from generators, and update optimizers.
+            Plain arrays from outside, and what Python computes from them, stay as they were.
             What it does beside arrays, such as printing, is done in the first two calls only.
 
     Returns:
