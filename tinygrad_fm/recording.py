@@ -65,9 +65,9 @@ def apply_one(primitive: Primitive, a: Any) -> Any:
     if n is not None and mode.recording:
         made._node = engine.record_one(primitive, n, x, result, mode.scope)
     if mode.observer is not None:
+        mode.observer.computed(primitive, (x,), _NOTHING, result, made._node)
         if mode.trace is not None:
             mode.trace.reads((a,))
-        mode.observer.computed(primitive, (x,), _NOTHING, result, made._node)
     if getattr(result, "base", None) is not None:
         _mark_view(made, a)
     return made
@@ -105,9 +105,9 @@ def apply_two(primitive: Primitive, a: Any, b: Any) -> Any:
     if (n is not None or m is not None) and mode.recording:
         made._node = engine.record_two(primitive, n, m, x, y, result, mode.scope)
     if mode.observer is not None:
+        mode.observer.computed(primitive, (x, y), _NOTHING, result, made._node)
         if mode.trace is not None:
             mode.trace.reads((a, b))
-        mode.observer.computed(primitive, (x, y), _NOTHING, result, made._node)
     return made
 
 
@@ -133,9 +133,9 @@ def _compute(
         node = engine.record(primitive, nodes, values, keywords, result)
     made = make(result, node)
     if mode.observer is not None:
+        mode.observer.computed(primitive, values, keywords, result, node)
         if mode.trace is not None:
             mode.trace.reads(args)
-        mode.observer.computed(primitive, values, keywords, result, node)
     if getattr(result, "base", None) is not None:
         _mark_view(made, args[0])
     return made
@@ -172,9 +172,9 @@ def _several(
         whole = engine.record(primitive, nodes, values, keywords, results)
         made = [make(part, engine.record_pick(whole, i, part)) for i, part in enumerate(results)]
     if state.mode.observer is not None:
+        state.mode.observer.computed(primitive, values, keywords, results, whole)
         if state.mode.trace is not None:
             state.mode.trace.reads(args)
-        state.mode.observer.computed(primitive, values, keywords, results, whole)
     for part in made:
         _mark_view(part, args[0])
     return made

@@ -99,6 +99,16 @@ def test_variables_of_functions_that_the_step_calls_are_noticed(monkeypatch):
     np.testing.assert_array_equal(step(np.ones(1)).data, [9.0])
 
 
+def test_variables_of_a_primitive_of_ones_own_are_noticed():
+    factor = 2.0
+    own = tg.custom_vjp(lambda x: x * factor, backward=lambda g, y, x: g * factor)
+    step = tg.compile(lambda x: own(x))
+    for _ in range(3):
+        step(np.ones(1))
+    factor = 3.0
+    np.testing.assert_array_equal(step(np.ones(1)).data, [3.0])
+
+
 def test_another_optimizer_and_another_array_in_a_variable_are_noticed():
     w, mask = tg.Tensor(np.ones(2), requires_grad=True), np.ones(2)
     optimizer = optim.SGD([w], lr=1.0)

@@ -84,6 +84,10 @@ class Scope:
 def _child_name(parent: Module | None, child: Module | None) -> str | None:
     if parent is None or child is None:
         return None
+    own = vars(parent).items()
+    direct = next((name for name, found in own if found is child and name[0] != "_"), None)
+    if direct is not None:
+        return direct
     direct = next((name for name, found in _children(parent) if found is child), None)
     if direct is not None:
         return direct

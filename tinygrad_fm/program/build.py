@@ -23,7 +23,7 @@ class Traced:
     """A trace with what went in and what came out of it.
 
     Attributes:
-        result: what the step returned, a tree.
+        result: a tree of the form of what the step returned, without its arrays and their graph.
         outputs: for each leaf of the result: a Value, or a plain Python value.
         gradients: `.grad` of these Tensors afterwards: a Value, or None.
         cells: the Tensors whose arrays are read or written.

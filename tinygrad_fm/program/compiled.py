@@ -50,6 +50,7 @@ def compile(step: Callable[..., Any]) -> Compiled:
         step: a function of arrays (also in tuples, lists and dictionaries) and plain values, which
             inside are Tensors. It may read and change Tensors from outside, such as parameters,
             their gradients and running statistics, draw from generators, and update optimizers.
+            Plain arrays from outside, and what Python computes from them, stay as they were.
             What it does beside arrays, such as printing, is done in the first two calls only.
 
     Returns:
@@ -166,6 +167,19 @@ class Compiled:
             make(np.copy(v._array), None) if isinstance(v, Recorded) else v for v in leaves(result)
         ]
         return traced, rebuild(result, own)
+
+    def __reduce__(self) -> Any:
+        """A copy traces anew: a program belongs to the very parameters it was made with."""
+        return type(self), (self.step, self._strict)
+
+    def __get__(self, owner: Any, kind: Any = None) -> Compiled:
+        """Refuse to be a method, which would lose `self`."""
+        if owner is not None:
+            raise TypeError(
+                f"@tg.compile does not go with methods; write self.{self._name} = "
+                f"tg.compile(self.{self._name}) in __init__ of {type(owner).__name__}"
+            )
+        return self
 
     @property
     def program(self) -> Program:

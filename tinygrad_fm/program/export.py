@@ -23,6 +23,11 @@ class Script:
     """The text of an exported program, and the arrays it loads."""
 
     def __init__(self, program: Program):
+        if program._before:
+            raise ExportError(
+                f"{program.name} cannot be exported: it adds to gradients from before the call; "
+                "call optimizer.zero_grad() in the step"
+            )
         self._program = program
         self.arrays: dict[str, Any] = {}
         self._functions = Functions()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import PACKAGE, state
+from tinygrad_fm.engine import PACKAGE, Primitive, state
 from tinygrad_fm.program.trace import GENERATORS, Trace
 from tinygrad_fm.recorded import Recorded
 
@@ -70,6 +70,8 @@ class Guards:
         if isinstance(value, Recorded) and id(value) not in self._cells:
             return  # a result that is kept for somebody to look at
         self.settings.append((name, look, value))
+        if isinstance(value, Primitive):
+            value = value.function
         if isinstance(value, types.FunctionType):
             self._watch_function(value)
         elif isinstance(value, (list, tuple, dict)) and len(value) <= _MOST:

@@ -315,9 +315,13 @@ class Trace:
                 pairs.append((p, self.value_of(p._grad._array)))
         made = Instruction("update", type(optimizer).__name__, optimizer, (pairs,), {}, True)
         self._append(made)
+        buffers = {}
         for p, _ in pairs:
             self.cell(p)  # the optimizer may have moved it into its own buffer
-            self._rewritten(p._array, made)
+            base = p._array if p._array.base is None else p._array.base
+            buffers[id(base)] = base
+        for base in buffers.values():  # a few, where the parameters may be thousands
+            self._rewritten(base, made)
 
     def sets(self, name: str) -> None:
         """Before a setting of an optimizer is changed.
