@@ -110,7 +110,7 @@ def test_a_compiled_program_gives_the_same_bits(case):
     expected = [np.asarray(t.data) for t in leaves(step(*map(tg.Tensor, floats)))]
     compiled = tg.compile(step)
     if case.key in LOOKS_AT_NUMBERS or case.label == "getitem[18:3x4]":  # x[x > 0.5]
-        with pytest.raises(tg.TraceError, match="every later call|the numbers decide"):
+        with pytest.raises(tg.TraceError, match=r"every later call|the numbers decide"):
             compiled(*floats)
         return
     for _ in range(4):
