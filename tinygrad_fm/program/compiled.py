@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm import fast
 from tinygrad_fm.engine import state
 from tinygrad_fm.program.build import Program, Traced
 from tinygrad_fm.program.compare import difference
@@ -100,6 +101,8 @@ class Compiled:
         for entry in entries or ():
             if not entry.traced.guards.broken():
                 if entry.program is not None:
+                    if entry.waiting:
+                        entry.count()
                     return entry.program.run(call.arrays)
                 return self._second(entry, call)
         return self._first(call)
@@ -130,6 +133,7 @@ class Compiled:
             return result
         entry.traced = traced
         entry.program = Program(traced, self._name)
+        entry.waiting = entry.program.worth
         self._newest = entry
         return result
 
@@ -194,12 +198,31 @@ class Compiled:
 
 
 class _Entry:
-    """A step as traced under some guards, and after the second trace its program."""
+    """A step as traced under some guards, and after the second trace its program.
+
+    Attributes:
+        waiting: what a call saves with chains in kernels, until the program has them.
+    """
 
     def __init__(self, traced: Traced):
         self.traced = traced
         self.again = False  # whether arrays that the step writes to made another trace necessary
         self.program: Program | None = None
+        self.waiting = 0
+        self._fused: Program | None = None
+        self._left = 0
+
+    def count(self) -> None:
+        """Count a call, and take the program with kernels when they are worth their compilation."""
+        if not fast.ready(self.waiting) or self.program is None:
+            return
+        if self._fused is None:
+            self._fused = self.program.with_kernels()
+            self._left = sum(kernel.cost() for _, kernel, _ in self._fused.text.kernels.values())
+        self._left -= self.waiting
+        if self._left < 0:
+            self._fused.prepare()
+            self.program, self.waiting = self._fused, 0
 
 
 class _Call:
@@ -217,8 +240,8 @@ class _Call:
                 self.recorded = self.recorded or value._node is not None
                 value = value._array
             if isinstance(value, np.ndarray):
-                if not value.flags.c_contiguous:
-                    value = np.ascontiguousarray(value)
+                if not (value.flags.c_contiguous and value.flags.aligned):
+                    value = np.require(value, requirements=("C", "A"))
                 self.arrays.append(value)
                 kinds.append((value.shape, value.dtype))
             else:

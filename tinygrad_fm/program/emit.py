@@ -16,6 +16,7 @@ from tinygrad_fm.program.calls import (
     subscript,
     takes_out,
 )
+from tinygrad_fm.program.kernels import Kernel
 from tinygrad_fm.program.plan import LINE, Plan
 from tinygrad_fm.program.updates import Update, gradient_views
 from tinygrad_fm.program.values import Instruction, Value
@@ -30,6 +31,7 @@ class Text:
         prelude: what is done once for each set of buffers: allocations, and views of what stays.
         body: what is done at each call.
         result: the names of what is returned.
+        kernels: by name, a chain's loops as text, the Kernel, and the names of its arguments.
     """
 
     def __init__(self, plan: Plan, inputs: dict[Value, str], paths: dict[int, str]):
@@ -38,6 +40,7 @@ class Text:
         self.prelude: list[str] = []
         self.body: list[str] = []
         self.result: list[str] = []
+        self.kernels: dict[str, tuple[str, Kernel, list[str]]] = {}
         self._plan = plan
         self._paths = paths
         self._names: dict[Value, str] = dict(inputs)
@@ -177,6 +180,27 @@ class Text:
             self.body.append(text)
             text = out
         self.body.append(f"{self._names[result]} = {text}")
+
+    def _add_chain(self, chain: Instruction) -> None:
+        """One call for many, which fills an array for each result that others read."""
+        kernel: Kernel = chain.function
+        named = {value: self._value(value) for value in kernel.reads}
+        arguments = [f"{name}[()]" if not v.shape else name for v, name in named.items()]
+        local = {m.results[0]: self._next() for loop in kernel.loops for m in loop.members}
+        for result in kernel.stores:
+            out = self._out(result)
+            if out:
+                self._steady[result] = out
+            else:
+                out = self._next("b")
+                shape, dtype = self.name(result.shape), self.name(result.dtype)
+                self.body.append(f"{out} = np.empty({shape}, {dtype})")
+            self._names[result] = named[result] = out
+            arguments.append(out)
+        name = self.fresh(f"chain_{len(self.kernels) + 1}")
+        text = kernel.text(name, named.__getitem__, local.__getitem__, notes=True)
+        self.kernels[name] = text, kernel, arguments
+        self.body.append(f"{name}({', '.join(arguments)})")
 
     def _next(self, letter: str = "t") -> str:
         self._count += 1
