@@ -7,7 +7,6 @@ and is needed by the other. Loops that follow each other then become one kernel.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
 from collections import defaultdict
@@ -20,6 +19,8 @@ from tinygrad_fm.program.values import Instruction, Value
 
 # A kernel's call takes longer the more arrays it has, and its compilation the more loops.
 LOOPS = 12
+# Up to so many elements a call of NumPy costs more than its work, and a loop of its own gains.
+SMALL = 4096
 
 
 def worth(instructions: list[Instruction]) -> int:
@@ -49,7 +50,7 @@ def fused(
     runs: list[list[int]] = []
     looping = False
     for group in groups.order():
-        is_loop = groups.shape[group] is not None
+        is_loop = groups.gains(group)
         if is_loop and looping and len(runs[-1]) < LOOPS:
             runs[-1].append(group)
         else:
@@ -222,33 +223,41 @@ class _Groups:
             self.of[i] = a
         self.members[a] = sorted((*self.members[a], *self.members.pop(b)))
 
+    def gains(self, group: int) -> bool:
+        """Whether it is a loop that a kernel should have."""
+        return self._is_small(group) or len(self.members[group]) > 1
+
+    def _is_small(self, group: int) -> bool:
+        shape = self.shape[group]
+        return shape is not None and math.prod(shape) <= SMALL
+
     def order(self) -> list[int]:
-        """The groups, each after what it needs; loops follow each other where they can."""
+        """The groups, each after what it needs.
+
+        Loops follow each other where they are small, or the one needs the other; all others stay
+        in the order in which they came, as their results would take up memory for longer.
+        """
         count = dict.fromkeys(self.members, 0)
         followers = {group: self._followers(group) for group in self.members}
         for found in followers.values():
             for group in found:
                 count[group] += 1
-        ready: tuple[list[int], list[int]] = [], []  # others, and loops
-        at: dict[int, int] = {}
-
-        def add(group: int) -> None:
-            first = self.members[group][-1]
-            at[first] = group
-            heapq.heappush(ready[self.shape[group] is not None], first)
-
-        for group, waits in count.items():
-            if not waits:
-                add(group)
+        ready = [group for group, waits in count.items() if not waits]
         done: list[int] = []
-        while ready[0] or ready[1]:
-            looping = bool(done) and self.shape[done[-1]] is not None
-            others, loops = ready
-            take = loops if loops and (looping or not others or loops[0] < others[0]) else others
-            group = at[heapq.heappop(take)]
+        near: set[int] = set()  # what needs the loops of the kernel that is being filled
+        while ready:
+            joining = [g for g in ready if self.gains(g) and (g in near or self._is_small(g))]
+            inside = bool(done) and self.gains(done[-1])
+            group = min(joining if inside and joining else ready, key=self._place)
+            ready.remove(group)
+            near = (near | followers[group]) if self.gains(group) else set()
             done.append(group)
             for other in followers[group]:
                 count[other] -= 1
                 if not count[other]:
-                    add(other)
+                    ready.append(other)
         return done
+
+    def _place(self, group: int) -> int:
+        """A group stands where the last of its instructions did."""
+        return self.members[group][-1]
