@@ -325,8 +325,20 @@ def test_a_kernel_reads_as_it_runs():
     with loops_in_python():
         _, step = trained(NETWORKS["residual"], compiled=True)
     for text, kernel, arguments in step.program.text.kernels.values():
-        plain = kernel.plain().partition("def ")[2].splitlines()[1:]
+        plain = kernel.plain.partition("def ")[2].splitlines()[1:]
         shown = [line for line in text.splitlines()[1:] if "# " not in line]
         assert len(plain) == len(shown)
         assert len(arguments) == len(kernel.reads) + len(kernel.stores)
-        assert callable(as_it_is(kernel.plain(), ()))
+        assert callable(as_it_is(kernel.plain, ()))
+
+
+def test_a_chain_that_cannot_be_compiled_is_left_to_numpy(monkeypatch):
+    step = tg.compile(lambda x: np.exp((x + 1) * x))
+    with loops_in_python():
+        for _ in range(2):
+            first = step(np.ones((3, 4)))
+        monkeypatch.setattr("tinygrad_fm.program.kernels.Kernel.plain", "broken(")
+        with pytest.warns(RuntimeWarning, match="goes on with NumPy's calls"):
+            step(np.ones((3, 4)))
+        assert bits([step(np.ones((3, 4)))]) == bits([first])
+    assert not step.program.text.kernels

@@ -181,15 +181,14 @@ class _Groups:
             if self.shape[i] is not None:
                 for value in dict.fromkeys(call.operands):
                     readers[value].append(i)
-        pairs: list[tuple[int, int]] = []
+        pairs: list[tuple[bool, int, int, int]] = []  # first makers with readers, the nearest first
         for value, found in readers.items():
             maker = makers.get(value, -1)
             if maker >= 0 and self.shape[maker] is not None:
-                found = [maker, *found]
-            if len(value.shape) > 0:
-                pairs += itertools.pairwise(found)
-                pairs += [(found[0], other) for other in found[2:]]
-        for _, i, j in sorted((j - i, i, j) for i, j in pairs):
+                pairs += [(False, j - maker, maker, j) for j in found]
+            if value.shape:
+                pairs += [(True, j - i, i, j) for i, j in itertools.pairwise(found)]
+        for _, _, i, j in sorted(pairs):
             a, b = self.of[i], self.of[j]
             if a != b and self.shape[a] == self.shape[b] and self._may_join(a, b):
                 self._merge(a, b)

@@ -6,6 +6,7 @@ import functools
 import inspect
 import keyword
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -221,8 +222,18 @@ class _Entry:
             self._left = sum(kernel.cost() for _, kernel, _ in self._fused.text.kernels.values())
         self._left -= self.waiting
         if self._left < 0:
-            self._fused.prepare()
-            self.program, self.waiting = self._fused, 0
+            self.waiting = 0
+            try:
+                self._fused.prepare()
+            except Exception as error:  # a version of Numba, say, that does not do what others do
+                warnings.warn(
+                    f"{self.program.name} goes on with NumPy's calls, as its chains could not be "
+                    f"compiled: {error}",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+            else:
+                self.program = self._fused
 
 
 class _Call:

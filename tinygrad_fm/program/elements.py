@@ -102,7 +102,13 @@ def _fits(value: Value, shape: tuple[int, ...]) -> bool:
     """Whether the array is read element after element, or stays the same along a row."""
     if not value.shape:
         return True
-    return len(value.shape) <= len(shape) and (value.shape[-1] == 1 or layout(value) == "C")
+    steady = lengths(value)[-1] == 1
+    return len(value.shape) <= len(shape) and (steady or layout(value) == "C")
+
+
+def lengths(value: Value) -> tuple[int, ...]:
+    """The shape, with 1 for an axis along which a broadcast array stays the same."""
+    return tuple(n if s else 1 for n, s in zip(value.shape, value.strides, strict=True))
 
 
 def template(call: Instruction) -> tuple[str, tuple[np.dtype[Any] | None, ...]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tinygrad_fm import fast
 from tinygrad_fm.program.calls import literal
-from tinygrad_fm.program.elements import BOOL, NOT_NAN, is_number, is_sum, layout, template
+from tinygrad_fm.program.elements import BOOL, NOT_NAN, is_number, is_sum, layout, lengths, template
 from tinygrad_fm.program.values import Instruction, Value
 
 
@@ -56,7 +57,7 @@ class Kernel:
 
     def cost(self) -> int:
         """What it costs to compile it, in the elements of fast.WORTH."""
-        return fast.cost(self.plain())
+        return fast.cost(self.plain)
 
     def compiled(self, arrays: list[Any]) -> Any:
         """The function that Numba makes of it; the same for all kernels that do the same.
@@ -80,8 +81,9 @@ class Kernel:
                 flags = array.flags
                 order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
             signature.append((value.dtype.name, len(value.shape), order, value in self.reads))
-        return fast.kernel(self.plain(), tuple(signature))
+        return fast.kernel(self.plain, tuple(signature))
 
+    @functools.cached_property
     def plain(self) -> str:
         """The text with names that do not matter, so that equal kernels are compiled once."""
         names = {v: f"x{i}" for i, v in enumerate(self.reads)}
@@ -169,7 +171,7 @@ class _Writer:
         shape, axes = self._loop.shape[-rank:], self._axes[-rank:]
         parts = (
             axis if n == whole else "0"
-            for axis, n, whole in zip(axes, value.shape, shape, strict=True)
+            for axis, n, whole in zip(axes, lengths(value), shape, strict=True)
         )
         return f"[{', '.join(parts)}]"
 
