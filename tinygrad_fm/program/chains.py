@@ -152,7 +152,7 @@ class _Groups:
             if instruction.ordered:
                 before.add(ordered)
                 ordered = i
-            if any(root.kind not in ("result", "constant") for root in roots):
+            if any(root.kind != "result" for root in roots):
                 before.add(written)
                 lasting.append(i)
             if any(r.rewritten for r in instruction.results):

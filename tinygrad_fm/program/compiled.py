@@ -45,6 +45,10 @@ def compile(step: Callable[..., Any]) -> Compiled:
     update, without what is not needed, in memory that is planned once. Other shapes or dtypes,
     another mode of a module, a parameter that is frozen, make another program.
 
+    With the extra `fast`, chains of element-wise calls become loops that Numba compiles, as soon as
+    that pays (see tinygrad_fm.fast). The numbers stay the same to the last bit; only NumPy's
+    warnings of an overflow or a division by zero are not given there.
+
     Args:
         step: a function of arrays (also in tuples, lists and dictionaries) and plain values, which
             inside are Tensors. It may read and change Tensors from outside, such as parameters,
