@@ -1,18 +1,21 @@
 """Loops over elements, compiled by Numba where it is installed (the extra `fast`).
 
-Such a loop reads and writes each element once, where NumPy passes over the memory at every
-operation; its results are NumPy's to the last bit. The environment variable TINYGRAD_FM_FAST is "0"
+Such a loop, of an optimizer's update or of a chain of calls in a program, reads and writes each
+element once, where NumPy passes over the memory at every operation; its results are NumPy's to the
+last bit. The environment variable TINYGRAD_FM_FAST is "0"
 to do without, "1" to compile at the first use; unset, NumPy works until the loops pay (see WORTH).
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 VARIABLE = "TINYGRAD_FM_FAST"
@@ -21,6 +24,9 @@ VARIABLE = "TINYGRAD_FM_FAST"
 # momentum) and 1 ns (Adam) an element. So it pays after about so many elements: 10 epochs of 60,000
 # images in batches of 128 with 200,000 parameters, or a quarter of the first epoch one by one.
 WORTH = 1_000_000_000
+
+# The same for a kernel of a program: 0.4 s to compile it, 20 ms to load it from the disk.
+COMPILING, LOADING = 600_000_000, 30_000_000
 
 DTYPES = ("float32", "float64")
 
@@ -71,12 +77,85 @@ def compiled(loop: Callable[..., None], dtype: str, arrays: int, numbers: int) -
     import numba
 
     element = getattr(numba, dtype)
-    signature = (element[::1],) * arrays + (element,) * numbers
+    return _compiled(loop, (element[::1],) * arrays + (element,) * numbers)
+
+
+def kernel(text: str, arguments: tuple[tuple[str, int, str, bool], ...]) -> Any:
+    """The function `kernel` of a text of Python that uses NumPy, compiled.
+
+    It is kept on disk in the user's cache, in a file that is named by its contents.
+
+    Args:
+        text: of the function.
+        arguments: dtype, number of axes, layout (C, F or A) and whether it is only read, of each.
+    """
+    key = text, arguments
+    if key not in _kernels:
+        _kernels[key] = _kernel(text, arguments)
+    return _kernels[key]
+
+
+_kernels: dict[Any, Any] = {}
+
+
+def _kernel(text: str, arguments: tuple[tuple[str, int, str, bool], ...]) -> Any:
+    from numba import types
+
+    path = _place(text)
+    kept = _written(path, text)
+    names: dict[str, Any] = {"__name__": __name__}  # Numba looks for the module when it loads
+    exec(compile(text, str(path), "exec"), names)
+    signature = [
+        types.Array(getattr(types, _NUMBA.get(dtype, dtype)), axes, layout, readonly)
+        if axes
+        else getattr(types, _NUMBA.get(dtype, dtype))
+        for dtype, axes, layout, readonly in arguments
+    ]
+    return _compiled(names["kernel"], tuple(signature), kept)
+
+
+def cost(text: str) -> int:
+    """What it costs to have a kernel of this text compiled, in the elements of WORTH."""
+    if os.environ.get(VARIABLE) == "1":
+        return 0
+    path = _place(text)
+    kept = any((path.parent / "__pycache__").glob(f"{path.stem}.*.nbi"))
+    return LOADING if kept else COMPILING
+
+
+_NUMBA = {"bool": "boolean"}
+
+
+def _place(text: str) -> Path:
+    """The file of a kernel in the user's cache."""
+    from numba.misc.appdirs import user_cache_dir
+
+    name = hashlib.sha256(text.encode()).hexdigest()[:24]
+    return Path(user_cache_dir("tinygrad_fm")) / "kernels" / f"kernel_{name}.py"
+
+
+def _written(path: Path, text: str) -> bool:
+    """Write the text into the file, if it is not there; whether that went well."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_suffix(f".{os.getpid()}")
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+    except OSError:
+        return False
+    return True
+
+
+def _compiled(loop: Callable[..., None], signature: tuple[Any, ...], keep: bool = True) -> Any:
+    """The function for arguments of these types alone."""
+    import numba
+
     options: Any = {"nogil": True, "error_model": "numpy"}  # 1 / 0 is infinite, as in NumPy
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            made = numba.njit(cache=True, **options)(loop)
+            made = numba.njit(cache=keep, **options)(loop)
             made.compile(signature)
         except Exception:  # no folder, a full disk, a damaged file
             made = numba.njit(**options)(loop)

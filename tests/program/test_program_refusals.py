@@ -52,3 +52,12 @@ def test_a_mask_from_outside_is_taken():
     mask = np.array([True, False, True])
     step = tg.compile(lambda x: np.sum(x[mask]))
     assert [step(np.array([i, 5.0, 1.0])).item() for i in range(4)] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_function_of_ones_own_that_returns_another_shape_is_refused():
+    positive = tg.primitive(lambda x: x[x > 0], name="positive")
+    step = tg.compile(lambda x: np.sum(positive(x) * 2.0))
+    for _ in range(3):
+        assert step(np.array([1.0, 2.0, 3.0, -1.0])).item() == 12.0
+    with pytest.raises(ValueError, match=r"positive returned an array of shape \(1,\), and \(3,\)"):
+        step(np.array([5.0, -2.0, -3.0, -1.0]))

@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given, reject
 from hypothesis import strategies as st
+from in_python import loops_in_python
 
 import tinygrad_fm as tg
 
@@ -74,6 +75,17 @@ STEPS = st.lists(st.tuples(st.sampled_from(OPERATIONS), NUMBERS, NUMBERS), max_s
 
 @given(STEPS)
 def test_a_random_step_is_the_same_bit_for_bit(operations):
+    compare(operations)
+
+
+@given(STEPS)
+def test_a_random_step_with_chains_in_loops_is_the_same_bit_for_bit(operations):
+    with loops_in_python():
+        compare(operations)
+
+
+def compare(operations):
+    """Run the step as it stands and compiled, five times each."""
     found = []
     for compiled in (False, True):
         w = tg.Tensor(np.linspace(-1, 1, 12).reshape(3, 4), requires_grad=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import threading
 from collections.abc import Callable
@@ -9,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.program import passes, updates
+from tinygrad_fm.program import chains, passes, updates
 from tinygrad_fm.program.emit import Text
 from tinygrad_fm.program.guard import Guards
+from tinygrad_fm.program.opened import opened
 from tinygrad_fm.program.plan import Plan, size
 from tinygrad_fm.program.trace import Trace
 from tinygrad_fm.program.values import Instruction, Value, values_in
@@ -47,22 +49,28 @@ class Traced:
         self.cells = list({id(v.holds): v.holds for v in used if v.kind == "cell"}.values())
         self.guards = Guards(trace, function, self.cells)
 
+    @functools.cached_property
+    def instructions(self) -> list[Instruction]:
+        """Those of the trace, with means and variances taken apart."""
+        return opened(self.trace.instructions)
+
 
 class Program:
     """Readable NumPy that does what the step did, and what belongs to it.
 
     Attributes:
         source: of the whole program, with its buffers.
+        worth: how many elements its chains have, as `fast.ready` counts them.
         bytes: of the buffers.
         instructions: those that are left.
         removed: how many instructions each pass has removed.
     """
 
-    def __init__(self, traced: Traced, name: str):
+    def __init__(self, traced: Traced, name: str, fused: bool = False):
         self.name = name
         paths = traced.trace.paths()
         self.traced = traced
-        before = list(traced.trace.instructions)
+        before = traced.instructions
         merged, stands = passes.merge(before)
         self._outputs = [stands.get(v, v) if isinstance(v, Value) else v for v in traced.outputs]
         gradients = [
@@ -71,6 +79,7 @@ class Program:
         wanted = [v for v in (*self._outputs, *(g for _, g in gradients)) if isinstance(v, Value)]
         self.instructions = passes.needed(merged, wanted)
         self.removed = {
+            "more inside means and variances": len(before) - len(traced.trace.instructions),
             "computed twice": len(before) - len(merged),
             "not used": len(merged) - len(self.instructions),
         }
@@ -80,9 +89,14 @@ class Program:
         held = {key: pair for key, pair in held.items() if any(pair[0] is g for _, g in gradients)}
         loose = [(t, g) for t, g in gradients if g is not None and id(t) not in held]
         fresh = [*arrays, *(g for _, g in loose)]
-        self.plan = Plan(self.instructions, fresh, updates.in_place(self.instructions))
+        outside = updates.in_place(self.instructions)
+        self.worth = chains.worth(self.instructions)
+        steps = self.instructions
+        if fused:
+            steps = chains.fused(steps, wanted, fresh, outside)
+        self.plan = Plan(steps, fresh, outside)
         text = Text(self.plan, name, traced.inputs, paths)
-        for instruction in self.instructions:
+        for instruction in steps:
             text.add(instruction)
         text.returned(fresh)
         self.text = text
@@ -114,8 +128,19 @@ class Program:
             "import numpy as np",
             "",
         ]
+        lines += [kernel for kernel, *_ in self.text.kernels.values()]
         lines += [*self.text.prelude, "", ""] if self.text.prelude else [""]
         return "\n".join(lines) + self.text.function(self.name, self._inputs)
+
+    def with_kernels(self) -> Program:
+        """The same with its chains in kernels, which are not compiled yet."""
+        made = Program(self.traced, self.name, fused=True)
+        made._lock = self._lock
+        return made
+
+    def prepare(self) -> None:
+        """Do now what the first call would have to wait for: buffers, and compiled kernels."""
+        self._ready.append(Workspace(self))
 
     def run(self, arrays: list[Any]) -> Any:
         """The result for these arguments, and everything that the step does besides."""
@@ -163,6 +188,9 @@ class Workspace:
         names = {name: tensor._array for name, tensor in program._cells}
         namespace = {**program.text.given, **names}
         exec(program._code, namespace)
+        for name, (_, kernel, arguments) in program.text.kernels.items():
+            steady = [namespace.get(argument) for argument in arguments]
+            namespace[name] = kernel.compiled(steady)  # in place of the same loops in Python
         self.step: Callable[..., tuple[Any, ...]] = namespace[program.name]
 
     def fits(self) -> bool:

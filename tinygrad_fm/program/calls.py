@@ -32,6 +32,23 @@ def is_written(function: Any) -> bool:
     return function in _WRITTEN or function is indexing.scatter_add.function
 
 
+def check_shape(array: Any, shape: tuple[int, ...], function: str) -> None:
+    """Refuse an array of another shape than in the trace, which NumPy might broadcast unseen."""
+    if np.shape(array) != shape:
+        raise ValueError(
+            f"{function} returned an array of shape {np.shape(array)}, and {shape} when the step "
+            "was traced: a program keeps the shapes of its arrays, whatever numbers they hold"
+        )
+
+
+def is_foreign(function: Any) -> bool:
+    """Whether a function is neither NumPy's nor the library's, so that it may return any shape."""
+    module = str(getattr(function, "__module__", "") or "")
+    return not (
+        isinstance(function, np.ufunc) or module.startswith(("numpy", "tinygrad_fm.", "builtins"))
+    )
+
+
 def is_called_by_name(function: Any) -> bool:
     """Whether a program calls a function that NumPy does not have."""
     return function not in _WRITTEN and not function_name(function)

@@ -6,6 +6,7 @@ import functools
 import inspect
 import keyword
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm import fast
 from tinygrad_fm.engine import state
 from tinygrad_fm.program.build import Program, Traced
 from tinygrad_fm.program.compare import difference
@@ -45,6 +47,10 @@ def compile(step: Callable[..., Any]) -> Compiled:
     parameters); from then on a program runs: the same calls of NumPy, forward, backward and
     update, without what is not needed, in memory that is planned once. Other shapes or dtypes,
     another mode of a module, a parameter that is frozen, make another program.
+
+    With the extra `fast`, chains of element-wise calls become loops that Numba compiles, as soon as
+    that pays (see tinygrad_fm.fast). The numbers stay the same to the last bit; only NumPy's
+    warnings of an overflow or a division by zero are not given there.
 
     Args:
         step: a function of arrays (also in tuples, lists and dictionaries) and plain values, which
@@ -104,6 +110,8 @@ class Compiled:
             if not entry.traced.guards.broken():
                 if entry.program is not None:
                     self._newest = entry
+                    if entry.waiting:
+                        entry.count()
                     return entry.program.run(call.arrays)
                 return self._second(entry, call)
         return self._first(call)
@@ -144,6 +152,7 @@ class Compiled:
             return result
         entry.traced = traced
         entry.program = Program(traced, self._name)
+        entry.waiting = entry.program.worth
         self._newest = entry
         return result
 
@@ -223,12 +232,41 @@ class Compiled:
 
 
 class _Entry:
-    """A step as traced under some guards, and after the second trace its program."""
+    """A step as traced under some guards, and after the second trace its program.
+
+    Attributes:
+        waiting: what a call saves with chains in kernels, until the program has them.
+    """
 
     def __init__(self, traced: Traced):
         self.traced = traced
         self.again = False  # whether what lives outside made another trace necessary
         self.program: Program | None = None
+        self.waiting = 0
+        self._fused: Program | None = None
+        self._left = 0
+
+    def count(self) -> None:
+        """Count a call, and take the program with kernels when they are worth their compilation."""
+        if not fast.ready(self.waiting) or self.program is None:
+            return
+        if self._fused is None:
+            self._fused = self.program.with_kernels()
+            self._left = sum(kernel.cost() for _, kernel, _ in self._fused.text.kernels.values())
+        self._left -= self.waiting
+        if self._left < 0:
+            self.waiting = 0
+            try:
+                self._fused.prepare()
+            except Exception as error:  # a version of Numba, say, that does not do what others do
+                warnings.warn(
+                    f"{self.program.name} goes on with NumPy's calls, as its chains could not be "
+                    f"compiled: {error}",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+            else:
+                self.program = self._fused
 
 
 class _Call:
@@ -247,6 +285,8 @@ class _Call:
                 value = value._array
             if isinstance(value, np.ndarray):
                 value = value if type(value) is np.ndarray else Tensor(value)._array
+                if not value.flags.aligned:
+                    value = np.require(value, requirements=["A"])
                 self.arrays.append(value)
                 order = None if value.flags.c_contiguous else value.strides
                 kinds.append((value.shape, value.dtype, order))

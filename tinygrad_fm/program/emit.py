@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.program.calls import (
+    check_shape,
     expression,
     function_name,
     is_called_by_name,
+    is_foreign,
     literal,
     subscript,
     takes_out,
 )
+from tinygrad_fm.program.kernels import Kernel
 from tinygrad_fm.program.plan import LINE, Plan
 from tinygrad_fm.program.updates import Update, gradient_views
 from tinygrad_fm.program.values import Instruction, Value
@@ -34,6 +37,7 @@ class Text:
         prelude: what is done once for each set of buffers: allocations, and views of what stays.
         body: what is done at each call.
         result: the names of what is returned.
+        kernels: by name, a chain's loops as text, the Kernel, and the names of its arguments.
     """
 
     def __init__(self, plan: Plan, name: str, inputs: dict[Value, str], paths: dict[int, str]):
@@ -42,6 +46,7 @@ class Text:
         self.prelude: list[str] = []
         self.body: list[str] = []
         self.result: list[str] = []
+        self.kernels: dict[str, tuple[str, Kernel, list[str]]] = {}
         self._plan = plan
         self._paths = paths
         self._names: dict[Value, str] = dict(inputs)
@@ -163,6 +168,7 @@ class Text:
                 self._names[result] = self._next()
             targets = ", ".join(self._names[r] for r in call.results)
             self.body.append(f"{targets}, = {expression(call, self.name)}")
+            self._check_shapes(call)
             return
         (result,) = call.results
         if result.base is not None and self._stays((call.args, tuple(call.keywords.values()))):
@@ -181,6 +187,36 @@ class Text:
             self.body.append(text)
             text = out
         self.body.append(f"{self._names[result]} = {text}")
+        self._check_shapes(call)
+
+    def _check_shapes(self, call: Instruction) -> None:
+        """Of what somebody's own function returns."""
+        if is_foreign(call.function):
+            check = self.bring(check_shape, "check_shape")
+            for r in call.results:
+                given = f"{self._names[r]}, {self.name(r.shape)}, {call.name!r}"
+                self.body.append(f"{check}({given})")
+
+    def _add_chain(self, chain: Instruction) -> None:
+        """One call for many, which fills an array for each result that others read."""
+        kernel: Kernel = chain.function
+        named = {value: self._value(value) for value in kernel.reads}
+        arguments = [f"{name}[()]" if not v.shape else name for v, name in named.items()]
+        local = {m.results[0]: self._next() for loop in kernel.loops for m in loop.members}
+        for result in kernel.stores:
+            out = self._out(result)
+            if out:
+                self._steady[result] = out
+            else:
+                out = self._next("b")
+                shape, dtype = self.name(result.shape), self.name(result.dtype)
+                self.body.append(f"{out} = np.empty({shape}, {dtype})")
+            self._names[result] = named[result] = out
+            arguments.append(out)
+        name = self.fresh(f"chain_{len(self.kernels) + 1}")
+        text = kernel.text(name, named.__getitem__, local.__getitem__, notes=True)
+        self.kernels[name] = text, kernel, arguments
+        self.body.append(f"{name}({', '.join(arguments)})")
 
     def _next(self, letter: str = "t") -> str:
         self._count += 1

@@ -30,6 +30,10 @@ def explain(program: Program) -> str:
         f"  {len(plan.outside)} gradients written straight into an optimizer's buffers",
         f"  {_flops(known)} a call" + (", without functions of your own" if None in counts else ""),
     ]
+    kernels = [kernel for _, kernel, _ in program.text.kernels.values()]
+    if kernels:
+        calls = sum(kernel.calls for kernel in kernels)
+        lines.append(f"  {calls} calls fused into {len(kernels)} kernels")
     wide = [i for i in instructions if _widens(i)]
     if wide:
         lines.append("  float64 arrays in a float32 program:")

@@ -205,6 +205,8 @@ def export(program: Program, path: Any) -> Path:
     path = Path(path)
     if path.suffix != ".py":
         raise ValueError(f"a program is exported to a file that ends in .py, not {str(path)!r}")
+    if program.text.kernels:  # loops in Python are slow without Numba
+        program = Program(program.traced, program.name)
     script = Script(program)
     beside = path.with_suffix(".npz")
     text = script.text(beside.name)

@@ -48,16 +48,17 @@ class Plan:
         self._last = last_uses(instructions)
         fresh = {value.root for value in returned}
         for i, instruction in enumerate(instructions):
-            if instruction.kind != "call" or not takes_out(instruction):
+            if instruction.kind != "chain" and not takes_out(instruction):
                 continue
-            (result,) = instruction.results
-            if result.base is not None or result in fresh or result in outside or not result.shape:
-                continue
-            slot = self._in_place(i, instruction, result)
-            if slot is None:
-                slot = Slot(result.bytes, i, i)
-            slot.last = max(slot.last, self._last.get(result, i))
-            self.slots[result] = slot
+            for result in instruction.results:
+                elsewhere = result.base is not None or result in fresh or result in outside
+                if elsewhere or not result.shape:
+                    continue
+                slot = self._in_place(i, instruction, result)
+                if slot is None:
+                    slot = Slot(result.bytes, i, i)
+                slot.last = max(slot.last, self._last.get(result, i))
+                self.slots[result] = slot
         self.bytes = pack(set(self.slots.values()))
 
     def _in_place(self, i: int, call: Instruction, result: Value) -> Slot | None:

@@ -1,0 +1,22 @@
+"""Programs that have their chains in loops from the first, which Python runs, Numba or not."""
+
+import contextlib
+from types import SimpleNamespace
+from unittest import mock
+
+
+def as_it_is(text, arguments):
+    names = {}
+    exec(text, names)
+    return names["kernel"]
+
+
+@contextlib.contextmanager
+def loops_in_python():
+    always = SimpleNamespace(ready=lambda elements: True)
+    python = SimpleNamespace(cost=lambda text: 0, kernel=as_it_is)
+    with (
+        mock.patch("tinygrad_fm.program.compiled.fast", always),
+        mock.patch("tinygrad_fm.program.kernels.fast", python),
+    ):
+        yield
