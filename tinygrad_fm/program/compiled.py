@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import keyword
-import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,9 +13,9 @@ import numpy as np
 
 from tinygrad_fm import fast
 from tinygrad_fm.engine import state
+from tinygrad_fm.program.arguments import Call, identifier, names
 from tinygrad_fm.program.build import Program, Traced
 from tinygrad_fm.program.compare import difference
-from tinygrad_fm.program.emit import RESERVED
 from tinygrad_fm.program.explain import explain
 from tinygrad_fm.program.export import export
 from tinygrad_fm.program.trace import Trace
@@ -90,7 +87,7 @@ class Compiled:
         self.failure = ""
         self._strict = strict
         name = getattr(step, "__name__", "")
-        self._name = _identifier(name) if name.isidentifier() else "step"
+        self._name = identifier(name) if name.isidentifier() else "step"
         self._entries: OrderedDict[Any, list[_Entry]] = OrderedDict()
         self._newest: _Entry | None = None
         functools.update_wrapper(self, step, updated=())
@@ -98,7 +95,7 @@ class Compiled:
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """What the step returns for these arguments."""
         mode = state.mode
-        call = _Call(args, keywords)
+        call = Call(args, keywords)
         if mode.trace is not None or mode.observer is not None or call.recorded or self.failure:
             # inside another program, under somebody's eyes, to be differentiated from outside
             return self.step(*args, **keywords)
@@ -116,7 +113,7 @@ class Compiled:
                 return self._second(entry, call)
         return self._first(call)
 
-    def _first(self, call: _Call) -> Any:
+    def _first(self, call: Call) -> Any:
         traced, result = self._trace(call)
         self.failure = traced.trace.failure
         entries = self._entries.setdefault(call.signature, [])
@@ -137,7 +134,7 @@ class Compiled:
             )
         return result
 
-    def _second(self, entry: _Entry, call: _Call) -> Any:
+    def _second(self, entry: _Entry, call: Call) -> Any:
         trace = entry.traced.trace
         taken = trace.memory or trace.outside_now()  # for constants
         traced, result = self._trace(call, trace)
@@ -156,13 +153,13 @@ class Compiled:
         self._newest = entry
         return result
 
-    def _trace(self, call: _Call, earlier: Trace | None = None) -> tuple[Traced, Any]:
+    def _trace(self, call: Call, earlier: Trace | None = None) -> tuple[Traced, Any]:
         """Run the step while it is watched."""
         trace = Trace(earlier, self._strict)
-        names = _names(self.step, call)
+        called = names(self.step, call)
         given, inputs = [], {}
         rest = iter(call.arrays)
-        for value, name in zip(call.values, names, strict=True):
+        for value, name in zip(call.values, called, strict=True):
             if isinstance(value, (Recorded, np.ndarray)):
                 array = next(rest)[...]  # an object of its own, should one array come in twice
                 inputs[trace.input(array, name)] = name
@@ -267,75 +264,3 @@ class _Entry:
                 )
             else:
                 self.program = self._fused
-
-
-class _Call:
-    """The arguments of a call, taken apart."""
-
-    def __init__(self, args: tuple[Any, ...], keywords: dict[str, Any]):
-        self.args = args
-        self.keywords = keywords
-        self.values = leaves((args, keywords)) if keywords else leaves(args)
-        self.arrays: list[Any] = []
-        self.recorded = False
-        kinds: list[Any] = [_form(args) if not keywords else (_form(args), _form(keywords))]
-        for value in self.values:
-            if isinstance(value, Recorded):
-                self.recorded = self.recorded or value._node is not None
-                value = value._array
-            if isinstance(value, np.ndarray):
-                value = value if type(value) is np.ndarray else Tensor(value)._array
-                if not value.flags.aligned:
-                    value = np.require(value, requirements=["A"])
-                self.arrays.append(value)
-                order = None if value.flags.c_contiguous else value.strides
-                kinds.append((value.shape, value.dtype, order))
-            elif isinstance(value, float):
-                kinds.append((type(value), repr(value)))  # -0.0 is not 0.0, and nan is nan
-            else:
-                kinds.append((type(value), value))
-        self.signature = tuple(kinds)
-
-    def refusal(self) -> TypeError:
-        """The error for an argument that has no place in a signature."""
-        bad = next(v for v in self.values if getattr(type(v), "__hash__", None) is None)
-        return TypeError(
-            f"a compiled step takes arrays and plain values, not {bad!r:.60}; what it shares with "
-            "the rest of the program, as models and optimizers, it takes from around it"
-        )
-
-
-def _form(tree: Any) -> Any:
-    """How a tree is built, without its values; None for a value."""
-    if isinstance(tree, dict):
-        return tuple((key, _form(value)) for key, value in tree.items())
-    if isinstance(tree, (list, tuple)):
-        return type(tree), *[_form(value) for value in tree]
-    return None
-
-
-def _names(step: Callable[..., Any], call: _Call) -> list[str]:
-    """A name for each value of the arguments: of its parameter, and its place in that."""
-    try:
-        bound = inspect.signature(step).bind(*call.args, **call.keywords)
-        parameters = list(bound.signature.parameters)
-    except (TypeError, ValueError):
-        parameters = []
-    named = [*parameters, *(f"argument_{i}" for i in range(len(parameters), len(call.args)))]
-    found: list[str] = []
-    for name, tree in [*zip(named, call.args, strict=False), *call.keywords.items()]:
-        found += [_identifier(f"{name}{path}") for path in _paths_in(tree)]
-    return [f"{name}_{i}" if found.count(name) > 1 else name for i, name in enumerate(found)]
-
-
-def _identifier(name: str) -> str:
-    name = re.sub(r"\W+", "_", name).strip("_")
-    return f"{name}_" if keyword.iskeyword(name) or name in RESERVED else name
-
-
-def _paths_in(tree: Any) -> list[str]:
-    if isinstance(tree, dict):
-        return [f"_{key}{path}" for key, value in tree.items() for path in _paths_in(value)]
-    if isinstance(tree, (list, tuple)):
-        return [f"_{i}{path}" for i, value in enumerate(tree) for path in _paths_in(value)]
-    return [""]
