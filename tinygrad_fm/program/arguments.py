@@ -22,20 +22,25 @@ class Call:
     def __init__(self, args: tuple[Any, ...], keywords: dict[str, Any]):
         self.args = args
         self.keywords = keywords
-        self.values = leaves((args, keywords)) if keywords else leaves(args)
+        if keywords or any(isinstance(a, (tuple, list, dict)) for a in args):
+            self.values = leaves((args, keywords))
+            kinds: list[Any] = [_form(args), _form(keywords)]
+        else:  # the same without a walk, which costs more than small arithmetic
+            self.values = list(args)
+            kinds = []
         self.arrays: list[Any] = []
         self.recorded = False
-        kinds: list[Any] = [_form(args) if not keywords else (_form(args), _form(keywords))]
         for value in self.values:
             if isinstance(value, Recorded):
                 self.recorded = self.recorded or value._node is not None
                 value = value._array
             if isinstance(value, np.ndarray):
                 value = value if type(value) is np.ndarray else Tensor(value)._array
-                if not value.flags.aligned:
+                flags = value.flags
+                if not flags.aligned:
                     value = np.require(value, requirements=["A"])
                 self.arrays.append(value)
-                order = None if value.flags.c_contiguous else value.strides
+                order = None if flags.c_contiguous else value.strides
                 kinds.append((value.shape, value.dtype, order))
             elif isinstance(value, float):
                 kinds.append((type(value), repr(value)))  # -0.0 is not 0.0, and nan is nan
