@@ -14,6 +14,9 @@ from tinygrad_fm.testing.backward.pairing import same_shape
 TOLERANCE = 1e-5
 
 
+NEARLY = 1e-3  # of each number: how far one such as 1e-5 in a denominator may move it
+
+
 @dataclass
 class Comparison:
     """One parameter's gradient beside the true one.
@@ -74,6 +77,25 @@ def clipped_at(theirs: Any, truth: Any) -> float | None:
     if at_most.any() and np.abs(theirs.ravel() - cut).max() <= TOLERANCE * most:
         kept = truth.size == 1 or not at_most.all() or float(f"{most:.2g}") == most
         return most if kept else None
+    return None
+
+
+def nearly(theirs: Any, truth: Any) -> float | None:
+    """The whole number, or one over it, that every number of a gradient nearly is times the truth.
+
+    None where there is none. Numbers that are much smaller than the largest are not looked at.
+    """
+    theirs, truth = np.ravel(np.asarray(theirs, float)), np.ravel(truth)
+    large = np.abs(truth) > NEARLY * np.abs(truth).max(initial=0.0)
+    if theirs.shape != truth.shape or not large.any() or not np.isfinite(theirs).all():
+        return None
+    ratios = theirs[large] / truth[large]
+    middle = float(np.median(ratios))
+    if not 1e-6 < abs(middle) < 1e6:
+        return None
+    for factor in (round(middle), 1 / (round(1 / middle) or 2)):
+        if factor and np.abs(ratios / factor - 1).max() <= NEARLY:
+            return float(factor)
     return None
 
 

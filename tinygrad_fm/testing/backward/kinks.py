@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.testing.backward.examine import Examined, examine, judge
-from tinygrad_fm.testing.backward.judge import TOLERANCE, Comparison
+from tinygrad_fm.testing.backward.examine import Examined, examine, judge, locate, rate_of
+from tinygrad_fm.testing.backward.judge import TOLERANCE, Comparison, common_factor
 from tinygrad_fm.testing.backward.pairing import same_shape
 from tinygrad_fm.testing.backward.places import is_float, places, widened
 from tinygrad_fm.testing.backward.problem import CannotRunError, Problem
@@ -16,6 +16,7 @@ from tinygrad_fm.testing.backward.record import clean
 from tinygrad_fm.testing.backward.truth import Truth, result_beside
 
 STEP = 1e-6  # to either side, relative to the number that is moved
+CONSTANT = 1e-4  # how far a factor that is one may be off
 CORNER = 1e-3  # two slopes that differ by more, relative to the largest, are those of a kink
 MOST = 400  # numbers of one gradient that are looked at
 BESIDE = 0.05  # how far the arrays are moved to be beside all kinks, relative to their numbers
@@ -33,7 +34,7 @@ def beside_kinks(problem: Problem, found: Examined, pairs: dict[str, str] | None
     if not off and not report.convention:
         return _unhidden(problem, found, pairs)
     if not all(_sits_on_kinks(problem, truth, c) for c in off):
-        return found
+        return _of_other_numbers(problem, found, pairs)
     moved = _examined_beside(problem, truth, pairs)
     if moved is None or not moved.report.is_right:
         if moved is not None:
@@ -46,6 +47,41 @@ def beside_kinks(problem: Problem, found: Examined, pairs: dict[str, str] | None
         c.excused = "at a kink, where any slope between those of both sides is"
     judge(found, problem)
     return found
+
+
+def _of_other_numbers(problem: Problem, found: Examined, pairs: dict[str, str] | None) -> Examined:
+    """A common factor is a convention if it is the same with other numbers, or the norm is.
+
+    A gradient of one number always is some multiple of the true one.
+    """
+    report = found.report
+    factor = common_factor([c for c in report.comparisons if not c.excused])
+    if factor is None or report.verdict == "wrong":
+        return found
+    moved = _examined_beside(problem, found.truth, pairs)
+    there = None if moved is None else common_factor(moved.report.comparisons)
+    if moved is None or there is None or abs(there / factor - 1) <= CONSTANT:
+        return found
+    norm, norm_there = _norm(report.comparisons), _norm(moved.report.comparisons)
+    if (
+        abs(norm_there / norm - 1) <= CONSTANT
+        and sum(np.size(c.truth) for c in report.comparisons) > 1
+    ):
+        report.convention = f"{factor:.4g}, which brings their norm to {norm:.4g}"
+        return found
+    report.verdict, report.convention = "wrong", ""
+    report.notes.append(
+        f"that is {factor:.4g} times the true gradient, and {there:.4g} times with other numbers"
+    )
+    for c in report.comparisons:
+        c.factor = None
+    locate(found.truth, found.theirs, report, rate_of(problem))
+    return found
+
+
+def _norm(found: list[Comparison]) -> float:
+    """Of all gradients together."""
+    return float(np.sqrt(sum(np.sum(np.square(c.theirs)) for c in found)))
 
 
 def _unhidden(problem: Problem, found: Examined, pairs: dict[str, str] | None) -> Examined:

@@ -161,7 +161,7 @@ def first_wrong(
     # a helper never meets a gradient, such as the derivative of an activation: where its result is
     # wrong, the line that calls it is meant
     handling = {
-        made.function
+        _function(made)
         for made in theirs.made
         if any(matcher.gradient(a) for a in (*made.arguments, *made.forms))
     }
@@ -176,15 +176,20 @@ def first_wrong(
     return _described(given[0], truth, theirs.made) if given else None
 
 
+def _function(made: Made) -> tuple[str, int]:
+    """What tells a function from others: of a lambda its line."""
+    return made.function, made.line if made.function == "<lambda>" else 0
+
+
 def _is_one_of(array: Any, arrays: list[Any]) -> bool:
     return any(a.shape == array.shape and np.allclose(array, a, rtol=1e-9) for a in arrays)
 
 
-def _unexplained(every: list[Made], matcher: Matcher, handling: set[str]) -> Made | None:
+def _unexplained(every: list[Made], matcher: Matcher, handling: set[Any]) -> Made | None:
     """The first array that is nothing that it should be, and of which nothing right is made."""
     doubtful: list[Made] = []
     for made in every:
-        if made.depth > 0 and made.function not in handling:
+        if made.depth > 0 and _function(made) not in handling:
             continue
         if any(matcher.explains(a) for a in made.forms):
             continue
