@@ -33,7 +33,7 @@ def test_one_number_is_always_a_multiple_of_the_true_one_and_may_be_wrong():
 def test_a_constant_factor_without_a_name_is_a_convention():
     report = check_backward(lambda w: (np.sum(w**3), 0.3 * w**2), X)
     assert report.verdict == "right up to a convention"
-    assert report.convention == "0.1"
+    assert report.convention == "1 / 10"
 
 
 def test_gradients_that_are_brought_to_one_norm_are_a_convention():

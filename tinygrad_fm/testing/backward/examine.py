@@ -32,10 +32,12 @@ class Examined:
     """A report with what it was made of.
 
     Attributes:
+        problem: what was examined, whose numbers may have been moved.
         updates: whether backward changes the parameters itself.
         lacking: parameters whose gradient is right but for penalties that are left out.
     """
 
+    problem: Problem
     report: BackwardReport
     truth: Truth
     theirs: Theirs
@@ -60,7 +62,7 @@ def examine(problem: Problem, pairs: dict[str, str] | None = None) -> Examined:
             f"no gradient was found: backward returns {theirs.returned}, and sets no array"
         )
     lacking = _of_terms(truth, report)
-    found = Examined(report, truth, theirs, updates, lacking)
+    found = Examined(problem, report, truth, theirs, updates, lacking)
     judge(found, problem)
     if report.verdict == "wrong":
         report.usual = _usual(report.comparisons, bool(rate)) if updates else 1.0

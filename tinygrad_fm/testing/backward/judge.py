@@ -14,6 +14,7 @@ from tinygrad_fm.testing.backward.pairing import same_shape
 TOLERANCE = 1e-5
 
 
+MOST_PARTS = 200  # 1 / 72 is a name for a factor; any is one over some large number
 NEARLY = 1e-3  # of each number: how far one such as 1e-5 in a denominator may move it
 
 
@@ -142,4 +143,6 @@ def name_factor(factor: float, samples: int, classes: int) -> str:
     for value, words in named:
         if abs(size / value - 1) <= 10 * TOLERANCE:
             return "the sign" if words == "one" and factor < 0 else sign + words
+    if 1 / MOST_PARTS < size < 1 and abs(round(1 / size) * size - 1) <= 10 * TOLERANCE:
+        return f"{sign}1 / {round(1 / size)}"
     return f"{factor:.6g}"

@@ -16,6 +16,7 @@ from tinygrad_fm.testing.backward.record import clean
 from tinygrad_fm.testing.backward.truth import Truth, result_beside
 
 STEP = 1e-6  # to either side, relative to the number that is moved
+SMALL, LARGE = 0.1, 1.0  # weights below the first hide slips: a tanh of them is a line
 CONSTANT = 1e-4  # how far a factor that is one may be off
 CORNER = 1e-3  # two slopes that differ by more, relative to the largest, are those of a kink
 MOST = 400  # numbers of one gradient that are looked at
@@ -60,8 +61,12 @@ def _of_other_numbers(problem: Problem, found: Examined, pairs: dict[str, str] |
         return found
     moved = _examined_beside(problem, found.truth, pairs)
     there = None if moved is None else common_factor(moved.report.comparisons)
-    if moved is None or there is None or abs(there / factor - 1) <= CONSTANT:
+    if moved is None or (there is not None and abs(there / factor - 1) <= CONSTANT):
         return found
+    if there is None:
+        if moved.report.verdict == "wrong":
+            moved.report.notes.append("the numbers at the start hide the mistake")
+        return moved
     norm, norm_there = _norm(report.comparisons), _norm(moved.report.comparisons)
     if (
         abs(norm_there / norm - 1) <= CONSTANT
@@ -89,12 +94,19 @@ def _unhidden(problem: Problem, found: Examined, pairs: dict[str, str] | None) -
     truth = found.truth
     zero = [name for name, g in truth.parameters.items() if not g.any()]
     equal = [n for n, a in truth.arrays.items() if a.size > 1 and not np.ptp(a)]
-    if not zero and not equal:
+    small = [n for n, a in truth.arrays.items() if _is_small(a)]
+    if not zero and not equal and not small:
         return found
     moved = _examined_beside(problem, truth, pairs)
     if moved is None or moved.report.is_right:
         return found
-    what = f"all of {equal[0]} begins equal" if equal else f"the gradient by {zero[0]} is all 0"
+    what = (
+        f"all of {equal[0]} begins equal"
+        if equal
+        else f"the gradient by {zero[0]} is all 0"
+        if zero
+        else f"{small[0]} begins with small numbers"
+    )
     moved.report.notes.append(f"{what}, which hides the mistake at the start itself")
     return moved
 
@@ -118,10 +130,18 @@ def _moved(problem: Problem, truth: Truth) -> dict[str, Any]:
         if clean(place.path) in truth.arrays and is_float(array) and array.size:
             if id(array) not in moved:
                 largest = float(np.abs(array).max()) or 1.0
+                if _is_small(array):
+                    array = array * (LARGE / largest)
+                    largest = LARGE
                 size = np.where(array == 0, largest, array) * BESIDE
                 moved[id(array)] = array + size * rng.standard_normal(array.shape)
             place.put(moved[id(array)])
     return world
+
+
+def _is_small(array: Any) -> bool:
+    """Whether a matrix is so small that what it is multiplied by stays next to 0."""
+    return np.ndim(array) > 1 and 0 < float(np.abs(array).max(initial=0.0)) < SMALL
 
 
 def _sits_on_kinks(problem: Problem, truth: Truth, c: Comparison) -> bool:

@@ -104,11 +104,12 @@ def _of_one_use(array: Any, truth: Truth) -> tuple[Value | None, str]:
     for use in uses_of(truth):
         if np.shape(array) != np.shape(use.gradient) or not np.any(use.gradient):
             continue
-        for rest, lines in (
-            (array - use.gradient, use.others),
-            (array - use.value.gradient + use.gradient, [use.line]),
+        for rest, is_only in (
+            (array - use.gradient, True),
+            (array - use.value.gradient + use.gradient, False),
         ):
             if np.abs(rest).max() <= 1e-9 * max(1.0, np.abs(array).max()):
+                lines = use.others if is_only else [use.line]
                 where = ", ".join(line.rpartition("/")[2] for line in lines[:3])
                 return (
                     use.value,
@@ -143,9 +144,9 @@ def _of_another_gradient(
         samples = truth.result.shape[0] if truth.result.ndim else g.shape[0]
         words = name_factor(factor, samples, g.shape[-1])
         return (
-            f"the gradient of the data term is {factor:.6g} times the true one ({words}), beside "
-            "that of the penalty"
-        ), None
+            f"one part of this gradient is {factor:.6g} times the true one ({words}), beside a "
+            "penalty or another use that is right"
+        ), g
     for later in truth.values:
         if later.gradient.shape == g.shape and later.node.serial > user.node.serial:
             used = product(later.gradient)

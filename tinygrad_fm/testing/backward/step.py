@@ -237,7 +237,8 @@ def _run(problem: Problem, names: list[str]) -> tuple[dict[str, Steps], Lines, d
             sys.settrace(lines.call)
             try:
                 _set_to_zero(world)
-                returned = problem.backward(world, result, rest, given)
+                with generator_kept():
+                    returned = problem.backward(world, result, rest, given)
                 if problem.step is not None:
                     problem.step(world, returned)
             finally:

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine.node import PACKAGE
-from tinygrad_fm.testing.backward.places import changed, is_float, places, snapshot, widened
+from tinygrad_fm.testing.backward.places import (
+    changed,
+    generators,
+    is_float,
+    places,
+    snapshot,
+    widened,
+)
 from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept
 from tinygrad_fm.testing.backward.record import clean, in_words
 
@@ -74,6 +81,7 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
     theirs = Theirs()
     with generator_kept(), np.errstate(all="ignore"):
         start = {clean(k): v for k, v in snapshot(world).items()}
+        drawing = generators(world)
         result, rest = problem.forward(world)
         before = snapshot(world)
         now = {clean(k): v for k, v in before.items()}
@@ -82,8 +90,11 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
         watcher = Lines(files_of(problem))
         old_trace = sys.gettrace()
         sys.settrace(watcher.call)
+        for generator, state in drawing:  # one that runs forward again has the same noise
+            generator.bit_generator.state = state
         try:
-            returned = problem.backward(world, result, rest, given)
+            with generator_kept():
+                returned = problem.backward(world, result, rest, given)
         except CannotRunError:
             raise
         except Exception as error:
