@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tinygrad_fm.cli import main
 from tinygrad_fm.testing import check_backward, check_file
 
 NOISE = """
@@ -160,6 +161,43 @@ def backward_propagation(parameters, cache, X, Y):
             'dW2': np.dot(dZ2, A1.T) / m, 'db2': np.sum(dZ2, axis=1, keepdims=True) / m}
 """
 
+TABLE = """
+import numpy as np
+
+class Embedding:
+    def __init__(self, vocab, dim):
+        self.W = np.random.randn(vocab, dim)
+
+    def forward(self, idx):
+        self.idx = idx
+        return self.W[idx]
+
+    def backward(self, dout):
+        self.dW = np.zeros_like(self.W)
+        np.add.at(self.dW, self.idx, dout)
+"""
+
+TOGETHER = """
+import numpy as np
+
+class MLP:
+    def __init__(self, sizes=(4, 6, 3)):
+        self.layers = [[np.random.randn(a, b), np.zeros(b)] for a, b in zip(sizes, sizes[1:])]
+
+    def loss_and_grad(self, x, y):
+        (W1, b1), (W2, b2) = self.layers
+        h = np.tanh(x @ W1 + b1)
+        z = h @ W2 + b2
+        z = z - z.max(1, keepdims=True)
+        logp = z - np.log(np.exp(z).sum(1, keepdims=True))
+        loss = -logp[np.arange(len(y)), y].mean()
+        g = np.exp(logp)
+        g[np.arange(len(y)), y] -= 1
+        g /= len(y)
+        d = g @ W2.T * (1 - h ** 2)
+        return loss, [(x.T @ d, d.sum(0)), (h.T @ g, g.sum(0))]
+"""
+
 # (program, piece of it, slip, what is said of the line or the gradients)
 PROGRAMS = {
     "noise": (NOISE, "self.dV = x.T @ (0.1 * d * self", "self.dV = x.T @ (d * self", "dV"),
@@ -167,6 +205,13 @@ PROGRAMS = {
     "penalty": (PENALTY, "dW += reg * np.sign(W)", "dW += reg * W", "dW += reg * W"),
     "tokens": (TOKENS, "do = dh * gs[t] *", "do = dh * os[t] *", "do = dh * os[t]"),
     "two inputs": (TWO, "dz2 = -ddiff", "dz2 = ddiff", "dz2 = ddiff"),
+    "tokens twice": (
+        TABLE,
+        "np.add.at(self.dW, self.idx, dout)",
+        "self.dW[self.idx] += dout",
+        "+=",
+    ),
+    "loss and gradient": (TOGETHER, "d.sum(0)", "d.mean(0)", "1 / the batch size"),
     "tiny start": (TINY, "np.power(A1, 2)", "np.power(Z1, 2)", "np.power(Z1, 2)"),
 }
 
@@ -189,3 +234,16 @@ def test_a_published_program_is_right_and_its_slip_is_found(name, tmp_path):
 def test_a_column_of_the_smallest_case_lies_down():
     report = check_backward(lambda w: (np.sum(w**3), 3 * w), np.arange(1.0, 6).reshape(5, 1))
     assert max(len(text.splitlines()) for text in report.smallest.to_lines()) == 1
+
+
+def test_a_name_that_is_not_there_is_answered_with_those_that_are(tmp_path, capsys):
+    (tmp_path / "program.py").write_text(PENALTY)
+    assert main(["check", f"{tmp_path / 'program.py'}::softmax"]) == 2
+    assert "has no softmax to check; it has softmax_loss_vectorized" in capsys.readouterr().err
+
+
+def test_the_test_for_a_folder_is_that_of_its_first_wrong_file(tmp_path, capsys):
+    (tmp_path / "a.py").write_text(TWO)
+    (tmp_path / "b.py").write_text(PENALTY.replace("np.sign(W)", "W"))
+    assert main(["check", str(tmp_path)]) == 1
+    assert f'check_file("{tmp_path / "b.py"}")' in capsys.readouterr().out

@@ -56,6 +56,8 @@ def as_layer(make: Callable[[], Any], kind: type) -> Iterator[Problem]:
         return
     for shape in inputs_of(make):
         yield of_layer(make, rng().standard_normal(shape), forward, backward)
+    # tokens, with one twice
+    yield of_layer(make, np.array([1, 0, 2, 1, 3]) % FEATURES, forward, backward)
 
 
 def as_network(
