@@ -1,76 +1,156 @@
-"""The reports' layers as people write them, forward and backward, go through check_backward."""
+"""What the reports say, as printed and as corrected, goes through check_backward."""
 
+from dataclasses import replace
+from itertools import pairwise
+
+import cheng
+import dewangan
+import kong
+import korssjoen
 import numpy as np
 import pytest
-import zheng
-from kong import _softmax
-from korssjoen import leaky_relu, leaky_relu_backward
+from equation import REGISTRY
+from layers_by_hand import LAYERS
+from networks import ACTIVATIONS, HIDDEN, LOSSES, Network
+from steps_by_hand import STEPS
+from test_whole_networks import targets
 
-from tinygrad_fm.testing import check_backward
+from tinygrad_fm.testing import CannotRunError, check_backward
 
-RNG = np.random.default_rng(0)
-X, W, B = RNG.standard_normal((5, 4)), RNG.standard_normal((4, 3)), RNG.standard_normal(3)
-LABELS = RNG.integers(0, 3, 5)
-TARGETS = np.eye(3)[LABELS]
-
-
-def linear_backward(dout, X, W, b):
-    dX = zheng.linear_dx(X, W, b, dout)
-    dW = zheng.linear_dw(X, W, b, dout)
-    db = zheng.linear_db(X, W, b, dout)
-    return dX, dW, db
-
-
-def cross_entropy_loss(x, t):
-    return zheng.cross_entropy(x, t), zheng.cross_entropy_gradient(x, t)
-
-
-def delta_loss(a, t):
-    """Report 004, (1): delta is minus the gradient, summed over the samples."""
-    loss = -np.sum(t * np.log(_softmax(a)))
-    return loss, t - _softmax(a)
-
-
-RIGHT = {
-    "000, 3.1.1 to 3.1.3": lambda: check_backward(
-        (lambda X, W, b: zheng.linear(X, W, b), linear_backward), X, W, B
-    ),
-    "000, 3.2.1, as corrected": lambda: check_backward(
-        (lambda Y: zheng.relu(Y), lambda dout, Y: zheng.relu_backward_corrected(Y, dout)), X
-    ),
-    "000, 3.2.5 and 3.2.6": lambda: check_backward(
-        (lambda Y: zheng.tanh_forward(Y), lambda dout, Y: zheng.tanh_backward(Y, dout)), X
-    ),
-    "000, 3.2.9 and 3.2.10": lambda: check_backward(
-        (lambda Y: zheng.sigmoid_forward(Y), lambda dout, Y: zheng.sigmoid_backward(Y, dout)), X
-    ),
-    "000, 3.3.3 and 3.3.5": lambda: check_backward(cross_entropy_loss, X, np.eye(4)[LABELS]),
-    "003, (1)": lambda: check_backward(
-        (
-            lambda x, alpha: leaky_relu(x, alpha),
-            lambda dout, x, alpha: leaky_relu_backward(x, dout, alpha),
-        ),
-        X,
-        0.1,
-    ),
+NO_LAYER = {
+    cheng.newton_as_named: "a name: what it names is gradient descent, which is checked",
+    dewangan.numerical_gradient: "a derivative without a backward pass",
+    dewangan.numerical_gradient_as_said: "a size of differences",
+    korssjoen.convex_in_weights: "an inequality",
+    korssjoen.normal_after_batch_norm: "moments of a result",
+    kong.numerical_gradient: "a derivative without a backward pass",
+    kong.early_stopping: "a rule of when to stop",
+    kong.early_stopping_late: "a rule of when to stop",
+    kong.early_stopping_nan: "a rule of when to stop",
 }
 
 
-@pytest.mark.parametrize("layer", RIGHT)
-def test_what_is_right_as_printed_passes(layer):
-    report = RIGHT[layer]()
+def covered(checks):
+    return {equation for equations, *_ in checks for equation in equations}
+
+
+def name_of(check):
+    return str(check[0][-1])
+
+
+def test_every_equation_is_checked_or_is_no_layer():
+    checked = covered(LAYERS) | covered(STEPS)
+    assert not checked & set(NO_LAYER)
+    assert not set(REGISTRY) - checked - set(NO_LAYER), "add it to LAYERS, STEPS or NO_LAYER"
+    wrong = {e for e in checked if not e.right}
+    assert wrong <= {check[0][-1] for check in (*LAYERS, *STEPS)}  # a form of the last is run
+
+
+@pytest.mark.parametrize("check", LAYERS, ids=name_of)
+def test_a_layer_as_printed_is_right_or_its_mistake_is_found(check):
+    (*_, equation), report_on, said = check
+    try:
+        report = report_on(equation.printed)
+    except CannotRunError as error:
+        report = error
+    else:
+        assert said or report.verdict == "right", str(report)
+    assert said in str(report)
+
+
+@pytest.mark.parametrize("check", [c for c in LAYERS if c[0][-1].corrected_form], ids=name_of)
+def test_a_layer_as_corrected_is_right(check):
+    (*_, equation), report_on, _ = check
+    report = report_on(equation.corrected_form)
+    assert report.is_right, str(report)
+    assert report.convention in ("", "the sign")  # report 004's delta is minus the gradient
+
+
+@pytest.mark.parametrize("check", STEPS, ids=name_of)
+def test_a_rule_of_updating_is_recognised_or_its_mistake_is_found(check):
+    (*_, equation), report_on, said, of_corrected = check
+    assert said in str(report_on(equation.printed))
+    if equation.corrected_form is not None:
+        report = report_on(equation.corrected_form)
+        assert report.verdict == "right", str(report)
+        assert of_corrected in str(report)
+
+
+# ---- whole networks ------------------------------------------------------------------------------
+
+
+def check_network(kind, loss, hidden, last):
+    rng = np.random.default_rng(0)
+    widths = [4, *(5 for _ in hidden), 3]
+    layers = [
+        [rng.standard_normal((n, m)) / 2, rng.standard_normal(m) / 2] for n, m in pairwise(widths)
+    ]
+    x, t = rng.standard_normal((6, 4)), targets(loss, 6, 3, rng)
+    return check_backward(
+        lambda: kind(layers, [*hidden, last], loss, x, t),
+        data=(x, t),
+        loss=lambda net, x, t: replace(net, x=x, t=t).error(),
+        backward=lambda net, x, t: replace(net, x=x, t=t).gradients(),
+    )
+
+
+WHOLE = [(loss, last) for loss in LOSSES for last in LOSSES[loss].outputs]
+
+
+@pytest.mark.parametrize("hidden", [(), *((name,) for name in HIDDEN), HIDDEN], ids=str)
+@pytest.mark.parametrize(("loss", "last"), WHOLE)
+def test_a_network_of_the_recursion_is_right(loss, last, hidden):
+    report = check_network(Network, loss, hidden, last)
     assert report.verdict == "right", str(report)
 
 
-def test_the_printed_backward_of_relu_is_found_and_named():
-    report = check_backward(
-        (lambda Y: zheng.relu(Y), lambda dout, Y: zheng.relu_backward(Y, dout)), X
-    )
-    assert not report.is_right
-    assert "mask" in str(report)
+class ByHand(Network):
+    """The recursion with one of its lines as a method, to be written as a report has it."""
+
+    def delta(self, i, z, a, towards):
+        return ACTIVATIONS[self.activations[i]].slope(a[i]) * towards
+
+    def gradients(self):
+        z, a = self.forward()
+        found = []
+        towards = LOSSES[self.loss].delta(z[-1], self.t)
+        for i in reversed(range(len(self.layers))):
+            delta = self.delta(i, z, a, towards)
+            found.insert(0, [-z[i].T @ delta, -delta.sum(axis=0)])
+            towards = delta @ self.layers[i][0].T
+        return found
 
 
-def test_the_negative_delta_of_report_004_is_a_convention():
-    report = check_backward(delta_loss, RNG.standard_normal((5, 3)), TARGETS)
-    assert report.verdict == "right up to a convention"
-    assert report.convention == "the sign"
+class AtOutput(ByHand):
+    """Report 001's code: the slope is taken of what the layer gave."""
+
+    def delta(self, i, z, a, towards):
+        return ACTIVATIONS[self.activations[i]].slope(z[i + 1]) * towards
+
+
+class MaskOfGradient(ByHand):
+    """Report 000's (3.2.2)."""
+
+    def delta(self, i, z, a, towards):
+        if self.activations[i] != "relu":
+            return towards
+        return np.maximum(towards, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hidden", "said"),
+    [
+        (AtOutput, ("tanh",), "the derivative of tanh is taken at its output"),
+        (AtOutput, ("sigmoid",), "the derivative of sigmoid is taken at its output"),
+        (AtOutput, ("tanh", "sigmoid"), "the derivative of sigmoid is taken at its output"),
+        (MaskOfGradient, ("relu",), "the mask of maximum is taken of the gradient"),
+        (MaskOfGradient, ("relu", "relu"), "the mask of maximum is taken of the gradient"),
+    ],
+)
+def test_a_mistake_of_a_report_is_found_in_a_whole_network(kind, hidden, said):
+    loss = "softmax cross-entropy"
+    assert check_network(ByHand, loss, hidden, "identity").verdict == "right"
+    report = check_network(kind, loss, hidden, "identity")
+    assert report.verdict == "wrong"
+    assert said in str(report)
+    assert "towards" in report.line.source or "slope" in report.line.source

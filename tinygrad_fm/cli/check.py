@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 
@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     for file in files:
         found += _check(file, name, alone=len(files) == 1, text=arguments.format == "text")
     if not found:
-        print(f"tinygrad-fm check: {NOTHING.format(arguments.target)}", file=sys.stderr)
+        others = _names(files) if name else []
+        said = f"{where} has no {name} to check; it has {', '.join(others)}" if others else ""
+        print(f"tinygrad-fm check: {said or NOTHING.format(arguments.target)}", file=sys.stderr)
         return COULD_NOT
     if arguments.format == "json":
         print(json.dumps([_as_dict(*entry) for entry in found], indent=2))
@@ -53,9 +55,19 @@ def run(arguments: argparse.Namespace) -> int:
     reports = [report for _, _, report in found]
     if any(isinstance(r, BackwardReport) and not r.is_right for r in reports):
         if arguments.format == "text":
-            print(TEST.format(arguments.target))
+            wrong = next(f for f, _, r in found if isinstance(r, BackwardReport) and not r.is_right)
+            print(TEST.format(wrong if path.is_dir() else arguments.target))
         return WRONG
     return COULD_NOT if any(isinstance(r, str) for r in reports) else 0
+
+
+def _names(files: list[Path]) -> list[str]:
+    """What there is to check in files that can be read."""
+    found: list[str] = []
+    for file in files:
+        with suppress(CannotRunError), redirect_stdout(StringIO()):
+            found += [title for title, _ in subjects(load(file))]
+    return found
 
 
 def _check(file: Path, name: str, *, alone: bool, text: bool) -> list[Found]:

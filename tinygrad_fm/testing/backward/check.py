@@ -94,7 +94,7 @@ def _refuse_unusable(target: Any, inputs: Any, backward: Any, data: Any, loss: A
 def check_problem(problem: Problem, pairs: dict[str, str] | None = None) -> BackwardReport:
     """`check_backward` of a problem in its common form, without the smallest case."""
     found = beside_kinks(problem, examine(problem, pairs), pairs)
-    report, truth, theirs = found.report, found.truth, found.theirs
+    problem, report, truth, theirs = found.problem, found.report, found.truth, found.theirs
     if problem.step is not None or theirs.updated:
         look_at_step(problem, found)
     report.notes += [f"{UNUSED} {name}" for name in truth.unused if name not in theirs.found]

@@ -22,6 +22,7 @@ from tinygrad_fm.testing.backward.making import (
     rng,
     targets_of,
 )
+from tinygrad_fm.testing.backward.places import generators
 from tinygrad_fm.testing.backward.problem import (
     RATE,
     Problem,
@@ -55,6 +56,8 @@ def as_layer(make: Callable[[], Any], kind: type) -> Iterator[Problem]:
         return
     for shape in inputs_of(make):
         yield of_layer(make, rng().standard_normal(shape), forward, backward)
+    # tokens, with one twice
+    yield of_layer(make, np.array([1, 0, 2, 1, 3]) % FEATURES, forward, backward)
 
 
 def as_network(
@@ -71,7 +74,9 @@ def as_network(
     losses: list[tuple[str, Callable[..., Any]]] = []
     if own:
         # the first that runs is meant
-        losses.append(("", lambda net, x, t: _call(getattr(net, own), {**REG, "x": x, "t": t})))
+        losses.append(
+            ("", lambda net, x, t: _call(getattr(net, own), {**REG, **_beside(x), "t": t}))
+        )
         if forward and not together:
             losses.append(("", lambda net, x, t: getattr(net, own)(output(net, x), t)))
             losses.append(("", lambda net, x, t: getattr(net, own)(t, output(net, x))))
@@ -85,11 +90,15 @@ def as_network(
         ]
 
     def backward(net: Any, x: Any, t: Any) -> Any:
-        known = {**REG, "x": x, "t": t, "lr": RATE, "samples": len(x)}
+        known = {**REG, **_beside(x), "t": t, "lr": RATE, "samples": len(x)}
         if together:
             return split(_call(getattr(net, back), known))[1]
         if forward:
-            known["output"] = output(net, x)
+            drawing = generators(net)
+            with generator_kept():
+                known["output"] = output(net, x)
+            for generator, state in drawing:  # backward may run forward again
+                generator.bit_generator.state = state
         return _call(getattr(net, back), known)
 
     shapes = [held["x"].shape] if held else inputs_of(make)
@@ -106,6 +115,13 @@ def as_network(
                 if implied:
                     problem.notes.append(f"no loss is defined: checked as {implied}")
                 yield problem
+
+
+def _beside(x: Any) -> dict[str, Any]:
+    """An input, and those beside it of a network that compares two or three."""
+    other = 0.5 - x[::-1]
+    return {"x": x, "x1": x, "x2": other, "xa": x, "xb": other, "anchor": x, "positive": other,
+            "negative": x[::-1] ** 2}  # fmt: skip
 
 
 def _add_step(problem: Problem, kind: type) -> None:

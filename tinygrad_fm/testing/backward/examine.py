@@ -15,10 +15,11 @@ from tinygrad_fm.testing.backward.judge import (
     compare,
     factor_of_parameters,
     name_factor,
+    nearly,
 )
 from tinygrad_fm.testing.backward.lines import first_wrong
 from tinygrad_fm.testing.backward.pairing import pair, same_shape
-from tinygrad_fm.testing.backward.problem import RATE, Problem
+from tinygrad_fm.testing.backward.problem import RATE, CannotRunError, Problem
 from tinygrad_fm.testing.backward.report import BackwardReport
 from tinygrad_fm.testing.backward.roles import role_of
 from tinygrad_fm.testing.backward.terms import Mixture, decay_beside, mixture, say, terms_of
@@ -31,10 +32,12 @@ class Examined:
     """A report with what it was made of.
 
     Attributes:
+        problem: what was examined, whose numbers may have been moved.
         updates: whether backward changes the parameters itself.
         lacking: parameters whose gradient is right but for penalties that are left out.
     """
 
+    problem: Problem
     report: BackwardReport
     truth: Truth
     theirs: Theirs
@@ -53,13 +56,23 @@ def examine(problem: Problem, pairs: dict[str, str] | None = None) -> Examined:
     report.outputs = truth.result.shape[-1] if truth.result.ndim else _outputs(truth)
     rate = rate_of(problem)
     updates = _compare(problem, truth, theirs, report, pairs, rate)
+    paired = any(c.place for c in report.comparisons) or not report.comparisons
+    if not paired and not theirs.found:
+        raise CannotRunError(
+            f"no gradient was found: backward returns {theirs.returned}, and sets no array"
+        )
     lacking = _of_terms(truth, report)
-    found = Examined(report, truth, theirs, updates, lacking)
+    found = Examined(problem, report, truth, theirs, updates, lacking)
     judge(found, problem)
     if report.verdict == "wrong":
         report.usual = _usual(report.comparisons, bool(rate)) if updates else 1.0
-        if not truth.notes:
-            _locate(truth, theirs, report, rate)
+        if not paired:
+            report.notes.append(
+                f"of what backward makes, {', '.join(theirs.found)}, nothing fits by name and "
+                "shape; pairs={parameter: gradient} of testing.check_backward tells"
+            )
+        elif not truth.notes:
+            locate(truth, theirs, report, rate)
     if updates:
         what = f"minus the learning rate, {rate:g}, times" if rate else "a multiple of"
         report.notes.append(f"backward updates the parameters itself: their change is {what} this")
@@ -91,6 +104,10 @@ def _compare(
         if found.factor is None and place:
             most = clipped_at(found.theirs, gradient)
             found.excused = f"clipped at {most:.6g}" if most else ""
+            if not most and theirs.small and (factor := nearly(found.theirs, gradient)):
+                found.factor = factor
+                note = f"{theirs.small:g} in the code moves the gradient by {name} a little"
+                report.notes.append(note)
         if found.factor is None and place.startswith("the change of"):
             # an optimizer inside backward: not its step but the gradient that it takes is compared
             for made in theirs.made:
@@ -170,7 +187,7 @@ def _decay(found: list[Comparison], truth: Truth) -> float | None:
     return known[0]
 
 
-def _locate(truth: Truth, theirs: Theirs, report: BackwardReport, rate: float) -> None:
+def locate(truth: Truth, theirs: Theirs, report: BackwardReport, rate: float) -> None:
     """Find the first wrong line."""
     found = report.comparisons
     amiss = [c for c in found if c.place and not same_shape(np.asarray(c.theirs), c.truth)]

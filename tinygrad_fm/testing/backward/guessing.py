@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import itertools
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +25,11 @@ from tinygrad_fm.testing.backward.roles import role_of
 from tinygrad_fm.testing.backward.sources import SAMPLES
 
 TIMES = 3
+NUMBERS = {
+    "stride": 1, "pad": 1, "padding": 1, "pool": 2, "size": 2, "height": 2, "width": 2, "p": 0.5,
+    "prob": 0.5, "mode": "train", "eps": 1e-5, "epsilon": 1e-5, "momentum": 0.9, "margin": 1.0,
+    "temperature": 2.0, "slope": 0.1, "seed": 0,
+}  # fmt: skip
 GATES = (1, 4, 3)  # of a plain recurrent layer, an LSTM and a GRU
 Shape = tuple[int, ...]
 
@@ -29,6 +37,7 @@ Shape = tuple[int, ...]
 def arguments_of(function: Any) -> Iterator[tuple[Any, ...]]:
     """Arguments for a function, the likeliest first."""
     names = needed(function)
+    settings = {name: found for name in names if (found := _settings(function, name))}
     words = [name.lower().strip("_") for name in names]
     yield from _tokens(function, words)
     if any(_is_state(word) for word in words):
@@ -41,11 +50,41 @@ def arguments_of(function: Any) -> Iterator[tuple[Any, ...]]:
     for image, single, columns, one_hot, activation in choices:
         draw = rng()
         yield tuple(
-            activation
+            settings[name]
+            if name in settings
+            else activation
             if "activation" in word
             else _guess(word, draw, columns, one_hot, image, single)
-            for word in words
+            for name, word in zip(names, words, strict=True)
         )
+
+
+def _settings(function: Any, name: str) -> dict[str, Any]:
+    """The dictionary that an argument is to be, if it is asked for keys: param["stride"]."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    keys = [
+        str(part.slice.value)
+        for part in ast.walk(tree)
+        if isinstance(part, ast.Subscript)
+        and isinstance(part.ctx, ast.Load)
+        and isinstance(part.value, ast.Name)
+        and part.value.id == name
+        and isinstance(part.slice, ast.Constant)
+        and isinstance(part.slice.value, str)
+    ]
+    pools = any("pool" in key for key in keys)
+    found = {key: 2 if pools and key == "stride" else _number(key.lower()) for key in keys}
+    return found if all(value is not None for value in found.values()) else {}
+
+
+def _number(word: str) -> Any:
+    """A setting by its name; None where it is none."""
+    if role_of(word) in ("lr", "penalty"):
+        return 0.1
+    return next((value for part, value in NUMBERS.items() if part in word.split("_")), None)
 
 
 def _tokens(function: Any, words: list[str]) -> Iterator[tuple[Any, ...]]:
@@ -55,16 +94,18 @@ def _tokens(function: Any, words: list[str]) -> Iterator[tuple[Any, ...]]:
         return
     shapes = [scope[n].shape for n in function.__code__.co_names if is_float(scope.get(n))]
     square = [s[0] for s in shapes if len(s) == 2 and s[0] == s[1]]
-    sizes = sorted({n for s in shapes if len(s) == 2 for n in s} - set(square[:1]))
-    if not square or not sizes or not any(_is_state(word) for word in words):
+    sizes = sorted({n for s in shapes if len(s) == 2 for n in s})
+    if not any(_is_state(word) for word in words):
         return
-    draw = rng()
-    yield tuple(
-        draw.standard_normal((square[0], 1))
-        if _is_state(word)
-        else draw.integers(0, sizes[0], TIMES).tolist()
-        for word in words
-    )
+    for height in dict.fromkeys([*square, *(s[0] for s in shapes if len(s) == 2)]):
+        draw = rng()
+        tokens = min((n for n in sizes if n != height), default=height)
+        yield tuple(
+            draw.standard_normal((height, 1))
+            if _is_state(word)
+            else draw.integers(0, tokens, TIMES).tolist()
+            for word in words
+        )
 
 
 def _is_state(word: str) -> bool:
@@ -104,6 +145,8 @@ def _guess(
             return rng.standard_normal(SAMPLES)
         if word.startswith(("w", "theta", "b")) and word != "beta":
             return rng.standard_normal(1 if word.startswith("b") else FEATURES)
+    if (number := _number(word)) is not None:
+        return number
     if word.endswith(("idx", "index", "ind")):
         return int(rng.integers(0, CLASSES))
     if word.endswith(("indices", "idxs", "negatives", "neg_samples")):

@@ -14,6 +14,10 @@ from tinygrad_fm.testing.backward.pairing import same_shape
 TOLERANCE = 1e-5
 
 
+MOST_PARTS = 200  # 1 / 72 is a name for a factor; any is one over some large number
+NEARLY = 1e-3  # of each number: how far one such as 1e-5 in a denominator may move it
+
+
 @dataclass
 class Comparison:
     """One parameter's gradient beside the true one.
@@ -77,6 +81,25 @@ def clipped_at(theirs: Any, truth: Any) -> float | None:
     return None
 
 
+def nearly(theirs: Any, truth: Any) -> float | None:
+    """The whole number, or one over it, that every number of a gradient nearly is times the truth.
+
+    None where there is none. Numbers that are much smaller than the largest are not looked at.
+    """
+    theirs, truth = np.ravel(np.asarray(theirs, float)), np.ravel(truth)
+    large = np.abs(truth) > NEARLY * np.abs(truth).max(initial=0.0)
+    if theirs.shape != truth.shape or not large.any() or not np.isfinite(theirs).all():
+        return None
+    ratios = theirs[large] / truth[large]
+    middle = float(np.median(ratios))
+    if not 1e-6 < abs(middle) < 1e6:
+        return None
+    for factor in (round(middle), 1 / (round(1 / middle) or 2)):
+        if factor and np.abs(ratios / factor - 1).max() <= NEARLY:
+            return float(factor)
+    return None
+
+
 def common_factor(found: list[Comparison]) -> float | None:
     """The one factor that all gradients have; None where they have different ones."""
     factors = [c.factor for c in found]
@@ -120,4 +143,6 @@ def name_factor(factor: float, samples: int, classes: int) -> str:
     for value, words in named:
         if abs(size / value - 1) <= 10 * TOLERANCE:
             return "the sign" if words == "one" and factor < 0 else sign + words
+    if 1 / MOST_PARTS < size < 1 and abs(round(1 / size) * size - 1) <= 10 * TOLERANCE:
+        return f"{sign}1 / {round(1 / size)}"
     return f"{factor:.6g}"

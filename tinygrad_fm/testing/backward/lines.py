@@ -17,6 +17,8 @@ from tinygrad_fm.testing.backward.theirs import Made, Theirs
 from tinygrad_fm.testing.backward.truth import Truth, Value
 from tinygrad_fm.testing.backward.uses import uses_of
 
+ALIKE = 1 - 1e-6  # the cosine of an angle below which factors are looked at
+
 
 @dataclass
 class WrongLine:
@@ -35,18 +37,36 @@ class Matcher:
     def __init__(self, truth: Truth):
         self.truth = truth
         self.gradients = [v for v in truth.values if v.gradient is not None] + truth.parts
+        self.turned: dict[Any, list[tuple[Value, Any]]] = {}  # by shape, axes of 1 left out
+        for value in self.gradients:
+            for turned in _turns(value.gradient):
+                self.turned.setdefault(_lengths(turned), []).append((value, turned))
+        self.directions: dict[Any, Any] = {}
         self.contributions = [use.gradient for use in uses_of(truth)]
         self.values = [v.array for v in truth.values if v.array is not None] + truth.data
         self.derivatives = list(_local_derivatives(truth.values))
 
     def gradient(self, array: Any) -> tuple[Value, float] | None:
         """The value whose gradient this is, up to a factor."""
-        for value in self.gradients:
-            for turned in _turns(value.gradient):
-                factor = factor_between(array, turned)
-                if factor is not None and array.size:
-                    return value, factor
+        for value, turned in self._along(array):
+            factor = factor_between(array, turned)
+            if factor is not None and array.size:
+                return value, factor
         return None
+
+    def _along(self, array: Any) -> list[tuple[Value, Any]]:
+        """The gradients of its shape that have its direction, or are 0 as it is."""
+        shape, flat = _lengths(array), np.ravel(np.asarray(array, float))
+        found = self.turned.get(shape, [])
+        if shape not in self.directions:
+            rows = (
+                np.stack([np.ravel(turned) for _, turned in found]) if found else np.zeros((0, 1))
+            )
+            with np.errstate(all="ignore"):
+                self.directions[shape] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        with np.errstate(all="ignore"):
+            alike = np.abs(self.directions[shape] @ flat) / np.linalg.norm(flat) if found else ()
+        return [found[i] for i, cosine in enumerate(alike) if not cosine < ALIKE]
 
     def is_contribution(self, change: Any) -> bool:
         """Whether what was added somewhere is what one use of a value adds to its gradient."""
@@ -71,9 +91,11 @@ class Matcher:
         """Whether it is a gradient times a value, or so: it may be meant for something else."""
         return any(factor_between(array, made) is not None for made in self._simple())
 
-    def is_product_of(self, made: Made, part: Made) -> bool:
-        """Whether it is a right product of something, but of a wrong gradient."""
+    def is_made_of(self, made: Made, part: Made) -> bool:
+        """Whether it is a right product of something, or a right sum, but of a wrong gradient."""
         g = part.array
+        if g.shape == made.array.shape and self.is_contribution(made.array - g):
+            return True
         rights = [v.gradient for v in self.gradients if np.shape(v.gradient) == g.shape]
         for other in self.values if g.ndim == 2 else ():
             for product in (_on_the_right, _on_the_left):
@@ -110,6 +132,10 @@ def _on_the_right(g: Any, value: Any) -> Any:
 
 def _on_the_left(g: Any, value: Any) -> Any:
     return value.T @ g
+
+
+def _lengths(array: Any) -> tuple[int, ...]:
+    return tuple(n for n in np.shape(array) if n != 1)
 
 
 def _turns(array: Any) -> list[Any]:
@@ -161,7 +187,7 @@ def first_wrong(
     # a helper never meets a gradient, such as the derivative of an activation: where its result is
     # wrong, the line that calls it is meant
     handling = {
-        made.function
+        _function(made)
         for made in theirs.made
         if any(matcher.gradient(a) for a in (*made.arguments, *made.forms))
     }
@@ -176,15 +202,20 @@ def first_wrong(
     return _described(given[0], truth, theirs.made) if given else None
 
 
+def _function(made: Made) -> tuple[str, int]:
+    """What tells a function from others: of a lambda its line."""
+    return made.function, made.line if made.function == "<lambda>" else 0
+
+
 def _is_one_of(array: Any, arrays: list[Any]) -> bool:
     return any(a.shape == array.shape and np.allclose(array, a, rtol=1e-9) for a in arrays)
 
 
-def _unexplained(every: list[Made], matcher: Matcher, handling: set[str]) -> Made | None:
+def _unexplained(every: list[Made], matcher: Matcher, handling: set[Any]) -> Made | None:
     """The first array that is nothing that it should be, and of which nothing right is made."""
     doubtful: list[Made] = []
     for made in every:
-        if made.depth > 0 and made.function not in handling:
+        if made.depth > 0 and _function(made) not in handling:
             continue
         if any(matcher.explains(a) for a in made.forms):
             continue
@@ -199,7 +230,7 @@ def _unexplained(every: list[Made], matcher: Matcher, handling: set[str]) -> Mad
         elif made.depth > 0 and not all(matcher.explains(a) for a in made.arguments):
             continue  # it was given something wrong: the line that calls it is meant
         elif not _vindicated(made, every, matcher):
-            return next((d for d in doubtful if matcher.is_product_of(made, d)), made)
+            return next((d for d in doubtful if matcher.is_made_of(made, d)), made)
     return None
 
 

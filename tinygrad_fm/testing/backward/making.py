@@ -40,7 +40,10 @@ STEP = (
     "step", "update", "update_params", "update_parameters", "update_weights", "apply_gradients",
     "apply_grads", "optimize", "optimizer_step", "sgd_step", "sgd", "gradient_descent",
 )  # fmt: skip
-LOSS = ("loss", "cost", "error", "compute_loss", "compute_cost", "calculate_loss", "loss_function")
+LOSS = (
+    "loss", "cost", "error", "compute_loss", "compute_cost", "calculate_loss", "loss_function",
+    "loss_and_grad", "loss_and_grads", "loss_and_gradient", "loss_and_gradients", "loss_grad",
+)  # fmt: skip
 TARGETS = ("t", "y", "target", "targets", "labels", "label", "y_true", "y_label", "yt", "y_train")
 INPUTS = ("x", "x_train", "data", "input", "inputs", "input_data", "features", "train_x")
 RATES = ("lr", "rate", "eta", "alpha", "reg", "lambda", "momentum", "std")

@@ -57,10 +57,14 @@ def pair(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, str]:
     # expressions that are returned have no names: in the order of the arguments, if all fit so
     left = [path for path in wanted if path not in pairs]
     unnamed = [k for k in free if not k.isidentifier() and not _is_value(k)]
-    if len(left) == len(unnamed) and all(
-        same_shape(free[k], wanted[path]) for k, path in zip(unnamed, left, strict=True)
-    ):
-        return pairs | dict(zip(left, unnamed, strict=True))
+    orders = [left]
+    if unnamed and all("[" in k for k in unnamed):  # of lists, without x, which need not be given
+        orders.append([path for path in left if not path.isidentifier()])
+    for paths in orders:
+        if len(paths) == len(unnamed) and all(
+            same_shape(free[k], wanted[path]) for k, path in zip(unnamed, paths, strict=True)
+        ):
+            return pairs | dict(zip(paths, unnamed, strict=True))
     # a name that fits, of another shape: the shape is the mistake
     for path in wanted:
         if path not in pairs:
@@ -75,8 +79,8 @@ def pair(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, str]:
 def _is_value(path: str) -> bool:
     """Whether it is picked out of something that is no list of gradients: hs[t - 1]."""
     holder, bracket, inside = path.partition("[")
-    picked = bool(bracket) and inside.endswith("]") and not re.fullmatch(r"-?\d+|'.*'", inside[:-1])
-    return picked and holder.isidentifier() and not holder.startswith(BEFORE)
+    picked = bracket and inside.endswith("]") and not re.fullmatch(r"[-\d\]\[]+|'.*'", inside[:-1])
+    return bool(picked) and holder.isidentifier() and not holder.startswith(BEFORE)
 
 
 def same_shape(a: Any, b: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,21 +46,25 @@ class Place:
 
 def places(root: Any, path: str = "") -> Iterator[Place]:
     """Every array (or Tensor) of numbers that an object holds, at any depth, each object once."""
-    yield from _walk(root, path, {id(root)}, 0)
+    yield from _walk(root, path, {id(root)}, 0, _is_array)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, np.floating, Tensor))
 
 
 def _walk(
-    found: Any, path: str, seen: set[int], depth: int, whole: bool = False
+    found: Any, path: str, seen: set[int], depth: int, wanted: Callable[[Any], bool]
 ) -> Iterator[Place]:
     if depth > DEEPEST:
         return
     for key, value, kind in _entries(found):
         here = _joined(path, key, kind)
-        if type(value) is int if whole else isinstance(value, (np.ndarray, np.floating, Tensor)):
+        if wanted(value):
             yield Place(here, found, key, kind)
         elif id(value) not in seen and not isinstance(value, SKIPPED):
             seen.add(id(value))
-            yield from _walk(value, here, seen, depth + 1, whole)
+            yield from _walk(value, here, seen, depth + 1, wanted)
 
 
 def _entries(found: Any) -> Iterator[tuple[Any, Any, str]]:
@@ -80,7 +84,13 @@ def _joined(path: str, key: Any, kind: str) -> str:
 
 def whole_numbers(root: Any) -> Iterator[Place]:
     """Every Python integer that an object holds, as sizes are."""
-    yield from _walk(root, "", {id(root)}, 0, whole=True)
+    yield from _walk(root, "", {id(root)}, 0, lambda value: type(value) is int)
+
+
+def generators(root: Any) -> list[tuple[np.random.Generator, Any]]:
+    """The random generators that an object holds, with their states."""
+    kept = _walk(root, "", {id(root)}, 0, lambda value: isinstance(value, np.random.Generator))
+    return [(found, found.bit_generator.state) for found in (place.get() for place in kept)]
 
 
 def is_float(value: Any) -> bool:

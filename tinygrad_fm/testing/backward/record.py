@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,10 +14,13 @@ import numpy as np
 
 from tinygrad_fm import engine
 from tinygrad_fm.engine import Node
+from tinygrad_fm.engine.node import PACKAGE
 from tinygrad_fm.recording import enable_grad
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.testing.backward.places import Place, is_float, places, widened
 from tinygrad_fm.testing.backward.problem import Problem, generator_kept
+
+LIBRARIES = (str(PACKAGE), str(Path(np.__file__).parent))
 
 
 @dataclass
@@ -155,3 +159,14 @@ def _globals_of(function: Any) -> dict[str, Any]:
     if isinstance(function, type):
         return vars(sys.modules[function.__module__])
     return getattr(function, "__globals__", {})
+
+
+def in_words(error: BaseException) -> str:
+    """An error, with the line of the person's code that it comes from: `KeyError: 1 (n.py:2)`."""
+    trace, last = error.__traceback__, None
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(LIBRARIES):
+            last = trace
+        trace = trace.tb_next
+    where = f" ({Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno})" if last else ""
+    return f"{type(error).__name__}: {error}{where}"

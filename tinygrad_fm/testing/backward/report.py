@@ -96,7 +96,9 @@ class BackwardReport:
                 return f"right but for the factor {c.factor:.6g} that most have ({c.place})"
             words = name_factor(c.factor / self.usual, self.samples, self.outputs)
             beside = f", beside {self.usual:.6g} of the others" if self.usual != 1 else ""
-            return f"{c.place} is the true gradient times {c.factor:.6g}{beside}: {words}"
+            if np.size(c.truth) > 1 or words != f"{c.factor:.6g}":
+                said = "" if words == f"{c.factor:.6g}" else f": {words}"
+                return f"{c.place} is the true gradient times {c.factor:.6g}{beside}{said}"
         theirs = np.reshape(c.theirs, np.shape(c.truth))
         difference = np.abs(theirs - c.truth)
         worst = np.unravel_index(int(np.argmax(difference)), np.shape(c.truth))

@@ -11,7 +11,7 @@ from tinygrad_fm.engine import Node
 from tinygrad_fm.graph.build import ancestors
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.testing.backward.judge import factor_between, name_factor
-from tinygrad_fm.testing.backward.pairing import _parts, same_shape
+from tinygrad_fm.testing.backward.pairing import _parts, names_gradient, same_shape
 from tinygrad_fm.testing.backward.theirs import Made
 from tinygrad_fm.testing.backward.truth import Truth, Value
 from tinygrad_fm.testing.backward.uses import uses_of
@@ -59,6 +59,10 @@ def _recognise(
     word = made.name.lower()
     candidates.sort(key=lambda v: not (v.name in truth.arrays and _last(v.name) in word))
     for value in candidates:
+        if value.name in truth.arrays and names_gradient(made.name, value.name):
+            factor = factor_between(array, value.gradient)
+            if array.size > 1 and factor is not None and abs(factor - 1) > 1e-5:
+                return value, _times(factor, truth), "", None
         direct = users.get(value.node, [])
         known = {user.node for user in direct}
         for user in [*direct, *(v for v in _later(value, truth) if v.node not in known)]:
@@ -88,16 +92,24 @@ def _recognise(
     return best, "", formulas.pop() if len(formulas) == 1 else "", None
 
 
+def _times(factor: float, truth: Truth) -> str:
+    samples = truth.result.shape[0] if truth.result.ndim else 1
+    words = name_factor(factor, samples, 1)
+    named = "" if words == f"{factor:.6g}" else f": {words}"
+    return f"it is the true gradient times {factor:.6g}{named}"
+
+
 def _of_one_use(array: Any, truth: Truth) -> tuple[Value | None, str]:
     """A gradient in which one use of a value is left out, or only one is counted."""
     for use in uses_of(truth):
         if np.shape(array) != np.shape(use.gradient) or not np.any(use.gradient):
             continue
-        for rest, lines in (
-            (array - use.gradient, use.others),
-            (array - use.value.gradient + use.gradient, [use.line]),
+        for rest, is_only in (
+            (array - use.gradient, True),
+            (array - use.value.gradient + use.gradient, False),
         ):
             if np.abs(rest).max() <= 1e-9 * max(1.0, np.abs(array).max()):
+                lines = use.others if is_only else [use.line]
                 where = ", ".join(line.rpartition("/")[2] for line in lines[:3])
                 return (
                     use.value,
@@ -132,9 +144,9 @@ def _of_another_gradient(
         samples = truth.result.shape[0] if truth.result.ndim else g.shape[0]
         words = name_factor(factor, samples, g.shape[-1])
         return (
-            f"the gradient of the data term is {factor:.6g} times the true one ({words}), beside "
-            "that of the penalty"
-        ), None
+            f"one part of this gradient is {factor:.6g} times the true one ({words}), beside a "
+            "penalty or another use that is right"
+        ), g
     for later in truth.values:
         if later.gradient.shape == g.shape and later.node.serial > user.node.serial:
             used = product(later.gradient)
@@ -255,7 +267,8 @@ def _of_one(
     local = _local(user.node, value.node)
     if local is not None and same_shape(array, g) and np.ptp(local) > 0:
         at_output = _at(user, value, arrays)
-        if at_output is not None and factor_between(array, g * at_output) is not None:
+        wrong = [] if at_output is None else [g * at_output, at_output]
+        if any(factor_between(array, made) is not None for made in wrong):
             return f"the derivative of {name} is taken at its output instead of its input"
         if factor_between(array, g) is not None:
             return f"the derivative of {name} is missing"
@@ -300,8 +313,8 @@ def _try(a: Any, b: Any) -> Any:
 
 def _of_penalty(array: Any, value: Value, truth: Truth) -> str:
     """A difference that is a multiple of the parameter itself, or of its sign."""
-    if value.name not in truth.arrays or value.array is None:
-        return ""
+    if value.name not in truth.arrays or value.array is None or value.array.size == 1:
+        return ""  # one number always is a multiple of another
     if not same_shape(array, value.gradient):
         return ""
     difference = np.reshape(array, value.gradient.shape) - value.gradient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from tinygrad_fm.testing.backward.truth import Truth
 
 SMALL = (2, 3)  # lengths that an axis is cut to, the first with which the mistake is still there
 TRIES = 24  # of cuts
+LONGEST = 3.0  # seconds of looking
 SHOWN = 8  # arrays of the input
 WIDE = 76  # columns of a line
 MOST = 16  # numbers of an array that are shown
@@ -88,7 +90,10 @@ def smallest_case(
 
     reached: Sizes = {}
     small, seen = problem, None
+    until = time.perf_counter() + LONGEST
     for sizes, loosely in _cuts(problem, reached):
+        if time.perf_counter() > until:
+            break
         if loosely:  # the line may look right by chance where the arrays are small
             exactly = min(exactly, 2)
         found = attempt(sizes, False, exactly)
@@ -234,6 +239,8 @@ def _text(array: Any, indent: int) -> str:
     shape = " × ".join(map(str, np.shape(array)))
     if _is_large(array):
         return f"{shape} numbers"
+    if np.ndim(array) == 2 and np.shape(array)[1] == 1 and np.size(array) > SMALL[-1]:
+        array = np.ravel(array)  # a column lies down
     text = np.array2string(np.asarray(array), precision=3, separator=", ", suppress_small=True)
     whole = " ".join(text.split())
     if len(whole) + indent <= WIDE:

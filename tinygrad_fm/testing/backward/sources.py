@@ -8,6 +8,7 @@ import json
 import linecache
 import sys
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,11 +123,16 @@ def _defines(node: ast.stmt) -> bool:
     if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
         return True
     if isinstance(node, (ast.Assign, ast.AugAssign)):
-        if isinstance(node.value, ast.Lambda):
-            return True
-        calls = [part for part in ast.walk(node.value) if isinstance(part, ast.Call)]
-        return all(_makes(call) for call in calls)
+        return all(_makes(part) for part in _runs(node.value) if isinstance(part, ast.Call))
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _runs(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of an expression that run when it does: not the bodies of lambdas."""
+    yield node
+    if not isinstance(node, ast.Lambda):
+        for part in ast.iter_child_nodes(node):
+            yield from _runs(part)
 
 
 def _makes(call: ast.Call) -> bool:

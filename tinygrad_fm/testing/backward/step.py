@@ -44,7 +44,7 @@ def look_at_step(problem: Problem, found: Examined) -> None:
     if problem.step_is_guessed and not any(steps.changes.any() for steps in runs.values()):
         return  # it was to be given something else
     rate = rate_of(problem)
-    numbers = [n for n in _numbers(problem, lines) if n != rate]
+    numbers = [n for n in lines.numbers(problem.world) if n != rate]
     judged = _Judged(rate, numbers, lines.made, final)
     for name, steps in runs.items():
         judged.look(name, steps, penalties.get(name, 0.0) if name in found.lacking else 0.0)
@@ -92,7 +92,11 @@ class _Judged:
         """Note a fault, with the line that changes the parameter, or its velocity."""
         final = self.final.get(name)
         # the line that set it, and not those whose calls led there
-        line = next((m for m in self.made if final is not None and _equal(m.array, final)), None)
+        lines = [m for m in self.made if final is not None and _equal(m.array, final)]
+        own = [m for m in lines if last_word(m.name) == last_word(name)]
+        if lines and not np.isfinite(lines[0].array).all():  # what is all NaN equals much else
+            lines = own or lines[-1:]
+        line = lines[0] if lines else None
         if line is not None and velocity:
             at = next(i for i, m in enumerate(self.made) if m is line)
             before = [m for m in self.made[:at] if m.array.shape == line.array.shape]
@@ -158,7 +162,14 @@ class _Judged:
         }
         usual = float(np.median(list(rates.values()))) if rates else 0.0
         odd = {n: r for n, r in rates.items() if not _same(r, usual)}
-        if len(rates) > 2 and len(odd) == 1 and not self.faults:
+        slow, fast = (min(rates, key=rates.get), max(rates, key=rates.get)) if rates else ("", "")  # type: ignore[arg-type]
+        n = report.samples
+        if n > 2 and rates and _same(rates[fast], n * rates[slow]):
+            words = (
+                f"{fast} learns {n} times as fast as {slow}: one gradient is a sum over the batch"
+            )
+            self.fault(f"{words} of {n}, and the other a mean", fast)
+        elif len(rates) > 2 and len(odd) == 1 and not self.faults:
             ((name, rate),) = odd.items()
             self.notes.append(
                 f"the learning rate of {name} is {rate:.4g}, that of the others {usual:.4g}"
@@ -167,14 +178,17 @@ class _Judged:
             words, _, made = self.faults[0]
             report.verdict = "wrong"
             said = _grouped([(words, name) for words, name, _ in self.faults])
-            if made is not None and (report.line is None or "infinite" in words):
+            own = "infinite" in words or "the decay is not scaled" in words
+            if made is not None and (report.line is None or own):
                 formula = MOMENTUM if "velocity" in words or "momentum" in words else ""
                 report.line = WrongLine(made, source_of(made), None, said.pop(0), formula)
             report.notes = [*said, *report.notes]
             return
-        kinds = {_in_words(rule) for rule in self.rules.values()}
-        if len(kinds) == 1 and kinds != {""}:
-            self.notes.insert(0, f"the step is {kinds.pop()}")
+        kinds = [(_in_words(rule), name) for name, rule in self.rules.items()]
+        if all(words for words, _ in kinds):
+            alike = len({words for words, _ in kinds}) == 1
+            said = [f"the step is {kinds[0][0]}"] if alike and kinds else []
+            self.notes[:0] = said or [f"the step of {name} is {words}" for words, name in kinds]
         elif self.rules and not found.updates:
             self.notes.append(
                 "the step follows no one rule known here, such as momentum or Adam: not judged"
@@ -223,7 +237,8 @@ def _run(problem: Problem, names: list[str]) -> tuple[dict[str, Steps], Lines, d
             sys.settrace(lines.call)
             try:
                 _set_to_zero(world)
-                returned = problem.backward(world, result, rest, given)
+                with generator_kept():
+                    returned = problem.backward(world, result, rest, given)
                 if problem.step is not None:
                     problem.step(world, returned)
             finally:
@@ -245,17 +260,6 @@ def _set_to_zero(world: dict[str, Any]) -> None:
         for name in ("zero_grad", "zero_grads", "zero_gradients"):
             if callable(getattr(value, name, None)):
                 getattr(value, name)()
-
-
-def _numbers(problem: Problem, lines: Lines) -> list[float]:
-    """The constants that a step may use: numbers that objects hold, and those in its own code."""
-    found: list[float] = []
-    for value in problem.world.values():
-        own = getattr(value, "__dict__", {})
-        found += [float(v) for v in own.values() if type(v) in (int, float)]
-    for code in lines.codes:
-        found += [constant for constant in code.co_consts if isinstance(constant, float)]
-    return list(dict.fromkeys(found))
 
 
 def _equal(a: Any, b: Any) -> bool:

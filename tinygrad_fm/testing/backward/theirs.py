@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from types import CodeType, FrameType
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fm.engine.node import PACKAGE
-from tinygrad_fm.testing.backward.places import changed, is_float, snapshot, widened
+from tinygrad_fm.testing.backward.places import (
+    changed,
+    generators,
+    is_float,
+    places,
+    snapshot,
+    widened,
+)
 from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept
-from tinygrad_fm.testing.backward.record import clean
+from tinygrad_fm.testing.backward.record import clean, in_words
 
 LARGEST = 4096  # elements of an array that is still looked at, line by line
+
+
+SMALL = 1e-4
 
 
 @dataclass(eq=False)
@@ -46,6 +57,8 @@ class Theirs:
         mutated: data and arguments that forward changed in place.
         overwritten: those that backward changed in place.
         made: every array that a line made, in order.
+        small: a number that keeps a denominator from 0, such as 1e-8; 0 where the code has none.
+        returned: what backward returned, in words.
     """
 
     found: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +67,8 @@ class Theirs:
     overwritten: list[str] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     error: str = ""
+    small: float = 0.0
+    returned: str = "nothing"
 
 
 def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
@@ -66,6 +81,7 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
     theirs = Theirs()
     with generator_kept(), np.errstate(all="ignore"):
         start = {clean(k): v for k, v in snapshot(world).items()}
+        drawing = generators(world)
         result, rest = problem.forward(world)
         before = snapshot(world)
         now = {clean(k): v for k, v in before.items()}
@@ -74,17 +90,21 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
         watcher = Lines(files_of(problem))
         old_trace = sys.gettrace()
         sys.settrace(watcher.call)
+        for generator, state in drawing:  # one that runs forward again has the same noise
+            generator.bit_generator.state = state
         try:
-            returned = problem.backward(world, result, rest, given)
+            with generator_kept():
+                returned = problem.backward(world, result, rest, given)
         except CannotRunError:
             raise
         except Exception as error:
-            raise CannotRunError(
-                f"the backward pass fails: {type(error).__name__}: {error}{_where(error)}"
-            ) from error
+            raise CannotRunError(f"the backward pass fails: {in_words(error)}") from error
         finally:
             sys.settrace(old_trace)
     theirs.made = watcher.made
+    if returned is not None:
+        theirs.returned = f"a {type(returned).__name__}"
+    theirs.small = _small_one(watcher.numbers(world))
     for path, value in _flat(returned, problem.names, watcher.names):
         theirs.found[path] = value
     after = changed(world, before)
@@ -98,6 +118,12 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
         elif is_float(value):
             theirs.found.setdefault(name, value)
     return theirs
+
+
+def _small_one(numbers: list[float]) -> float:
+    """The largest that is small, also where Python has made 1.00001 of 1 + 1e-5."""
+    beside_one = [float(f"{abs(n - 1):.3g}") for n in numbers]
+    return max((n for n in [*numbers, *beside_one] if 0 < n <= SMALL), default=0.0)
 
 
 def _differs(start: dict[str, Any], now: dict[str, Any], path: str) -> bool:
@@ -116,25 +142,34 @@ def _flat(
     ]
     found: list[tuple[str, Any]] = []
     for label, part in zip(labels, parts, strict=True):
-        if isinstance(part, dict):
-            found += [(f"grads[{k!r}]", v) for k, v in part.items() if is_float(v)]
-        elif isinstance(part, list):
-            found += [(f"{label}[{i}]", v) for i, v in enumerate(part) if is_float(v)]
+        if isinstance(part, (dict, list, tuple)):  # at any depth
+            label = "grads" if isinstance(part, dict) else label
+            found += [(f"{label}{p.path}", p.get()) for p in places(part) if is_float(p.get())]
         elif is_float(part):
             found.append((label, np.asarray(part)))
     return found
 
 
 def files_of(problem: Problem) -> set[str]:
-    """The files that the person's functions and classes are written in."""
-    found = set()
-    for function in problem.functions:
-        code = getattr(function, "__code__", None)
-        if isinstance(code, CodeType):
-            found.add(code.co_filename)
-        elif isinstance(function, type):
-            found.add(getattr(sys.modules.get(function.__module__), "__file__", "") or "")
-    return {name for name in found if name and not name.startswith(PACKAGE)}
+    """The files that the person's functions and classes are written in, and those beside them."""
+    found: set[str] = set()
+    left: list[Any] = [f for f in problem.functions if isinstance(f, (type, FunctionType))]
+    while left:
+        file, scope = _written_in(left.pop())
+        if file and file not in found and not file.startswith(PACKAGE):
+            found.add(file)
+            kinds = (type, FunctionType, ModuleType)
+            beside = [value for value in list(scope.values()) if isinstance(value, kinds)]
+            left += [b for b in beside if Path(_written_in(b)[0]).parent == Path(file).parent]
+    return found
+
+
+def _written_in(found: Any) -> tuple[str, dict[str, Any]]:
+    """The file and the global variables of a function, a class or a module."""
+    if isinstance(found, FunctionType):
+        return found.__code__.co_filename, found.__globals__
+    module = found if isinstance(found, ModuleType) else sys.modules.get(found.__module__)
+    return getattr(module, "__file__", None) or "", getattr(module, "__dict__", {})
 
 
 class Lines:
@@ -145,9 +180,18 @@ class Lines:
         self.made: list[Made] = []
         self.known: dict[int, tuple[int, dict[str, Any]]] = {}
         self.depth = 0
+        self.counted: set[int] = set()  # frames that are a level of depth
         self.arguments: dict[int, tuple[Any, ...]] = {}
         self.codes: set[CodeType] = set()  # that ran
         self.names: dict[int, str] = {}  # of what was returned, by identity
+
+    def numbers(self, world: dict[str, Any]) -> list[float]:
+        """The constants of the code that ran, and the numbers that objects hold."""
+        found = [c for code in self.codes for c in code.co_consts if isinstance(c, float)]
+        for value in world.values():
+            own = getattr(value, "__dict__", {}).values()
+            found += [float(v) for v in own if type(v) in (int, float)]
+        return list(dict.fromkeys(found))
 
     def call(self, frame: FrameType, event: str, argument: Any) -> Any:
         """At the start of a call: watch its lines if it is the person's code."""
@@ -158,8 +202,10 @@ class Lines:
         self.known[id(frame)] = frame.f_lineno, now
         own = {n: a for n, a in now.items() if not n.startswith("self.")}
         self.arguments[id(frame)] = tuple(own.values())
-        if frame.f_code.co_name != "<lambda>":  # one that only leads to the backward pass
+        leads = frame.f_code.co_name == "<lambda>" and not self.depth
+        if not leads:  # a lambda that only leads to the backward pass is none of it
             self.depth += 1
+            self.counted.add(id(frame))
         return self.line
 
     def line(self, frame: FrameType, event: str, argument: Any) -> Any:
@@ -205,7 +251,8 @@ class Lines:
             for name, value in frame.f_locals.items():
                 if any(value is part for part in parts):
                     self.names.setdefault(id(value), name)
-            self.depth -= frame.f_code.co_name != "<lambda>"
+            self.depth -= id(frame) in self.counted
+            self.counted.discard(id(frame))
             self.known.pop(id(frame), None)
         return self.line
 
@@ -226,15 +273,3 @@ class Lines:
                     if is_float(array) and array.size <= LARGEST:
                         found[f"{name}{dot}{path}"] = array
         return found
-
-
-def _where(error: BaseException) -> str:
-    trace = error.__traceback__
-    last = None
-    while trace is not None:
-        if "tinygrad_fm" not in trace.tb_frame.f_code.co_filename:
-            last = trace
-        trace = trace.tb_next
-    if last is None:
-        return ""
-    return f" ({last.tb_frame.f_code.co_filename}:{last.tb_lineno})"

@@ -20,14 +20,24 @@ class Use:
 
     Attributes:
         gradient: what comes back through it.
-        line: `file:line` of the operation.
-        others: the lines of the other uses.
+        user: the operation.
+        every: all of them.
     """
 
     value: Value
     gradient: Any
-    line: str
-    others: list[str]
+    user: Node
+    every: list[Node]
+
+    @property
+    def line(self) -> str:
+        """`file:line` of the operation."""
+        return self.user.line
+
+    @property
+    def others(self) -> list[str]:
+        """The lines of the other uses."""
+        return list(dict.fromkeys(other.line for other in self.every if other is not self.user))
 
 
 def uses_of(truth: Truth) -> Iterator[Use]:
@@ -43,8 +53,7 @@ def uses_of(truth: Truth) -> Iterator[Use]:
         for user in used if len(used) > 1 else ():
             gradient = _through(user, value, gradients[user], arrays)
             if gradient is not None:
-                others = [other.line for other in used if other is not user]
-                yield Use(value, gradient, user.line, list(dict.fromkeys(others)))
+                yield Use(value, gradient, user, used)
 
 
 def _through(user: Node, value: Value, gradient: Any, arrays: dict[Node, Any]) -> Any:
