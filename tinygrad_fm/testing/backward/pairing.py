@@ -21,6 +21,7 @@ BEFORE = (
 )
 AFTER = ("_gradient", "_grads", "_grad", "grad", "_prime", "_dot")
 HOLDERS = ("grads", "gradients", "grad", "gradient", "dparams", "deltas", "d", "nabla")
+PARAMETERS = ("params", "parameters", "param", "model")
 # Names that mean the same.
 SHORT = {
     **dict.fromkeys(("weights", "weight", "kernel", "coef", "coefs", "theta", "ws"), "w"),
@@ -75,7 +76,8 @@ def pair(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, str]:
 def _is_value(path: str) -> bool:
     """Whether it is picked out of something that is no list of gradients: hs[t - 1]."""
     holder, bracket, inside = path.partition("[")
-    picked = bool(bracket) and inside.endswith("]") and not re.fullmatch(r"-?\d+|'.*'", inside[:-1])
+    written = re.fullmatch(r"-?\d+(\]\[-?\d+)*|'.*'", inside[:-1])
+    picked = bool(bracket) and inside.endswith("]") and not written
     return picked and holder.isidentifier() and not holder.startswith(BEFORE)
 
 
@@ -96,7 +98,10 @@ def names_gradient(name: str, parameter: str) -> bool:
 
 
 def _exactly(gradient: str, parameter: str) -> bool:
-    return _word(parameter) in _names(gradient) and _index(gradient) == _index(parameter)
+    if _index(gradient) != _index(parameter):
+        return False
+    whole = _word(gradient) in HOLDERS and _word(parameter) in PARAMETERS
+    return _word(parameter) in _names(gradient) or (whole and bool(_index(parameter)))
 
 
 def _alike(gradient: str, parameter: str) -> bool:

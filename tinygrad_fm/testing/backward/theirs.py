@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine.node import PACKAGE
-from tinygrad_fm.testing.backward.places import changed, is_float, snapshot, widened
+from tinygrad_fm.testing.backward.places import changed, is_float, places, snapshot, widened
 from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept
 from tinygrad_fm.testing.backward.record import clean
 
@@ -118,8 +118,10 @@ def _flat(
     for label, part in zip(labels, parts, strict=True):
         if isinstance(part, dict):
             found += [(f"grads[{k!r}]", v) for k, v in part.items() if is_float(v)]
-        elif isinstance(part, list):
-            found += [(f"{label}[{i}]", v) for i, v in enumerate(part) if is_float(v)]
+        elif isinstance(part, (list, tuple)):
+            held = label if label.isidentifier() else "grads"
+            inside = ((f"{held}{place.path}", place.get()) for place in places(part))
+            found += [(path, np.asarray(v)) for path, v in inside if is_float(v)]
         elif is_float(part):
             found.append((label, np.asarray(part)))
     return found
