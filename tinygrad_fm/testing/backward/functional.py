@@ -21,6 +21,7 @@ from tinygrad_fm.testing.backward.problem import (
     generator_kept,
     holds_floats,
     takes_rate,
+    where,
 )
 from tinygrad_fm.testing.backward.roles import arguments_for, role_of
 from tinygrad_fm.testing.backward.solving import solved, weights_of
@@ -323,7 +324,9 @@ def _data(parameters: dict[str, Any], forward: Any) -> Iterator[tuple[Any, Any]]
             with generator_kept(), np.errstate(all="ignore"):
                 output = output_of(forward(*arguments_for(forward, known)))[0]
         except Exception as error:
-            failed = failed or f"the forward pass fails: {type(error).__name__}: {error}"
+            failed = (
+                failed or f"the forward pass fails: {type(error).__name__}: {error}{where(error)}"
+            )
             continue
         ran = True
         if np.ndim(output) != 2 or SAMPLES not in output.shape:
@@ -357,5 +360,5 @@ def _fails(problem: Problem) -> str | None:
         with generator_kept(), np.errstate(all="ignore"):
             value, _ = problem.forward(problem.world)
     except Exception as error:
-        return f"the forward pass fails: {type(error).__name__}: {error}"
+        return f"the forward pass fails: {type(error).__name__}: {error}{where(error)}"
     return None if np.ndim(value) == 0 and np.isfinite(value) else "the loss is no finite number"

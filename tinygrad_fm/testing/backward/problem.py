@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.engine.node import PACKAGE
 from tinygrad_fm.testing.backward.places import is_float, places
 from tinygrad_fm.testing.backward.roles import arguments_for, role_of
 
@@ -277,6 +279,18 @@ def held_by(net: Any, data: dict[str, Any]) -> tuple[str, ...]:
         for place in places(net)
         if any(np.array_equal(place.get(), array) for array in data.values())
     )
+
+
+def where(error: BaseException) -> str:
+    """The line of the person's own that an error comes from; empty where it is none of theirs."""
+    trace, last = error.__traceback__, ""
+    ours = PACKAGE, str(Path(np.__file__).parent)
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith(ours):
+            last = f" ({file}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return last
 
 
 def holds_floats(value: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fm.engine.node import PACKAGE
 from tinygrad_fm.testing.backward.places import changed, is_float, places, snapshot, widened
-from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept
+from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept, where
 from tinygrad_fm.testing.backward.record import clean
 
 LARGEST = 4096  # elements of an array that is still looked at, line by line
@@ -80,7 +80,7 @@ def run_theirs(problem: Problem, upstream: Any, parameters: set[str]) -> Theirs:
             raise
         except Exception as error:
             raise CannotRunError(
-                f"the backward pass fails: {type(error).__name__}: {error}{_where(error)}"
+                f"the backward pass fails: {type(error).__name__}: {error}{where(error)}"
             ) from error
         finally:
             sys.settrace(old_trace)
@@ -228,15 +228,3 @@ class Lines:
                     if is_float(array) and array.size <= LARGEST:
                         found[f"{name}{dot}{path}"] = array
         return found
-
-
-def _where(error: BaseException) -> str:
-    trace = error.__traceback__
-    last = None
-    while trace is not None:
-        if "tinygrad_fm" not in trace.tb_frame.f_code.co_filename:
-            last = trace
-        trace = trace.tb_next
-    if last is None:
-        return ""
-    return f" ({last.tb_frame.f_code.co_filename}:{last.tb_lineno})"

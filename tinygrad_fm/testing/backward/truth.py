@@ -12,7 +12,7 @@ from tinygrad_fm.engine import Node
 from tinygrad_fm.graph.build import ancestors
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.testing.backward.places import is_float, places, widened
-from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept
+from tinygrad_fm.testing.backward.problem import CannotRunError, Problem, generator_kept, where
 from tinygrad_fm.testing.backward.record import clean, is_data, record
 
 STEP = 1e-5  # of central differences, in float64
@@ -69,7 +69,7 @@ def find_truth(problem: Problem, seed: int = 0) -> Truth:
             result, _ = problem.forward(plain)
         except Exception as error:
             raise CannotRunError(
-                f"the forward pass fails: {type(error).__name__}: {error}"
+                f"the forward pass fails: {type(error).__name__}: {error}{where(error)}"
             ) from error
     result = np.asarray(result, np.float64)
     upstream = _upstream(result, seed)
