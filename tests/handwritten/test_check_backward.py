@@ -415,6 +415,43 @@ class Derived(Base):
 """
 
 
+NETWORK_OF_LABELS = """
+import numpy as np
+
+class Network:
+    def __init__(self, n_in, n_hidden, n_out):
+        self.W1 = np.random.randn(n_in, n_hidden)
+        self.W2 = np.random.randn(n_hidden, n_out)
+
+    def forward(self, x):
+        self.x, self.h = x, np.tanh(x @ self.W1)
+        self.out = self.h @ self.W2
+        return self.out
+
+    def loss(self, y):
+        return 0.5 * np.mean(np.sum((self.out - y) ** 2, axis=1))
+
+    def gradients(self, y):
+        dout = (self.out - y) / len(y)
+        dz = dout @ self.W2.T * (1 - self.h**2)
+        return {"W1": self.x.T @ dz, "W2": self.h.T @ dout}
+"""
+
+
+def test_a_loss_of_labels_alone_is_that_of_the_last_forward(tmp_path):
+    (tmp_path / "net.py").write_text(NETWORK_OF_LABELS)
+    (report,) = check_file(tmp_path / "net.py")
+    assert report.verdict == "right"
+    assert [c.parameter for c in report.comparisons] == ["net.W1", "net.W2"]
+
+
+def test_where_their_own_backward_fails_its_error_is_shown_with_its_line(tmp_path):
+    (tmp_path / "net.py").write_text(NETWORK_OF_LABELS.replace("self.W2.T", "self.W2"))
+    said = r"the backward pass fails: ValueError: matmul: .*net\.py:19\)"
+    with pytest.raises(CannotRunError, match=said):
+        check_file(tmp_path / "net.py")
+
+
 def test_a_module_that_is_missing_is_only_missed_where_it_is_needed(tmp_path, capsys):
     (tmp_path / "net.py").write_text(MISSING)
     assert main(["check", str(tmp_path / "net.py")]) == 2

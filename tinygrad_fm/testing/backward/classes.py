@@ -34,6 +34,7 @@ from tinygrad_fm.testing.backward.problem import (
     result_of,
     split,
     takes_rate,
+    where,
 )
 from tinygrad_fm.testing.backward.roles import arguments_for, role_of
 from tinygrad_fm.testing.backward.sources import SAMPLES, Source
@@ -71,6 +72,10 @@ def as_network(
     def output(net: Any, x: Any) -> Any:
         return result_of(net, forward, _given(getattr(net, forward), {"x": x}))[0]
 
+    def after_forward(net: Any, x: Any, t: Any) -> Any:
+        output(net, x)
+        return _call(getattr(net, own), {**REG, "t": t})
+
     losses: list[tuple[str, Callable[..., Any]]] = []
     if own:
         # the first that runs is meant
@@ -80,6 +85,7 @@ def as_network(
         if forward and not together:
             losses.append(("", lambda net, x, t: getattr(net, own)(output(net, x), t)))
             losses.append(("", lambda net, x, t: getattr(net, own)(t, output(net, x))))
+            losses.append(("", after_forward))
     for name in source.names:
         if name.lower() in LOSS and callable(source.scope.get(name)) and forward:
             f = source.scope[name]
@@ -101,13 +107,18 @@ def as_network(
                 generator.bit_generator.state = state
         return _call(getattr(net, back), known)
 
+    ran, crashed = False, None
     shapes = [held["x"].shape] if held else inputs_of(make)
     for shape, (implied, loss) in itertools.product(shapes, losses):
         if len(shape) != 2:
             continue
         for target in [held["t"].copy()] if "t" in held else targets_of(make, shape):
             data = (held["x"].copy() if held else rng().standard_normal(shape), target)
-            if _runs(make, data, loss, backward):
+            reached, fails = _runs(make, data, loss, backward)
+            if fails and crashed is None:
+                crashed = of_network(make, data, loss, backward)
+            elif reached and not fails:
+                ran = True
                 problem = of_network(make, data, loss, backward)
                 problem.takes_rate = takes_rate(getattr(kind, back))
                 _add_step(problem, kind)
@@ -115,6 +126,8 @@ def as_network(
                 if implied:
                     problem.notes.append(f"no loss is defined: checked as {implied}")
                 yield problem
+    if crashed is not None and not ran:
+        yield crashed  # for their own error to be shown
 
 
 def _beside(x: Any) -> dict[str, Any]:
@@ -147,15 +160,20 @@ def _given(function: Any, known: dict[str, Any]) -> list[Any]:
     return arguments_for(function, known)
 
 
-def _runs(make: Callable[[], Any], data: Any, loss: Any, backward: Any) -> bool:
+def _runs(make: Callable[[], Any], data: Any, loss: Any, backward: Any) -> tuple[bool, bool]:
+    """Whether the loss is a finite number, and whether the person's backward then fails."""
     try:
         with generator_kept(), np.errstate(all="ignore"):
             net = make()
             value = loss(net, *data)
             value = value[0] if isinstance(value, tuple) else value
             if np.ndim(value) != 0 or not np.isfinite(value):
-                return False
-            backward(net, *data)
+                return False, False
     except Exception:
-        return False
-    return True
+        return False, False
+    try:
+        with generator_kept(), np.errstate(all="ignore"):
+            backward(net, *data)
+    except Exception as error:
+        return bool(where(error)), bool(where(error))
+    return True, False

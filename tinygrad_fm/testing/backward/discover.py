@@ -38,7 +38,8 @@ from tinygrad_fm.testing.backward.problem import (
     of_one_function,
 )
 from tinygrad_fm.testing.backward.report import BackwardReport
-from tinygrad_fm.testing.backward.sources import Source, load
+from tinygrad_fm.testing.backward.roles import role_of
+from tinygrad_fm.testing.backward.sources import SAMPLES, Source, load
 
 NOTHING = (
     "no backward pass was found in {}: it looks for x_forward and x_backward, for classes with "
@@ -221,7 +222,7 @@ def _meant(found: list[Found]) -> Found:
 
 def _check_pair(forward: Any, backward: Any) -> BackwardReport:
     problems = (
-        with_globals(of_functions(forward, backward, arguments))
+        _with_samples(with_globals(of_functions(forward, backward, arguments)))
         for arguments in arguments_of(forward)
     )
     return _best(problems, getattr(forward, "__name__", type(forward).__name__))
@@ -229,9 +230,18 @@ def _check_pair(forward: Any, backward: Any) -> BackwardReport:
 
 def _check_one(function: Any) -> BackwardReport:
     problems = (
-        with_globals(of_one_function(function, arguments)) for arguments in arguments_of(function)
+        _with_samples(with_globals(of_one_function(function, arguments)))
+        for arguments in arguments_of(function)
     )
     return _best(problems, function.__name__)
+
+
+def _with_samples(problem: Problem) -> Problem:
+    """A problem of guessed arguments, whose number of samples is known."""
+    inputs = (value for name, value in problem.world.items() if role_of(name) == "x")
+    if any(SAMPLES in np.shape(value) for value in inputs):
+        problem.samples = SAMPLES
+    return problem
 
 
 def _check_class(kind: type, source: Source) -> BackwardReport:

@@ -100,6 +100,9 @@ def _compare(
         place = chosen.get(name, "")
         if not place and (name in problem.data or name in problem.differentiated):
             continue  # the gradient by an input need not be given
+        if not place and name in problem.optional:
+            report.notes.append(f"backward gives no gradient by {name}: a first layer needs none")
+            continue
         found = compare(name, place, theirs.found.get(place), gradient)
         if found.factor is None and place:
             most = clipped_at(found.theirs, gradient)

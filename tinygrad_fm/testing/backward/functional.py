@@ -19,10 +19,12 @@ from tinygrad_fm.testing.backward.problem import (
     CannotRunError,
     Problem,
     generator_kept,
+    holds_floats,
     takes_rate,
 )
 from tinygrad_fm.testing.backward.record import in_words
 from tinygrad_fm.testing.backward.roles import arguments_for, role_of
+from tinygrad_fm.testing.backward.solving import solved, weights_of
 from tinygrad_fm.testing.backward.sources import SAMPLES, Source
 
 FORWARD_WORDS = ("forward", "feed", "propag", "fprop", "predict")
@@ -44,7 +46,7 @@ IMPLIED: dict[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Network:
-    """The functions of one network, by name."""
+    """The functions of one network, by name; `make` is empty where the file makes no parameters."""
 
     make: str
     forward: str
@@ -72,13 +74,25 @@ def networks(source: Source) -> Iterator[Network]:
             if _fits(functions[backward], known, roles):
                 yield Network(make, forward, backward)
                 break
+        else:
+            for forward in alike:
+                if _needs_labels(functions[forward], functions[backward]):
+                    yield Network("", forward, backward)
+                    break
+
+
+def _needs_labels(forward: Any, backward: Any) -> bool:
+    """Whether they are a network without its loss: labels are only known on the way back."""
+    known = {*needed(forward), *returned(forward)}
+    labels = {name for name in needed(backward) if role_of(name) == "t"} - known
+    roles = ("x", "t", "output", "cache", "lr", "samples", "penalty", "parameters")
+    return bool(weights_of(forward) and labels) and _fits(backward, known, roles)
 
 
 def problems(network: Network, source: Source) -> Iterator[Problem]:
     """A network with every arrangement of data and losses that it may be meant for."""
-    make, forward, backward = (
-        source.scope[name] for name in (network.make, network.forward, network.backward)
-    )
+    forward, backward = source.scope[network.forward], source.scope[network.backward]
+    make = source.scope[network.make] if network.make else None
     reason = ""
     losses = [n for n in source.names if _says(n, LOSS_WORDS) and not _says(n, NO_LOSS)]
     for parameters, (x, t) in _arrangements(make, forward):
@@ -108,7 +122,7 @@ def _arrangements(make: Any, forward: Any) -> Iterator[tuple[dict[str, Any], tup
         CannotRunError: the forward pass runs with none.
     """
     reason, any_ran = "", False
-    for parameters in _parameters(make):
+    for parameters in _parameters(make) if make is not None else _solved_parameters(forward):
         try:
             for data in _data(parameters, forward):
                 any_ran = True
@@ -116,7 +130,8 @@ def _arrangements(make: Any, forward: Any) -> Iterator[tuple[dict[str, Any], tup
         except CannotRunError as error:
             reason = reason or str(error)
     if not any_ran:
-        raise CannotRunError(reason or f"{make.__name__} runs with no sizes that were tried")
+        name = (make or forward).__name__
+        raise CannotRunError(reason or f"{name} runs with no sizes that were tried")
 
 
 def _problem(
@@ -274,6 +289,12 @@ def _parameters(make: Any) -> Iterator[dict[str, Any]]:
             yield {names[0] if names and names[0].isidentifier() else "parameters": made}
         elif len(names) == len(parts):
             yield dict(zip(names, parts, strict=True))
+
+
+def _solved_parameters(forward: Any) -> Iterator[dict[str, Any]]:
+    """Parameters of a forward pass, as those that it runs with, of several shapes."""
+    for arguments in solved(forward):
+        yield {n: v for n, v in arguments.items() if role_of(n) != "x" and holds_floats(v)}
 
 
 def _size(name: str, sizes: list[int], at: int) -> int:

@@ -22,6 +22,7 @@ from tinygrad_fm.testing.backward.making import (
 )
 from tinygrad_fm.testing.backward.places import is_float
 from tinygrad_fm.testing.backward.roles import role_of
+from tinygrad_fm.testing.backward.solving import solved, weights_of
 from tinygrad_fm.testing.backward.sources import SAMPLES
 
 TIMES = 3
@@ -35,7 +36,20 @@ Shape = tuple[int, ...]
 
 
 def arguments_of(function: Any) -> Iterator[tuple[Any, ...]]:
-    """Arguments for a function, the likeliest first."""
+    """Arguments for a function, the likeliest first: of several weights, those that are solved."""
+    several = len(weights_of(function)) > 1 or "parameters" in map(role_of, needed(function))
+    several = several and not any(_is_state(name.lower().strip("_")) for name in needed(function))
+    ways = (_solved, _guessed) if several else (_guessed, _solved)
+    for way in ways:
+        yield from way(function)
+
+
+def _solved(function: Any) -> Iterator[tuple[Any, ...]]:
+    return (tuple(arguments.values()) for arguments in solved(function))
+
+
+def _guessed(function: Any) -> Iterator[tuple[Any, ...]]:
+    """Arguments by their names alone."""
     names = needed(function)
     settings = {name: found for name in names if (found := _settings(function, name))}
     words = [name.lower().strip("_") for name in names]

@@ -21,6 +21,7 @@ BEFORE = (
 )
 AFTER = ("_gradient", "_grads", "_grad", "grad", "_prime", "_dot")
 HOLDERS = ("grads", "gradients", "grad", "gradient", "dparams", "deltas", "d", "nabla")
+PARAMETERS = ("params", "parameters", "param", "model")
 # Names that mean the same.
 SHORT = {
     **dict.fromkeys(("weights", "weight", "kernel", "coef", "coefs", "theta", "ws"), "w"),
@@ -100,7 +101,10 @@ def names_gradient(name: str, parameter: str) -> bool:
 
 
 def _exactly(gradient: str, parameter: str) -> bool:
-    return _word(parameter) in _names(gradient) and _index(gradient) == _index(parameter)
+    if _index(gradient) != _index(parameter):
+        return False
+    whole = _word(gradient) in HOLDERS and _word(parameter) in PARAMETERS
+    return _word(parameter) in _names(gradient) or (whole and bool(_index(parameter)))
 
 
 def _alike(gradient: str, parameter: str) -> bool:

@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.engine.node import PACKAGE
 from tinygrad_fm.testing.backward.places import is_float, places
 from tinygrad_fm.testing.backward.roles import arguments_for, role_of
 
@@ -38,6 +40,7 @@ class Problem:
     functions: list[Any] = field(default_factory=list)  # whose source is the person's
     data: tuple[str, ...] = ()
     differentiated: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()  # inputs whose gradient a first layer leaves out
     names: tuple[str, ...] = ()  # what backward returns, where it is known
     notes: list[str] = field(default_factory=list)
     held: tuple[str, ...] = ()  # paths of data that an object was made with, and keeps
@@ -85,10 +88,18 @@ def of_functions(forward: Any, backward: Any, arguments: tuple[Any, ...]) -> Pro
         forward=run,
         backward=back,
         functions=[forward, backward],
-        data=tuple(name for name in names if not is_float(world[name])),
+        data=tuple(name for name in names if not holds_floats(world[name])),
+        optional=_inputs_beside_weights(world),
         names=tuple(_returned_names(backward)),
         takes_rate=takes_rate(backward),
     )
+
+
+def _inputs_beside_weights(world: World) -> tuple[str, ...]:
+    """The inputs of a function that has parameters too: of a first layer, nobody needs theirs."""
+    inputs = [name for name in world if role_of(name) == "x" and is_float(world[name])]
+    others = [name for name in world if name not in inputs and holds_floats(world[name])]
+    return tuple(inputs if others else ())
 
 
 def _outputs(forward: Any, backward: Any) -> int:
@@ -123,7 +134,7 @@ def of_one_function(function: Any, arguments: tuple[Any, ...]) -> Problem:
         forward=run,
         backward=back,
         functions=[function],
-        data=tuple(n for n in names if not is_float(world[n]) or role_of(n) == "t"),
+        data=tuple(n for n in names if not holds_floats(world[n]) or role_of(n) == "t"),
         differentiated=names_of_inputs(names),
         names=tuple(_returned_names(function))[1:],
     )
@@ -268,6 +279,23 @@ def held_by(net: Any, data: dict[str, Any]) -> tuple[str, ...]:
         for place in places(net)
         if any(np.array_equal(place.get(), array) for array in data.values())
     )
+
+
+def where(error: BaseException) -> str:
+    """The line of the person's own that an error comes from; empty where it is none of theirs."""
+    trace, last = error.__traceback__, ""
+    ours = PACKAGE, str(Path(np.__file__).parent)
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith(ours):
+            last = f" ({file}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return last
+
+
+def holds_floats(value: Any) -> bool:
+    """Whether it is an array of floats, or a container of some."""
+    return is_float(value) or any(is_float(place.get()) for place in places(value))
 
 
 def split(returned: Any) -> tuple[Any, Any]:
