@@ -27,7 +27,10 @@ def _cross_entropy_each(log_p: Any, t: Any) -> Any:
 
 
 def _cross_entropy_total(log_p: Any, t: Any, factor: float) -> Any:
-    return np.vdot(t, _without_masked(log_p, t)) * -factor
+    total = np.vdot(t, log_p)
+    if total != total:  # 0 times the -inf of a masked class; to look for it costs as much again
+        total = np.vdot(t, _without_masked(log_p, t))
+    return total * -factor
 
 
 # From log-probabilities and target probabilities: one loss per example, or all of them added up
