@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.testing.backward.examine import Examined, judge, rate_of
+from tinygrad_fm.testing.backward.judge import common_factor
 from tinygrad_fm.testing.backward.lines import WrongLine, source_of
 from tinygrad_fm.testing.backward.pairing import last_word
 from tinygrad_fm.testing.backward.places import places, snapshot, widened
@@ -184,7 +185,8 @@ class _Judged:
             return True
         if self.trains and not all(rule.name for rule in self.rules.values()):
             return False
-        kinds = {_in_words(rule) for rule in self.rules.values()}
+        factor = None if found.updates else common_factor(report.comparisons)
+        kinds = {_in_words(rule, abs(factor or 1.0)) for rule in self.rules.values()}
         if len(kinds) == 1 and kinds != {""}:
             self.notes.insert(0, f"the step is {kinds.pop()}")
         elif self.rules and not found.updates:
@@ -207,11 +209,12 @@ def _grouped(said: list[tuple[str, str]]) -> list[str]:
     return lines
 
 
-def _in_words(rule: Rule) -> str:
-    if rule.name == "gradient descent":
-        return f"gradient descent, learning rate {rule.rate:.4g}"
-    more = f" {rule.momentum:.4g}" if rule.momentum else ""
-    return rule.name and f"{rule.name}{more}, learning rate {rule.rate:.4g}"
+def _in_words(rule: Rule, factor: float) -> str:
+    """A rule with the learning rate that is written: of gradients with a factor, such as a sum."""
+    linear = rule.name == "gradient descent" or "momentum" in rule.name
+    rate = rule.rate / factor if linear else rule.rate
+    more = f" {rule.momentum:.4g}" if rule.momentum and rule.name != "gradient descent" else ""
+    return rule.name and f"{rule.name}{more}, learning rate {rate:.4g}"
 
 
 def _run(problem: Problem, names: list[str]) -> tuple[dict[str, Steps], Lines, dict[str, Any]]:
