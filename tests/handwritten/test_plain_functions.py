@@ -70,3 +70,76 @@ def test_what_cannot_fit_in_any_shape_is_shown_as_their_own_error(tmp_path):
     text = Plain(product="w @ x").text().replace("W2.T @", "W2 @")
     with pytest.raises(CannotRunError, match=r"the backward pass fails: ValueError.*net\.py:\d+"):
         checked(tmp_path, text)
+
+
+# ---- what is said of a slip ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("activation", "written", "of_input", "said"),
+    [
+        ("sigmoid", "A1 * (1 - A1)", "Z1 * (1 - Z1)", "the derivative of sigmoid, y (1 - y)"),
+        ("tanh", "(1 - A1 ** 2)", "(1 - Z1 ** 2)", "the derivative of tanh, 1 - y²"),
+    ],
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_derivative_of_the_result_that_is_taken_of_the_input(
+    activation, written, of_input, said, alone, tmp_path
+):
+    text = Plain(activation=activation, form="together").text()
+    right = f"dZ1 = dA1 * {written}"
+    assert right in text
+    wrong = f"S1 = {of_input}\n    dZ1 = dA1 * S1" if alone else f"dZ1 = dA1 * {of_input}"
+    report = checked(tmp_path, text.replace(right, wrong))
+    assert report.verdict == "wrong"
+    assert report.line.slip.startswith(said)
+    assert report.line.slip.endswith("is taken of its input")
+    assert of_input in report.line.source
+    assert "dB" not in report.line.formula
+
+
+UPDATES_TOO_EARLY = """
+import numpy as np
+
+class Net:
+    def __init__(self, n_in, n_hidden, n_out):
+        self.W1 = np.random.randn(n_in, n_hidden)
+        self.W2 = np.random.randn(n_hidden, n_out)
+
+    def forward(self, x):
+        self.x, self.h = x, np.tanh(x @ self.W1)
+        return self.h @ self.W2
+
+    def backward(self, dout, lr):
+        self.W2 -= lr * self.h.T @ dout
+        dh = dout @ self.W2.T
+        self.W1 -= lr * self.x.T @ (dh * (1 - self.h**2))
+"""
+
+
+def test_a_weight_that_is_updated_before_it_is_used(tmp_path):
+    report = checked(tmp_path, UPDATES_TOO_EARLY)
+    assert report.verdict == "wrong"
+    assert report.line.source == "dh = dout @ self.W2.T"
+    assert report.line.slip.startswith("self.W2 was changed at line 14 above")
+    assert not report.line.formula
+    first, second = "self.W2 -= lr * self.h.T @ dout", "dh = dout @ self.W2.T"
+    swapped = UPDATES_TOO_EARLY.replace(first, "?").replace(second, first).replace("?", second)
+    assert checked(tmp_path, swapped).verdict == "right"
+
+
+def test_the_learning_rate_is_the_one_that_is_written(tmp_path):
+    """The gradients are those of a sum over the outputs, the loss is a mean over them."""
+    text = """
+import numpy as np
+X, y = np.random.randn(20, 4), np.random.randn(20, 2)
+W = np.random.randn(4, 2)
+for epoch in range(100):
+    out = X @ W
+    loss = np.mean((out - y) ** 2)
+    dW = X.T @ (2 * (out - y) / len(out))
+    W -= 0.05 * dW
+"""
+    report = checked(tmp_path, text)
+    assert report.convention == "the number of outputs, 2"
+    assert "the step is gradient descent, learning rate 0.05" in report.notes

@@ -136,6 +136,143 @@ def test_clipped_gradients_are_right():
     assert "clipped at 0.5" in str(report)
 
 
+# ---- updates in files ----------------------------------------------------------------------------
+
+OF_LAYER = """
+import numpy as np
+
+class Net:
+    def __init__(self, n_in, n_out):
+        self.W, self.b = np.random.randn(n_in, n_out), np.zeros(n_out)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout):
+        self.dW, self.db = self.x.T @ dout, dout.sum(axis=0)
+
+    def step(self, lr):
+        self.W -= lr * self.dW
+        self.b -= lr * self.db
+"""
+OF_NETWORK = """
+import numpy as np
+
+class Net:
+    def __init__(self, n_in, n_out):
+        self.params = {"W": np.random.randn(n_in, n_out), "b": np.zeros(n_out)}
+
+    def loss(self, X, y):
+        self.out = X @ self.params["W"] + self.params["b"]
+        return 0.5 * np.sum((self.out - y) ** 2) / len(X)
+
+    def gradients(self, X, y):
+        self.loss(X, y)
+        d = (self.out - y) / len(X)
+        return {"W": X.T @ d, "b": d.sum(axis=0)}
+
+"""
+UPDATES = {
+    "a method of a layer": OF_LAYER,
+    "a function that trains": f"""{OF_NETWORK}
+def train(net, X, y, lr, epochs):
+    for epoch in range(epochs):
+        grads = net.gradients(X, y)
+        for k in net.params:
+            net.params[k] -= lr * grads[k]
+""",
+    "a method that trains": f"""{OF_NETWORK}
+    def fit(self, X, y, lr=0.1, n_iters=1000):
+        for i in range(n_iters):
+            g = self.gradients(X, y)
+            for k, p in self.params.items():
+                self.params[k] = p - lr * g[k]
+""",
+    "a function of parameters": f"""{OF_NETWORK}
+def update_params(params, grads, lr):
+    for k in params:
+        params[k] -= lr * grads[k]
+""",
+}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_an_update_in_a_file_is_looked_at(name, tmp_path):
+    text = UPDATES[name]
+    (tmp_path / "net.py").write_text(text)
+    (report,) = check_file(tmp_path / "net.py")
+    assert report.verdict == "right"
+    assert report.notes == ["the step is gradient descent, learning rate 0.1"]
+
+    slip = text.replace("-= lr", "+= lr", 1).replace("p - lr", "p + lr", 1)
+    assert slip != text
+    (tmp_path / "slip.py").write_text(slip)
+    (report,) = check_file(tmp_path / "slip.py")
+    assert report.verdict == "wrong"
+    assert "lr *" in report.line.source
+    assert "uphill" in report.line.slip
+
+
+UNSEEN = {
+    "an optimizer": (
+        """
+class SGD:
+    def step(self, params, grads):
+        for k in params:
+            params[k] += self.lr * grads[k]
+""",
+        "the update in SGD.step, line 21, was not looked at",
+    ),
+    "a loop in main": (
+        """
+def main(net, X, y):
+    for epoch in range(100):
+        g = net.gradients(X, y)
+        for k in g:
+            net.params[k] += 0.1 * g[k]
+""",
+        "the update in main, line 22, was not looked at",
+    ),
+    "training that takes long, in batches": (
+        """
+def train(net, X, y, lr):
+    for epoch in range(100_000):
+        for i in range(0, len(X), 2):
+            g = net.gradients(X[i : i + 2], y[i : i + 2])
+            for k in g:
+                net.params[k] -= lr * g[k]
+""",
+        "the update in train, line 23, was not looked at",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_an_update_that_is_not_looked_at_is_said(name, tmp_path):
+    text, said = UNSEEN[name]
+    (tmp_path / "net.py").write_text(OF_NETWORK + text)
+    (report,) = check_file(tmp_path / "net.py")
+    assert report.verdict == "right"
+    assert report.notes == [said]
+
+
+def test_adam_in_a_training_function_raises_no_alarm(tmp_path):
+    train = """
+def train(net, X, y, lr=0.01, epochs=10):
+    m, v = dict.fromkeys(net.params, 0), dict.fromkeys(net.params, 0)
+    for t in range(1, epochs + 1):
+        for k, g in net.gradients(X, y).items():
+            m[k], v[k] = 0.9 * m[k] + 0.1 * g, 0.999 * v[k] + 0.001 * g**2
+            step = m[k] / (1 - 0.9**t) / (np.sqrt(v[k] / (1 - 0.999**t)) + 1e-8)
+            net.params[k] -= lr * step
+"""
+    (tmp_path / "net.py").write_text(OF_NETWORK + train)
+    (report,) = check_file(tmp_path / "net.py")
+    assert report.verdict == "right"
+    assert report.notes == ["the update in train, line 24, was not looked at"]
+
+
 # ---- kinks ---------------------------------------------------------------------------------------
 
 AT_KINKS = {
@@ -302,10 +439,10 @@ def test_what_the_check_itself_fails_on_is_one_line_and_the_others_are_checked(
     (tmp_path / "net.py").write_text(text)
     from tinygrad_fm.testing.backward import classes
 
-    def fails(make, kind):
+    def fails(make, kind, source):
         if kind.__name__ == "ReLU":
             raise ZeroDivisionError("of our own")
-        return original(make, kind)
+        return original(make, kind, source)
 
     original = classes.as_layer
     monkeypatch.setattr(classes, "as_layer", fails)

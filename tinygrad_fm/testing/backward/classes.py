@@ -14,7 +14,6 @@ from tinygrad_fm.testing.backward.making import (
     FEATURES,
     FORWARD,
     LOSS,
-    STEP,
     inputs_of,
     method,
     needed,
@@ -36,13 +35,14 @@ from tinygrad_fm.testing.backward.problem import (
     takes_rate,
     where,
 )
-from tinygrad_fm.testing.backward.roles import arguments_for, role_of
+from tinygrad_fm.testing.backward.roles import arguments_for
 from tinygrad_fm.testing.backward.sources import SAMPLES, Source
+from tinygrad_fm.testing.backward.updates import add_step
 
 REG = {"penalty": 0.1}  # what a loss is given as the factor of its penalty
 
 
-def as_layer(make: Callable[[], Any], kind: type) -> Iterator[Problem]:
+def as_layer(make: Callable[[], Any], kind: type, source: Source) -> Iterator[Problem]:
     """A class with forward and backward, of one input or two, in every shape that may fit."""
     forward, backward = method(kind, (*FORWARD, "__call__")), method(kind, BACKWARD)
     if not forward or not backward:
@@ -56,7 +56,9 @@ def as_layer(make: Callable[[], Any], kind: type) -> Iterator[Problem]:
     if len(names) != 1:
         return
     for shape in inputs_of(make):
-        yield of_layer(make, rng().standard_normal(shape), forward, backward)
+        problem = of_layer(make, rng().standard_normal(shape), forward, backward)
+        add_step(problem, kind, source)
+        yield problem
     # tokens, with one twice
     yield of_layer(make, np.array([1, 0, 2, 1, 3]) % FEATURES, forward, backward)
 
@@ -121,7 +123,7 @@ def as_network(
                 ran = True
                 problem = of_network(make, data, loss, backward)
                 problem.takes_rate = takes_rate(getattr(kind, back))
-                _add_step(problem, kind)
+                add_step(problem, kind, source)
                 problem.held = held_by(problem.world["net"], held)
                 if implied:
                     problem.notes.append(f"no loss is defined: checked as {implied}")
@@ -135,21 +137,6 @@ def _beside(x: Any) -> dict[str, Any]:
     other = 0.5 - x[::-1]
     return {"x": x, "x1": x, "x2": other, "xa": x, "xb": other, "anchor": x, "positive": other,
             "negative": x[::-1] ** 2}  # fmt: skip
-
-
-def _add_step(problem: Problem, kind: type) -> None:
-    """Add the method of a network that updates it, where it takes no more than is known."""
-    name = method(kind, STEP)
-    roles = ("lr", "upstream", "samples")
-    if not name or any(role_of(n) not in roles for n in needed(getattr(kind, name))[1:]):
-        return
-
-    def step(world: dict[str, Any], returned: Any) -> None:
-        known = {"lr": RATE, "upstream": returned, "samples": SAMPLES}
-        _call(getattr(world["net"], name), known)
-
-    problem.step, problem.step_is_guessed = step, True
-    problem.takes_rate = problem.takes_rate or takes_rate(getattr(kind, name))
 
 
 def _call(function: Any, known: dict[str, Any]) -> Any:

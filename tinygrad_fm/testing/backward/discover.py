@@ -40,6 +40,7 @@ from tinygrad_fm.testing.backward.problem import (
 from tinygrad_fm.testing.backward.report import BackwardReport
 from tinygrad_fm.testing.backward.roles import role_of
 from tinygrad_fm.testing.backward.sources import SAMPLES, Source, load
+from tinygrad_fm.testing.backward.updates import unseen
 
 NOTHING = (
     "no backward pass was found in {}: it looks for x_forward and x_backward, for classes with "
@@ -54,18 +55,24 @@ def subjects(
     source: Source, wanted: str = ""
 ) -> Iterator[tuple[str, Callable[[], BackwardReport]]]:
     """Everything in a file that has a backward pass, as (name, how to check it)."""
-    found_any = False
-    for name, check in _defined(source, wanted):
-        found_any = True
-        yield name, lambda check=check: _warned(check(), source)  # type: ignore[misc]
-    for loop in [] if found_any else loops(source, source.tree):
+    defined = list(_defined(source, wanted))
+    stepped: set[int] = set()
+    for i, (name, check) in enumerate(defined):
+        last = i == len(defined) - 1
+        yield name, lambda check=check, last=last: _warned(check(), source, stepped, last)  # type: ignore[misc]
+    for loop in [] if defined else loops(source, source.tree):
         if wanted in ("", loop.title, loop.owner):
             yield loop.title, lambda loop=loop: _best(problems_in(loop, source), loop.title)  # type: ignore[misc]
 
 
-def _warned(report: BackwardReport, source: Source) -> BackwardReport:
-    """A report with what is to be said of the file as a whole."""
+def _warned(
+    report: BackwardReport, source: Source, stepped: set[int], last: bool
+) -> BackwardReport:
+    """A report with what is to be said of the file as a whole; the last has the updates too."""
     report.notes += aliases(source.tree)
+    stepped |= report.stepped
+    if last and report.is_right:
+        report.notes += unseen(source.tree, stepped)
     return report
 
 
@@ -261,7 +268,9 @@ def _check_class(kind: type, source: Source) -> BackwardReport:
             f"function without arguments that returns one, and name that"
         )
     problems = itertools.chain.from_iterable(
-        itertools.chain(classes.as_network(make, kind, source, held), classes.as_layer(make, kind))
+        itertools.chain(
+            classes.as_network(make, kind, source, held), classes.as_layer(make, kind, source)
+        )
         for make, held in working
     )
     return _best(problems, kind.__name__)

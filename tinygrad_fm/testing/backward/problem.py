@@ -48,6 +48,7 @@ class Problem:
     takes_rate: bool = False  # whether backward is given a learning rate, RATE
     step: Callable[[World, Any], Any] | None = None  # one update, of what backward returned
     step_is_guessed: bool = False  # it was found by its name
+    step_trains: bool = False  # it goes forward and backward by itself, perhaps in batches
     one_at_a_time: bool = False  # all but one number of the gradient given to backward are 0
     fixed: tuple[int, ...] = ()  # lengths of axes that the file takes for given
 

@@ -33,6 +33,7 @@ class BackwardReport:
         notes: what else a person should know.
         usual: the factor that most of the gradients have.
         smallest: the mistake in arrays of two or three.
+        stepped: the first lines of the functions that ran in the updates that were looked at.
     """
 
     title: str
@@ -45,6 +46,7 @@ class BackwardReport:
     samples: int = 1
     outputs: int = 1
     smallest: Smallest | None = None
+    stepped: set[int] = field(default_factory=set)
 
     @property
     def is_right(self) -> bool:

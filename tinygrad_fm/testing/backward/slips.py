@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,12 @@ FORMULAS = {
     "multiply": "d(A B): dA = dY B, dB = dY A",
 }
 
+# Derivatives that are written with the result of a function.
+SLOPES: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("sigmoid", "y (1 - y)", lambda y: y * (1 - y)),
+    ("tanh", "1 - y²", lambda y: 1 - y**2),
+)
+
 
 def recognise(made: Made, truth: Truth, every: list[Made]) -> tuple[Value | None, str, str, Any]:
     """What a wrong array was to be: the value by which it is the gradient, the slip, the formula.
@@ -52,6 +59,9 @@ def _recognise(
         for parent in later.node.parents:
             users.setdefault(parent, []).append(later)
     candidates = [v for v in truth.values if _fits(array, v.gradient)]
+    changed = _of_changed(array, made, candidates, users, truth, every)
+    if changed[1]:
+        return *changed, "", None
     slip_of_use = _of_one_use(array, truth)
     if slip_of_use[1]:
         return *slip_of_use, "", None
@@ -66,6 +76,9 @@ def _recognise(
         direct = users.get(value.node, [])
         known = {user.node for user in direct}
         for user in [*direct, *(v for v in _later(value, truth) if v.node not in known)]:
+            slip, alone = _of_input(array, value, user)
+            if slip:
+                return None if alone else value, slip, "" if alone else _formula(user), None
             slip = _of_one(array, value, user, arrays, gradients, truth)
             if slip:
                 # a parameter's is made of it: the line that left the derivative out is before
@@ -97,6 +110,31 @@ def _times(factor: float, truth: Truth) -> str:
     words = name_factor(factor, samples, 1)
     named = "" if words == f"{factor:.6g}" else f": {words}"
     return f"it is the true gradient times {factor:.6g}{named}"
+
+
+def _of_changed(
+    array: Any, made: Made, candidates: list[Value], users: Any, truth: Truth, every: list[Made]
+) -> tuple[Value | None, str]:
+    """A product with a parameter that was updated before it is used."""
+    arrays = {v.node: v.array for v in truth.values}
+    before = every[: next((i for i, other in enumerate(every) if other is made), 0)]
+    for earlier in before:
+        if earlier.change is None or earlier.array.ndim != 2:
+            continue
+        old, new = earlier.array - earlier.change, earlier.array
+        for value, user in ((v, u) for v in candidates for u in users.get(v.node, [])):
+            if not _multiplies(user.node, value.node) or user.gradient.ndim != 2:
+                continue
+            left, other = _factors(user.node, value.node, arrays)
+            for was, now in ((old, new), (old.T, new.T)):
+                if np.shape(other) == was.shape and np.allclose(other, was):
+                    product = user.gradient @ now.T if left else now.T @ user.gradient
+                    if factor_between(array, product) is not None:
+                        return value, (
+                            f"{earlier.name} was changed at line {earlier.line} above: go back "
+                            "through it before it is updated"
+                        )
+    return None, ""
 
 
 def _of_one_use(array: Any, truth: Truth) -> tuple[Value | None, str]:
@@ -281,6 +319,24 @@ def _of_one(
     if _multiplies(user.node, value.node):
         return _of_product(array, value, user, g, arrays, truth)
     return ""
+
+
+def _of_input(array: Any, value: Value, user: Value) -> tuple[str, bool]:
+    """A derivative that is written with the result, but taken of the input; whether it is alone."""
+    local = _local(user.node, value.node)
+    if local is None or value.array is None or not same_shape(array, local):
+        return "", False
+    for what, written, slope in SLOPES:
+        of_input = slope(value.array)
+        if not np.ptp(local) or not np.allclose(local, slope(user.array)):
+            continue
+        alone = factor_between(array, of_input) is not None
+        if alone or factor_between(array, user.gradient * of_input) is not None:
+            return (
+                f"the derivative of {what}, {written}, is that of its result y, but is taken of "
+                "its input"
+            ), alone
+    return "", False
 
 
 def _of_product(array: Any, value: Value, user: Value, g: Any, arrays: Any, truth: Truth) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.testing.backward.examine import Examined, judge, rate_of
+from tinygrad_fm.testing.backward.judge import common_factor
 from tinygrad_fm.testing.backward.lines import WrongLine, source_of
 from tinygrad_fm.testing.backward.pairing import last_word
 from tinygrad_fm.testing.backward.places import places, snapshot, widened
@@ -21,6 +22,7 @@ from tinygrad_fm.testing.backward.truth import find_truth
 
 STEPS = 6
 MOVED = 0.2  # how far parameters are moved between steps, so that their gradients differ
+LONGEST = 2000  # lines of one turn of training
 VELOCITIES = ("v", "vel", "mom", "m", "delta", "update")
 MOMENTUM = "v = momentum * v - rate * gradient; parameter += v"
 
@@ -46,6 +48,7 @@ def look_at_step(problem: Problem, found: Examined) -> None:
     rate = rate_of(problem)
     numbers = [n for n in lines.numbers(problem.world) if n != rate]
     judged = _Judged(rate, numbers, lines.made, final)
+    judged.trains = problem.step_trains and problem.step is not None
     for name, steps in runs.items():
         judged.look(name, steps, penalties.get(name, 0.0) if name in found.lacking else 0.0)
     for c in report.comparisons:
@@ -54,7 +57,8 @@ def look_at_step(problem: Problem, found: Examined) -> None:
     if judged.completed:
         report.line = None
         judge(found, problem)
-    judged.say(found)
+    if judged.say(found):
+        report.stepped = {code.co_firstlineno for code in lines.codes}
 
 
 class _Judged:
@@ -67,10 +71,13 @@ class _Judged:
         self.notes: list[str] = []
         self.asides: list[tuple[str, str]] = []
         self.completed: list[str] = []
+        self.trains = False  # of what trains by itself only descent, or ascent, is known for sure
 
     def look(self, name: str, steps: Steps, lacks: float) -> None:
         """Judge one parameter; `lacks` is the factor of a penalty that its gradient leaves out."""
-        if not np.isfinite(steps.changes).all():
+        if self.trains and not np.isfinite(steps.changes).all():
+            self.rules[name] = Rule()
+        elif not np.isfinite(steps.changes).all():
             self.fault(f"the step makes {name} infinite or no number", name)
         elif not steps.changes.any():
             if steps.gradients.any():
@@ -83,6 +90,8 @@ class _Judged:
                 given = steps.gradients - lacks * steps.weights
                 steps = replace(steps, gradients=given)
                 rule = recognise(steps, self.numbers, self.rate)
+            if self.trains and (rule.fault or rule.name != "gradient descent"):
+                rule = Rule(rate=min(rule.rate, 0.0)) if rule.name else Rule()
             self.rules[name] = rule
             self._form(name, rule, steps)
             if rule.name:
@@ -108,7 +117,9 @@ class _Judged:
         """Whether a rule is one of those that it looks like."""
         if rule.fault:
             self.fault(f"the step of {name} is {rule.name}, but {rule.fault}", name)
-        elif rule.rate < 0 or (not rule.name and np.sum(steps.gradients * steps.changes) > 0):
+        elif rule.rate < 0 or (
+            not self.trains and not rule.name and np.sum(steps.gradients * steps.changes) > 0
+        ):
             entered = ", or the velocity enters with the wrong sign" if rule.momentum else ""
             self.fault(f"the step moves {name} uphill: it adds the gradient{entered}", name)
         elif rule.momentum and abs(rule.momentum - 1) < 1e-4:
@@ -154,8 +165,8 @@ class _Judged:
             words = f"the step also takes {taken:.4g} times {name} away"
             self.asides.append((f"{words}, for which the loss has no term", name))
 
-    def say(self, found: Examined) -> None:
-        """Write it all into the report: the first fault with its line."""
+    def say(self, found: Examined) -> bool:
+        """Write it all into the report, the first fault with its line; returns whether it tells."""
         report = found.report
         rates = {
             name: rule.rate for name, rule in self.rules.items() if rule.name and rule.rate > 0
@@ -183,8 +194,11 @@ class _Judged:
                 formula = MOMENTUM if "velocity" in words or "momentum" in words else ""
                 report.line = WrongLine(made, source_of(made), None, said.pop(0), formula)
             report.notes = [*said, *report.notes]
-            return
-        kinds = [(_in_words(rule), name) for name, rule in self.rules.items()]
+            return True
+        if self.trains and not all(rule.name for rule in self.rules.values()):
+            return False
+        factor = None if found.updates else common_factor(report.comparisons)
+        kinds = [(_in_words(rule, abs(factor or 1.0)), n) for n, rule in self.rules.items()]
         if all(words for words, _ in kinds):
             alike = len({words for words, _ in kinds}) == 1
             said = [f"the step is {kinds[0][0]}"] if alike and kinds else []
@@ -194,6 +208,7 @@ class _Judged:
                 "the step follows no one rule known here, such as momentum or Adam: not judged"
             )
         report.notes += [*self.notes, *_grouped(self.asides)]
+        return True
 
 
 def _grouped(said: list[tuple[str, str]]) -> list[str]:
@@ -208,11 +223,12 @@ def _grouped(said: list[tuple[str, str]]) -> list[str]:
     return lines
 
 
-def _in_words(rule: Rule) -> str:
-    if rule.name == "gradient descent":
-        return f"gradient descent, learning rate {rule.rate:.4g}"
-    more = f" {rule.momentum:.4g}" if rule.momentum else ""
-    return rule.name and f"{rule.name}{more}, learning rate {rule.rate:.4g}"
+def _in_words(rule: Rule, factor: float) -> str:
+    """A rule with the learning rate that is written: of gradients with a factor, such as a sum."""
+    linear = rule.name == "gradient descent" or "momentum" in rule.name
+    rate = rule.rate / factor if linear else rule.rate
+    more = f" {rule.momentum:.4g}" if rule.momentum and rule.name != "gradient descent" else ""
+    return rule.name and f"{rule.name}{more}, learning rate {rate:.4g}"
 
 
 def _run(problem: Problem, names: list[str]) -> tuple[dict[str, Steps], Lines, dict[str, Any]]:
@@ -220,7 +236,7 @@ def _run(problem: Problem, names: list[str]) -> tuple[dict[str, Steps], Lines, d
     world = widened(problem.world)
     rng = np.random.default_rng(2)
     history: dict[str, list[tuple[Any, Any, Any]]] = {name: [] for name in names}
-    lines = Lines(files_of(problem))
+    lines = Lines(files_of(problem), STEPS * LONGEST if problem.step_trains else 0)
     for number in range(STEPS):
         at = {clean(p.path): p for p in places(world)}
         for name in names if number else ():

@@ -172,11 +172,16 @@ def _written_in(found: Any) -> tuple[str, dict[str, Any]]:
     return getattr(module, "__file__", None) or "", getattr(module, "__dict__", {})
 
 
+class TooLongError(Exception):
+    """More lines ran than were allowed."""
+
+
 class Lines:
     """A trace function that notes which arrays each line makes."""
 
-    def __init__(self, files: set[str]):
+    def __init__(self, files: set[str], most: int = 0):
         self.files = files
+        self.left = most or sys.maxsize  # lines that may run
         self.made: list[Made] = []
         self.known: dict[int, tuple[int, dict[str, Any]]] = {}
         self.depth = 0
@@ -212,6 +217,9 @@ class Lines:
         """Before each line, and at the end: what did the line before make?"""
         if event not in ("line", "return"):
             return self.line
+        self.left -= 1
+        if self.left < 0:
+            raise TooLongError
         number, old = self.known.get(id(frame), (frame.f_lineno, {}))
         now = self._arrays(frame)
         if event == "return" and is_float(argument):
