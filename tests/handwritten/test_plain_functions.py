@@ -72,6 +72,63 @@ def test_what_cannot_fit_in_any_shape_is_shown_as_their_own_error(tmp_path):
         checked(tmp_path, text)
 
 
+DEEP = """
+import numpy as np
+
+def forward(X, parameters):
+    last = len(parameters) // 2
+    A, cache = X, [X]
+    for i in range(1, last + 1):
+        Z = parameters["W" + str(i)] @ A + parameters["b" + str(i)]
+        A = np.maximum(Z, 0) if i < last else 1 / (1 + np.exp(-Z))
+        cache.append(A)
+    return A, cache
+
+def cost(A, Y):
+    return -np.sum(Y * np.log(A) + (1 - Y) * np.log(1 - A)) / Y.shape[1]
+
+def backward(A, Y, parameters, cache):
+    grads, dZ = {}, (A - Y) / Y.shape[1]
+    for i in range(len(cache) - 1, 0, -1):
+        grads["dW" + str(i)] = dZ @ cache[i - 1].T
+        grads["db" + str(i)] = dZ.sum(axis=1, keepdims=True)
+        dZ = (parameters["W" + str(i)].T @ dZ) * (cache[i - 1] > 0)
+    return grads
+
+def update_parameters(parameters, grads, learning_rate):
+    for name in parameters:
+        parameters[name] -= learning_rate * grads["d" + name]
+    return parameters
+"""
+
+
+def test_layers_in_a_loop_need_no_function_that_makes_them(tmp_path):
+    report = checked(tmp_path, DEEP)
+    assert report.verdict == "right"
+    assert len(report.comparisons) == 4
+    assert "the step is gradient descent, learning rate 0.1" in report.notes
+    slip = DEEP.replace("(cache[i - 1] > 0)", "cache[i - 1]")
+    assert checked(tmp_path, slip).verdict == "wrong"
+
+
+def test_a_function_of_loss_and_gradients_is_no_backward_of_the_forward_that_it_calls(tmp_path):
+    text = """
+import numpy as np
+
+def forward(x, w1, w2):
+    h = np.tanh(x @ w1)
+    return h @ w2, h
+
+def loss_and_grads(x, y, w1, w2):
+    out, h = forward(x, w1, w2)
+    d = out - y
+    return 0.5 * np.sum(d**2), x.T @ (d @ w2.T * (1 - h**2)), h.T @ d
+"""
+    report = checked(tmp_path, text)
+    assert report.verdict == "right"
+    assert report.title == "loss_and_grads"
+
+
 # ---- what is said of a slip ----------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ MAKING_WORDS = ("init", "create", "make", "setup", "build", "param")
 LOSS_WORDS = ("loss", "cost", "error", "entropy", "mse")
 STEP_WORDS = ("update", "step", "sgd", "descent")
 NO_LOSS = (*BACKWARD_WORDS, "prime", "deriv", "update", "plot", "train")
+NO_BACKWARD = (*STEP_WORDS, *LOSS_WORDS, "train", "check", "numer", "clip")  # but have such words
 
 # Losses of programs that only write down the error: what its derivative is that of.
 IMPLIED: dict[str, Callable[[Any, Any], Any]] = {
@@ -58,7 +59,8 @@ def networks(source: Source) -> Iterator[Network]:
     functions = {
         n: source.scope[n] for n in source.names if inspect.isfunction(source.scope.get(n))
     }
-    makers = [n for n in functions if _says(n, MAKING_WORDS) and not _says(n, ("forward", "back"))]
+    no_maker = ("forward", "back", *STEP_WORDS)
+    makers = [n for n in functions if _says(n, MAKING_WORDS) and not _says(n, no_maker)]
     forwards = [n for n in functions if _says(n, FORWARD_WORDS) and not _says(n, ("back",))]
     backwards = [n for n in functions if _says(n, BACKWARD_WORDS) and not _says(n, ("forward",))]
     for backward in backwards:
@@ -75,7 +77,7 @@ def networks(source: Source) -> Iterator[Network]:
                 yield Network(make, forward, backward)
                 break
         else:
-            for forward in alike:
+            for forward in [] if _says(backward, NO_BACKWARD) else alike:
                 if _needs_labels(functions[forward], functions[backward]):
                     yield Network("", forward, backward)
                     break

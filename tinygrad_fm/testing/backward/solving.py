@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import itertools
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.testing.backward.containers import content, contents, filled, leaves
 from tinygrad_fm.testing.backward.making import CLASSES, FEATURES, HIDDEN, needed, rng
 from tinygrad_fm.testing.backward.problem import generator_kept
 from tinygrad_fm.testing.backward.roles import role_of
@@ -20,7 +18,6 @@ from tinygrad_fm.testing.backward.sources import SAMPLES
 
 # No sum or product of these is one of them, so that a length tells which axis it is that of.
 PRIMES = [n for n in range(11, 400) if all(n % k for k in range(2, n))]
-DEEPEST = 4  # layers whose parameters are in one container, where their number is not written
 Shape = tuple[int, ...]  # of axes: each is a prime, but for 1
 
 
@@ -55,10 +52,10 @@ def solved(function: Any) -> Iterator[dict[str, Any]]:
     Where it runs with none, those with which it comes furthest, for its own error to be shown.
     """
     names = needed(function)
-    parts = {name: held for name in names if (held := _content(function, name)) is not None}
+    parts = {name: held for name in names if (held := content(function, name)) is not None}
     if any("activation" in name.lower() or "func" in name.lower() for name in names):
         return
-    for inside in _contents(parts):
+    for inside in contents(parts):
         found_any = False
         furthest: tuple[int, Any] = (-1, None)
         seen: set[str] = set()
@@ -82,7 +79,7 @@ def solved(function: Any) -> Iterator[dict[str, Any]]:
 
 def weights_of(function: Any) -> list[str]:
     """The names of the arguments that are weights, and containers of parameters."""
-    return [n for n in needed(function) if _is_weight(n) or _content(function, n) is not None]
+    return [n for n in needed(function) if _is_weight(n) or content(function, n) is not None]
 
 
 def _is_weight(name: str) -> bool:
@@ -98,74 +95,12 @@ def _is_input(name: str) -> bool:
     return not (_is_weight(name) or _is_bias(name) or role_of(name) == "t")
 
 
-# ---- containers of parameters --------------------------------------------------------------------
-
-
-def _content(function: Any, name: str) -> Any:
-    """What an argument that is a container holds, every array as its own name.
-
-    {"W1": "W1", "b1": "b1"} by its keys, ["W1", "b1"] where it is unpacked, "?" where the code
-    does not tell, and None of an argument that is no container.
-    """
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    keys: dict[str, tuple[int, int]] = {}  # where each is first used
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == name:
-            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-                at = node.lineno, node.col_offset
-                keys[node.slice.value] = min(at, keys.get(node.slice.value, at))
-        elif isinstance(node, ast.Assign) and ast.unparse(node.value) == name:
-            for target in node.targets:
-                if isinstance(target, (ast.Tuple, ast.List)):
-                    return _written(target)
-    if keys and role_of(name) not in ("x", "t"):
-        return {key: key for key in sorted(keys, key=lambda key: keys[key])}
-    return "?" if role_of(name) == "parameters" else None
-
-
-def _written(target: ast.expr) -> Any:
-    if isinstance(target, (ast.Tuple, ast.List)):
-        return [_written(part) for part in target.elts]
-    return ast.unparse(target)
-
-
-def _contents(parts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The containers, with several contents tried for those of which the code does not tell."""
-    if "?" not in parts.values():
-        yield parts
-        return
-    layers = (2, *range(3, DEEPEST + 1), 1)
-    for count, words in itertools.product(layers, ("W{} b{}", "w{} b{}", "W{}", "w{}")):
-        rows = [words.format(i, i).split() for i in range(1, count + 1)]
-        flat = [word for row in rows for word in row]
-        for content in ({word: word for word in flat}, rows, flat):
-            yield {name: content if held == "?" else held for name, held in parts.items()}
-
-
-def _leaves(content: Any) -> list[str]:
-    if isinstance(content, str):
-        return [content]
-    values = content.values() if isinstance(content, dict) else content
-    return [leaf for value in values for leaf in _leaves(value)]
-
-
-def _filled(content: Any, arrays: dict[str, Any]) -> Any:
-    if isinstance(content, str):
-        return arrays[content]
-    if isinstance(content, dict):
-        return {key: _filled(value, arrays) for key, value in content.items()}
-    return [_filled(value, arrays) for value in content]
-
-
 # ---- shapes --------------------------------------------------------------------------------------
 
 
 def _shapes(names: list[str], inside: dict[str, Any], form: Form) -> dict[str, Shape] | None:
     """The axes of every array, all different but for those of length 1; None for a useless form."""
-    words = [leaf for name in names for leaf in _leaves(inside.get(name, name))]
+    words = [leaf for name in names for leaf in leaves(inside.get(name, name))]
     if len(set(words)) < len(words):
         return None
     weights = [word for word in words if _is_weight(word)]
@@ -275,7 +210,7 @@ def _arguments(
     for name in names:
         if name not in inside and name not in arrays:
             arrays[name] = samples if role_of(name) == "samples" else 0.1
-    return {name: _filled(inside.get(name, name), arrays) for name in names}
+    return {name: filled(inside.get(name, name), arrays) for name in names}
 
 
 def _labels(draw: np.random.Generator, shape: Shape) -> Any:
