@@ -14,7 +14,7 @@ from tinygrad_fm.cli import main
 from tinygrad_fm.testing import CannotRunError, check_backward, check_file
 
 EACH = [(style, case) for style, cases in CASES.items() for case in cases]
-CONFIGURATIONS = 60  # of each of the nineteen cases: more than a thousand
+CONFIGURATIONS = 60  # of each of the twenty-two cases: more than a thousand
 LEAST = {"n": 2, "c": 2}  # a mean over one sample, or one class, says nothing
 
 
