@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,16 @@ def draw(runs: list[dict[str, Any]], path: Path) -> str:
         axes[0].set_ylim(len(rows) - 0.5, -0.5)
         found = {peer for row in rows.values() for ratios in row.values() for peer in ratios}
         named = [name for name in PEERS if name in found]
+        columns = min(len(named), 5 * len(axes))
         figure.legend(
             [Line2D([], [], color=c, marker=m, linestyle="") for c, m in map(PEERS.get, named)],
             named,
             loc="upper center",
-            ncols=min(len(named), 9),
+            ncols=columns,
             frameon=False,
         )
-        figure.tight_layout(rect=(0, 0, 1, 1 - 0.45 / figure.get_figheight()))
+        top = 0.2 + 0.25 * math.ceil(len(named) / columns)  # inches
+        figure.tight_layout(rect=(0, 0, 1, 1 - top / figure.get_figheight()))
         figure.savefig(path, metadata={"Date": None, "Creator": None})
     return (
         f"![our time over each peer's, by case]({path.name})\n\nTo the left of the line "
