@@ -99,8 +99,7 @@ _kernels: dict[Any, Any] = {}
 
 
 def _kernel(text: str, arguments: tuple[tuple[str, int, str, bool], ...]) -> Any:
-    from numba import types
-
+    types: Any = importlib.import_module("numba").types
     path = _place(text)
     kept = _written(path, text)
     names: dict[str, Any] = {"__name__": __name__}  # Numba looks for the module when it loads
@@ -128,10 +127,9 @@ _NUMBA = {"bool": "boolean"}
 
 def _place(text: str) -> Path:
     """The file of a kernel in the user's cache."""
-    from numba.misc.appdirs import user_cache_dir
-
+    folders: Any = importlib.import_module("numba.misc.appdirs")
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
-    return Path(user_cache_dir("tinygrad_fm")) / "kernels" / f"kernel_{name}.py"
+    return Path(folders.user_cache_dir("tinygrad_fm")) / "kernels" / f"kernel_{name}.py"
 
 
 def _written(path: Path, text: str) -> bool:
