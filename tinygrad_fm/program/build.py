@@ -110,13 +110,10 @@ class Program:
         self._inputs += [text.name(v) for v in self._before]
         self.bytes = self.plan.bytes
         self.source = self._source()
-        self._code = compile(self.source, f"<{name}, compiled>", "exec")
-        linecache.cache[f"<{name}, compiled>"] = (
-            len(self.source),
-            None,
-            self.source.splitlines(keepends=True),
-            f"<{name}, compiled>",
-        )
+        file = f"<{name}, compiled>"
+        self._code = compile(self.source, file, "exec")
+        lines = self.source.splitlines(keepends=True)
+        linecache.cache[file] = len(self.source), None, lines, file  # for tracebacks
         self._cells = list(text.cells.items())
         self._ready: list[Workspace] = []
         self._lock = threading.RLock() if any(i.ordered for i in self.instructions) else None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.program.values import Instruction, Value
+from tinygrad_fm.program.values import Instruction, Value, layout
 from tinygrad_fm.rules import elementwise
 
 _ASTYPE = elementwise.astype.function
@@ -82,20 +82,6 @@ def loop_shape(call: Instruction) -> tuple[int, ...] | None:
     if layout(result) != "C" or not all(_fits(value, shape) for value in call.operands):
         return None
     return shape if summed or template(call) is not None else None
-
-
-def layout(value: Value) -> str:
-    """C or F for an array in that order, A for any other, as Numba calls them."""
-    axes = [(n, s) for n, s in zip(value.shape, value.strides, strict=True) if n > 1]
-    for name, ordered in (("C", axes[::-1]), ("F", axes)):
-        step = value.dtype.itemsize
-        for length, stride in ordered:
-            if stride != step:
-                break
-            step *= length
-        else:
-            return name
-    return "A"
 
 
 def _fits(value: Value, shape: tuple[int, ...]) -> bool:

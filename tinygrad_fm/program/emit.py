@@ -21,7 +21,7 @@ from tinygrad_fm.program.calls import (
 from tinygrad_fm.program.kernels import Kernel
 from tinygrad_fm.program.plan import LINE, Plan
 from tinygrad_fm.program.updates import Update, gradient_views
-from tinygrad_fm.program.values import Instruction, Value
+from tinygrad_fm.program.values import Instruction, Value, c_strides
 
 # Names that a program uses itself, besides those of its function and its arguments.
 RESERVED = {"np", "memory", "slice", "bool", "int", "float"}
@@ -50,9 +50,7 @@ class Text:
         self._plan = plan
         self._paths = paths
         self._names: dict[Value, str] = dict(inputs)
-        self._steady: dict[
-            Value, str
-        ] = {}  # by value: the name of what is the same array at each call
+        self._steady: dict[Value, str] = {}  # the names of what is the same array at each call
         self._taken = {*RESERVED, name, "step", *inputs.values()}
         self._objects: dict[int, str] = {}
         self._hoisted: dict[str, str] = {}
@@ -112,8 +110,7 @@ class Text:
         return self.bring(thing, type(thing).__name__.lower())
 
     def _value(self, value: Value) -> str:
-        while value.rewritten and value.base is not None:
-            value = value.base
+        value = value.before_assignments
         if value not in self._names:
             if value.kind == "cell":
                 self._names[value] = self._steady[value] = self.tensor(value.holds)
@@ -134,8 +131,7 @@ class Text:
     def _stays(self, thing: Any) -> bool:
         """Whether an argument is the same object at each call."""
         if isinstance(thing, Value):
-            while thing.rewritten and thing.base is not None:
-                thing = thing.base
+            thing = thing.before_assignments
             return thing in self._steady or thing.kind in ("cell", "constant", "memory")
         if isinstance(thing, (tuple, list)):
             return all(self._stays(part) for part in thing)
@@ -143,8 +139,7 @@ class Text:
 
     def _steady_name(self, thing: Any) -> str:
         if isinstance(thing, Value):
-            while thing.rewritten and thing.base is not None:
-                thing = thing.base
+            thing = thing.before_assignments
             self._value(thing)
             return self._steady[thing]
         return self.name(thing)
@@ -233,7 +228,7 @@ class Text:
         if key not in self._buffers:
             name = self._buffers[key] = self.fresh(f"buffer{len(self._buffers) + 1}")
             place = [self.name(result.shape), self.name(result.dtype), "memory", str(slot.offset)]
-            if result.strides != _c_strides(result):
+            if result.strides != c_strides(result.shape, result.dtype.itemsize):
                 place.append(self.name(result.strides))
             self.prelude.append(f"{name} = np.ndarray({', '.join(place)})")
         return self._buffers[key]
@@ -281,11 +276,3 @@ class Text:
         result = f"return ({', '.join(self.result)}{',' * (len(self.result) == 1)})"
         lines = "\n".join(f"    {line}" for line in (*self.body, result))
         return f"def {name}({', '.join(inputs)}):\n{lines}\n"
-
-
-def _c_strides(value: Value) -> tuple[int, ...]:
-    strides, step = [], value.dtype.itemsize
-    for length in reversed(value.shape):
-        strides.append(step)
-        step *= length
-    return tuple(reversed(strides))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tinygrad_fm.engine import Constant, Node
 from tinygrad_fm.graph.facts import flops
+from tinygrad_fm.graph.model import count
 from tinygrad_fm.program.build import Program
 from tinygrad_fm.program.plan import size
 from tinygrad_fm.program.values import Instruction, Value, values_in
@@ -28,7 +27,8 @@ def explain(program: Program) -> str:
         f"  {size(program.bytes)} of buffers for {len(plan.slots)} results "
         f"({size(apart)} without sharing)",
         f"  {len(plan.outside)} gradients written straight into an optimizer's buffers",
-        f"  {_flops(known)} a call" + (", without functions of your own" if None in counts else ""),
+        f"  {count(known, 'FLOP')} a call"
+        + (", without functions of your own" if None in counts else ""),
     ]
     kernels = [kernel for _, kernel, _ in program.text.kernels.values()]
     if kernels:
@@ -93,10 +93,3 @@ def _described(value: Value, name: str) -> str:
 def _at(instruction: Instruction) -> str:
     place = instruction.line.rpartition("/")[2]
     return f" ({', '.join(p for p in (instruction.scope, place) if p)})" if place else ""
-
-
-def _flops(count: Any) -> str:
-    for unit, least in (("GFLOP", 1e9), ("MFLOP", 1e6), ("kFLOP", 1e3)):
-        if count >= least:
-            return f"{count / least:.1f} {unit}"
-    return f"{count} FLOP"

@@ -10,8 +10,8 @@ import numpy as np
 
 from tinygrad_fm import fast
 from tinygrad_fm.program.calls import literal
-from tinygrad_fm.program.elements import BOOL, NOT_NAN, is_number, is_sum, layout, lengths, template
-from tinygrad_fm.program.values import Instruction, Value
+from tinygrad_fm.program.elements import BOOL, NOT_NAN, is_number, is_sum, lengths, template
+from tinygrad_fm.program.values import Instruction, Value, layout
 
 
 class Loop(NamedTuple):

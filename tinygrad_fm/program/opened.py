@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import registry
-from tinygrad_fm.program.values import Instruction, Value
+from tinygrad_fm.program.values import Instruction, Value, c_strides
 
 # NumPy divides float32 by the count in float64, which rounds to the same up to here.
 EXACT = 2**24
@@ -68,15 +68,6 @@ class _Parts:
         made.results.append(result)
         self.made.append(made)
         return result
-
-
-def c_strides(shape: tuple[int, ...], step: int) -> tuple[int, ...]:
-    """Of an array in C order with elements of `step` bytes."""
-    strides = []
-    for length in reversed(shape):
-        strides.append(step)
-        step *= length
-    return tuple(reversed(strides))
 
 
 def _axes(call: Instruction) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from tinygrad_fm.program.calls import is_elementwise, takes_out
-from tinygrad_fm.program.values import Instruction, Value, values_in
+from tinygrad_fm.program.values import Instruction, Value, layout, steps, values_in
 
 
 class Update:
@@ -62,13 +62,13 @@ def in_place(instructions: list[Instruction]) -> dict[Value, tuple[Any, Any]]:
                 continue
             if root in found or gradient.dtype != view.dtype:
                 continue
-            if (root.shape, _steps(root)) == (view.shape, _steps(view)):
+            if (root.shape, steps(root)) == (view.shape, steps(view)):
                 place = view
             elif _reshaped(gradient, root) and view.flags.c_contiguous:
                 place = view.reshape(root.shape)
             else:
                 continue
-            if _steps(gradient) == _steps(view):
+            if steps(gradient) == steps(view):
                 found[root] = place, p
     return found
 
@@ -97,20 +97,6 @@ def overwritten(
     }
 
 
-def _steps(array: Any) -> list[tuple[int, int]]:
-    """Length and stride of each axis that has a stride to speak of."""
-    return [(n, s) for n, s in zip(array.shape, array.strides, strict=True) if n > 1]
-
-
 def _reshaped(gradient: Value, root: Value) -> bool:
     """Whether the gradient is all of the other's memory, in C order, in another shape."""
-    return gradient.bytes == root.bytes and all(_in_c_order(v) for v in (gradient, root))
-
-
-def _in_c_order(value: Value) -> bool:
-    step = value.dtype.itemsize
-    for length, stride in reversed(_steps(value)):
-        if stride != step:
-            return False
-        step *= length
-    return True
+    return gradient.bytes == root.bytes and layout(gradient) == layout(root) == "C"

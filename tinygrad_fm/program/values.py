@@ -55,6 +55,14 @@ class Value:
         return value
 
     @property
+    def before_assignments(self) -> Value:
+        """The value that this one was before it was assigned to: the same array, the same name."""
+        value = self
+        while value.rewritten and value.base is not None:
+            value = value.base
+        return value
+
+    @property
     def bytes(self) -> int:
         """Size in memory."""
         return int(np.prod(self.shape, dtype=int)) * self.dtype.itemsize
@@ -111,6 +119,34 @@ class Instruction:
 
     def __repr__(self) -> str:
         return f"Instruction({self.name})"
+
+
+def steps(array: Any) -> list[tuple[int, int]]:
+    """Length and stride of each axis of a Value or array that has a stride to speak of."""
+    return [(n, s) for n, s in zip(array.shape, array.strides, strict=True) if n > 1]
+
+
+def layout(value: Value) -> str:
+    """C or F for an array in that order, A for any other, as Numba calls them."""
+    axes = steps(value)
+    for name, ordered in (("C", axes[::-1]), ("F", axes)):
+        step = value.dtype.itemsize
+        for length, stride in ordered:
+            if stride != step:
+                break
+            step *= length
+        else:
+            return name
+    return "A"
+
+
+def c_strides(shape: tuple[int, ...], step: int) -> tuple[int, ...]:
+    """Of an array in C order with elements of `step` bytes."""
+    strides = []
+    for length in reversed(shape):
+        strides.append(step)
+        step *= length
+    return tuple(reversed(strides))
 
 
 def values_in(tree: Any) -> Iterator[Value]:
