@@ -55,6 +55,11 @@ def checkpoint(function: Callable[..., Any], *args: Any, **keywords: Any) -> Any
 
     Source: Chen, Xu, Zhang, Guestrin: Training deep nets with sublinear memory cost (2016).
     """
+    if not callable(function):
+        raise TypeError(
+            f"checkpoint takes a function or a module, and then its arguments, not "
+            f"{function!r:.60}; write tg.checkpoint(block, x), not tg.checkpoint(block(x))"
+        )
     if not state.mode.recording or state.mode.trace is not None:
         return function(*args, **keywords)
     return _Run(function, args, keywords).first(args, keywords)

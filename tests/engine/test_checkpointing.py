@@ -369,3 +369,8 @@ def test_a_drawing_shows_the_module_as_a_cluster(x):
     text = tg.draw(model(x)).to_dot(fold="none")
     assert "0 (Checkpoint)" in text
     assert "module (Linear)" in text
+
+
+def test_a_result_in_place_of_a_function_is_refused(x):
+    with pytest.raises(TypeError, match=r"write tg\.checkpoint\(block, x\)"):
+        tg.checkpoint(np.tanh(x))
