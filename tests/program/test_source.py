@@ -59,6 +59,30 @@ def test_the_source_is_python_with_the_names_of_modules_and_parameters():
     assert "update_by_SGD()" in step.source
 
 
+@pytest.mark.parametrize("method", ["im2col", "dft", "tiles"])
+def test_convolutions_write_into_buffers_and_their_gradients_where_the_optimizer_reads(method):
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1, method=method, rng=0), nn.MaxPool2d(2),
+        nn.Conv2d(3, 4, 3, padding=1, method=method, rng=1),
+    )  # fmt: skip
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    @tg.compile
+    def step(images):
+        optimizer.zero_grad()
+        loss = (model(images) ** 2).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for seed in range(3):
+        step(np.random.default_rng(seed).standard_normal((5, 2, 8, 8)).astype(np.float32))
+    calls = [line for line in step.source.splitlines() if " = conv2d" in line or "unpool(" in line]
+    assert len(calls) == 6
+    assert all("out=" in line for line in calls)
+    assert sum("out=d_p" in line for line in calls) == 2
+
+
 def test_the_same_step_has_the_same_source():
     sources = []
     for _ in range(2):

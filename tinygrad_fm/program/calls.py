@@ -6,6 +6,7 @@ A function that is not named here is called as it stands, and makes its result i
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -72,7 +73,17 @@ def takes_out(call: Instruction) -> bool:
         or function in _TAKE_OUT
         or function in _FILLED
         or function in (_ASTYPE, _CONCATENATE, np.copy)
+        or _has_out(function)
     )
+
+
+@functools.cache
+def _has_out(function: Any) -> bool:
+    """Whether it is a function of the rules that writes its result to `*, out` if need be."""
+    if not str(getattr(function, "__module__", "")).startswith("tinygrad_fm.rules."):
+        return False
+    place = inspect.signature(function).parameters.get("out")
+    return place is not None and place.kind is place.KEYWORD_ONLY
 
 
 def expression(call: Instruction, name: Callable[[Any], str], out: str = "") -> str:

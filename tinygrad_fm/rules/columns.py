@@ -147,12 +147,16 @@ def _whole(plan: Plan) -> Part:
     return slice(0, plan.out[0]), slice(0, plan.out[1])
 
 
-def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
+def convolve(
+    x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
+) -> Array:
     """(OH, OW, N, O)."""
     depth, o = math.prod(weight.shape[:3]), weight.shape[3]
     matrix = np.reshape(weight, (depth, o))
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
-    y = np.empty_like(x, shape=(*plan.out, x.shape[2], o), dtype=dtype, order="C")
+    y = out
+    if y is None:
+        y = np.empty_like(x, shape=(*plan.out, x.shape[2], o), dtype=dtype, order="C")
     if _by_channel(plan, x.shape[3], o):
         y[...] = 0 if bias is None else bias
         for k, m, seen, pixels in _places(plan, _whole(plan)):
@@ -168,12 +172,15 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
     return y
 
 
-def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
+def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array:
     """(H, W, N, C), from the gradient (OH, OW, N, O) of the result."""
     c, o = weight.shape[2] * plan.groups, weight.shape[3]
     matrix = np.reshape(weight, (-1, o))
     shape = (*plan.image, g.shape[2], c)
-    total = np.zeros_like(g, shape=shape, dtype=np.result_type(g, weight), order="C")
+    total = out
+    if total is None:
+        total = np.empty_like(g, shape=shape, dtype=np.result_type(g, weight), order="C")
+    total[...] = 0
     if _by_channel(plan, c, o):
         for k, m, seen, pixels in _places(plan, _whole(plan)):
             total[pixels] += g[seen] * weight[k, m, 0]
@@ -187,11 +194,14 @@ def input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
     return total
 
 
-def weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
+def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array:
     """(KH, KW, C / groups, O), from the gradient (OH, OW, N, O) of the result."""
     c, o = x.shape[3], g.shape[3]
     depth = math.prod(plan.kernel) * c // plan.groups
-    total = np.empty_like(g, shape=(depth, o), dtype=np.result_type(x, g), order="C")
+    if out is None:
+        total = np.empty_like(g, shape=(depth, o), dtype=np.result_type(x, g), order="C")
+    else:
+        total = out.reshape(depth, o)
     if _by_channel(plan, c, o):
         by_place = np.reshape(total, (*plan.kernel, c))
         for k, m, seen, pixels in _places(plan, _whole(plan)):

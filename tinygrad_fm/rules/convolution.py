@@ -18,27 +18,40 @@ Array = Any
 WAYS: dict[str, Any] = {"dft": fourier, "tiles": toom_cook}
 
 
-def _computed(what: str, *arrays: Array, plan: Plan) -> Array:
-    """`what` in the way of the plan, but as the sum itself where something is not finite."""
+def _computed(what: str, *arrays: Array, plan: Plan, out: Array | None) -> Array:
+    """`what` in the way of the plan, but as the sum itself where something is not finite.
+
+    The result is `out` if that is given.
+    """
     if plan.method != "im2col":
         with np.errstate(all="ignore"):
-            result = getattr(WAYS[plan.method], what)(*arrays, plan)
+            result = getattr(WAYS[plan.method], what)(*arrays, plan, out)
         if result is not None:
             return result
-    return getattr(columns, what)(*arrays, plan)
+    return getattr(columns, what)(*arrays, plan, out)
 
 
-def _conv2d(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array:
+# `out` is memory for the result, in the order in which it would be made.
+
+
+def _conv2d(
+    x: Array, weight: Array, bias: Array | None, plan: Plan, *, out: Array | None = None
+) -> Array:
     """Images (N, C, H, W) and kernels (O, C / groups, KH, KW): (N, O, OH, OW)."""
-    return outward(_computed("convolve", inward(x), kernels_inward(weight), bias, plan=plan))
+    arrays = inward(x), kernels_inward(weight), bias
+    into = None if out is None else np.transpose(out, (2, 3, 0, 1))
+    return outward(_computed("convolve", *arrays, plan=plan, out=into))
 
 
-def _input_gradient(g: Array, weight: Array, plan: Plan) -> Array:
-    return outward(_computed("input_gradient", inward(g), kernels_inward(weight), plan=plan))
+def _input_gradient(g: Array, weight: Array, plan: Plan, *, out: Array | None = None) -> Array:
+    arrays = inward(g), kernels_inward(weight)
+    into = None if out is None else np.transpose(out, (2, 3, 0, 1))
+    return outward(_computed("input_gradient", *arrays, plan=plan, out=into))
 
 
-def _weight_gradient(x: Array, g: Array, plan: Plan) -> Array:
-    return kernels_outward(_computed("weight_gradient", inward(x), inward(g), plan=plan))
+def _weight_gradient(x: Array, g: Array, plan: Plan, *, out: Array | None = None) -> Array:
+    into = None if out is None else np.transpose(out, (2, 3, 1, 0))
+    return kernels_outward(_computed("weight_gradient", inward(x), inward(g), plan=plan, out=into))
 
 
 conv2d: Primitive = primitive(

@@ -146,9 +146,10 @@ def _second_back(t: Transform, numbers: Array, block: Block, rows: Array) -> Non
     np.matmul(matrix.T, given, out=out)
 
 
-def _first_back(t: Transform, rows: Array, a: int, b: int) -> Array:
-    """The transpose of `_first`."""
-    return np.matmul(t.height.T, rows).reshape(t.height.shape[1], -1, a, b)
+def _first_back(t: Transform, rows: Array, a: int, b: int, out: Array | None) -> Array:
+    """The transpose of `_first`, in `out` if that is given."""
+    into = None if out is None else out.reshape(len(out), -1)
+    return np.matmul(t.height.T, rows, out=into).reshape(t.height.shape[1], -1, a, b)
 
 
 def _blocks(t: Transform, c: int, o: int) -> tuple[list[Block], int]:
@@ -201,7 +202,9 @@ def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], 
 # at frequency 0, the sum of all pixels, shows it.
 
 
-def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array | None:
+def convolve(
+    x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
+) -> Array | None:
     """(OH, OW, N, O). A bias is added at frequency 0, which takes no pass over the result."""
     image, kernel, result = transforms(plan, x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
@@ -217,10 +220,10 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array |
         if bias is not None and block.rows.start == 0:
             products[0] += bias * math.prod(sizes(plan))
         _second_back(result, products, block, work.results)
-    return _first_back(result, work.results, n, o)
+    return _first_back(result, work.results, n, o, out)
 
 
-def input_gradient(g: Array, weight: Array, plan: Plan) -> Array | None:
+def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
     """(H, W, N, C), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = transforms(plan, g.dtype)
     n, c, o = g.shape[2], weight.shape[2], weight.shape[3]
@@ -234,10 +237,10 @@ def input_gradient(g: Array, weight: Array, plan: Plan) -> Array | None:
             return None
         at_x = np.matmul(products, at_w, out=work.at_x[: len(at_w)])
         _second_back(image, at_x, block, work.images)
-    return _first_back(image, work.images, n, c)
+    return _first_back(image, work.images, n, c, out)
 
 
-def weight_gradient(x: Array, g: Array, plan: Plan) -> Array | None:
+def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
     """(KH, KW, C, O), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = transforms(plan, x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
@@ -251,4 +254,4 @@ def weight_gradient(x: Array, g: Array, plan: Plan) -> Array | None:
             return None
         at_w = np.matmul(at_x, products, out=work.at_w[: len(at_x)])
         _second_back(kernel, at_w, block, work.kernels)
-    return _first_back(kernel, work.kernels, c, o)
+    return _first_back(kernel, work.kernels, c, o, out)

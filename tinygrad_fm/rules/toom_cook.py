@@ -78,13 +78,19 @@ def _to_points(matrix: Array, x: Array, mid: Array, out: Array) -> Array:
     return made.reshape(READ**2, high * wide * a, b)
 
 
-def _from_points(matrix: Array, points: Array, high: int, wide: int, mid: Array) -> Array:
-    """The transpose of `_to_points` where tiles do not overlap: (rows, columns, a * b)."""
+def _from_points(
+    matrix: Array, points: Array, high: int, wide: int, mid: Array, out: Array | None = None
+) -> Array:
+    """The transpose of `_to_points` where tiles do not overlap: (rows, columns, a * b).
+
+    `out` is memory for it, (rows, columns * a * b).
+    """
     length = matrix.shape[1]
     given = points.reshape(READ, READ, high, wide, -1).transpose(2, 0, 3, 1, 4)
     mid = mid[: high * READ * wide * length * given.shape[-1]]
     np.matmul(matrix.T, given, out=mid.reshape(high, READ, wide, length, -1))
-    made = np.matmul(matrix.T, mid.reshape(high, READ, -1))
+    into = None if out is None else out.reshape(high, length, -1)
+    made = np.matmul(matrix.T, mid.reshape(high, READ, -1), out=into)
     return made.reshape(high * length, wide * length, -1)
 
 
@@ -154,13 +160,15 @@ def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Cut], Wo
 # tile (0 times infinity is NaN), so that the first of them shows it.
 
 
-def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array | None:
+def convolve(
+    x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
+) -> Array | None:
     """(OH, OW, N, O). A bias is added at the point 1, which takes no pass over the result."""
     image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
     cuts, work = _work(plan, n, c, o, x.dtype)
     at_w = _to_points(kernel, weight, work.mid, work.kernels)
-    y = np.empty((*plan.out, n, o), x.dtype)
+    y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
     for cut in cuts:
         at_x = _to_points(image, _read(x, cut.image), work.mid, work.images)
         if not finite(at_x[0], at_w[0]):
@@ -175,7 +183,7 @@ def convolve(x: Array, weight: Array, bias: Array | None, plan: Plan) -> Array |
     return y
 
 
-def input_gradient(g: Array, weight: Array, plan: Plan) -> Array | None:
+def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
     """(H, W, N, C), from the gradient (OH, OW, N, O) of the result.
 
     It is the convolution by the kernels turned around, which has no overlapping tiles to add up.
@@ -183,10 +191,10 @@ def input_gradient(g: Array, weight: Array, plan: Plan) -> Array | None:
     turned = np.copy(weight[::-1, ::-1].transpose(0, 1, 3, 2), order="C")
     before = (KERNEL - 1 - plan.before[0], KERNEL - 1 - plan.before[1])
     back = plan._replace(image=plan.out, out=plan.image, before=before)
-    return convolve(g, turned, None, back)
+    return convolve(g, turned, None, back, out)
 
 
-def weight_gradient(x: Array, g: Array, plan: Plan) -> Array | None:
+def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
     """(3, 3, C, O), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
@@ -199,4 +207,6 @@ def weight_gradient(x: Array, g: Array, plan: Plan) -> Array | None:
             return None
         part = np.matmul(at_x.transpose(0, 2, 1), at_y)
         total = part if total is None else np.add(total, part, out=total)
-    return _from_points(kernel, total, 1, 1, work.mid).reshape(KERNEL, KERNEL, c, o)
+    into = None if out is None else out.reshape(KERNEL, -1)
+    made = _from_points(kernel, total, 1, 1, work.mid, into)
+    return made.reshape(KERNEL, KERNEL, c, o)

@@ -106,10 +106,12 @@ def _bands(y: Any, kernel: Pair, stride: Pair) -> Iterator[tuple[Any, Any]]:
         yield (slice(None), slice(None), slice(top, end)), (slice(None), slice(None), covered)
 
 
-def _unpool(g: Any, x: Any, y: Any, kernel: Pair, stride: Pair) -> Any:
+def _unpool(g: Any, x: Any, y: Any, kernel: Pair, stride: Pair, *, out: Any | None = None) -> Any:
     """Each value of `g` at the pixel that was the largest of its window; zero elsewhere."""
     covers = kernel == stride and x.shape[2:] == (y.shape[2] * stride[0], y.shape[3] * stride[1])
-    total = (np.empty_like if covers else np.zeros_like)(x, dtype=g.dtype)
+    total = np.empty_like(x, dtype=g.dtype) if out is None else out
+    if not covers:
+        total[...] = 0
     for rows, covered in _bands(y, kernel, stride):
         part, image = g[rows], total[covered]
         for pixels, hit in _first_hits(x[covered], y[rows], kernel, stride):
