@@ -44,6 +44,7 @@ class Trainer:
         lambda t: setattr(t.model, "weight", nn.Parameter(np.full(3, 4.0))),
         lambda t: setattr(t.model, "layer", nn.Linear(3, 3, rng=1, dtype=np.float64)),
         lambda t: setattr(t.model, "_scale", 3.0),
+        lambda t: vars(t.model).update(_scale=3.0),
         lambda t: setattr(t.model, "scales", (1.0, 5.0)),
         lambda t: t.model.config.update(scale=5.0),
         lambda t: t.model.layers.append(nn.Sigmoid()),
@@ -62,6 +63,34 @@ def test_a_changed_part_of_an_object_is_noticed(change):
     for _ in range(3):
         np.testing.assert_array_equal(step(x).data, trainer.step(tg.Tensor(x)).data)
     assert step.program is not before
+
+
+def test_arguments_of_another_kind_after_the_same_ones_many_times_are_noticed():
+    step = tg.compile(lambda x: 2 * x)
+    x = np.ones((2, 3))
+    for _ in range(3):
+        step(x)
+    apart = np.frombuffer(bytes(1) + np.ones(6).tobytes(), np.float64, offset=1)  # not aligned
+    others = [x[:, :2], x.astype(np.float32), np.asfortranarray(x), tg.Tensor(x), apart]
+    for other in others * 3:
+        for given in (other, x):
+            np.testing.assert_array_equal(step(given).data, 2 * np.array(given))
+    assert step(x.astype(np.float32)).dtype == np.float32
+
+
+def test_an_attribute_of_a_layer_is_noticed_however_often_others_were_set():
+    model, x = nn.Sequential(nn.LeakyReLU(0.1), nn.Dropout(0.5, rng=0)), -np.ones(4)
+    step = tg.compile(lambda x: model(x))
+    model.eval()
+    for _ in range(3):
+        step(x)
+    for slope in (0.1, 0.2, 0.3):
+        nn.Tanh().train()  # of another model
+        model[0].negative_slope = slope
+        for _ in range(2):
+            np.testing.assert_array_equal(step(x).data, slope * x)
+    del model[1].training  # then the class says
+    assert (step(x).data == 0).any()
 
 
 def test_a_layer_added_to_a_sequential_is_noticed():

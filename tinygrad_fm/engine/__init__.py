@@ -6,8 +6,8 @@ rule spells with a leading underscore is not kept in memory: the rule receives t
 stands for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no value.
 """
 
+from tinygrad_fm.engine.changes import latest_setting, memory_of, written_since
 from tinygrad_fm.engine.changes import mark as mark_changed
-from tinygrad_fm.engine.changes import memory_of, written_since
 from tinygrad_fm.engine.node import (
     PACKAGE,
     BackwardObserver,
@@ -57,6 +57,7 @@ __all__ = [
     "declared",
     "defvjp",
     "find_origin",
+    "latest_setting",
     "layout_of",
     "leaf",
     "line_of",

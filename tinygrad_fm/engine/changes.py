@@ -17,6 +17,8 @@ from tinygrad_fm.engine.node import Origin, find_origin, line_of, now
 Memory = tuple[Any, int, int]  # the array that owns the memory, first and last byte
 
 newest = [0]  # the time of the latest change, for a quick "nothing changed since"
+# an object of its own for each time that an attribute of a module was set
+latest_setting = [object()]
 # for each owner: which bytes were changed, when, and at which line of the user's
 _owners: dict[int, tuple[weakref.ref[Any], dict[tuple[int, int], tuple[int, Origin | None]]]] = {}
 

@@ -131,17 +131,17 @@ class Sequential(Module):
 
     def __setitem__(self, index: int, layer: Any) -> None:
         """Put another layer in the place of one."""
-        others = self.layers().copy()
+        others = list(self.layers())
         others[index] = layer
         _checked("Sequential", others)
         setattr(self, self._names()[index], layer)
 
-    def layers(self) -> list[Any]:
+    def layers(self) -> tuple[Any, ...]:
         """The layers in order."""
         own = vars(self)
-        found: list[Any] | None = own.get("_layers")
+        found: tuple[Any, ...] | None = own.get("_layers")
         if found is None:
-            found = own["_layers"] = [layer for name, layer in own.items() if name.isdigit()]
+            found = own["_layers"] = tuple(v for name, v in own.items() if name.isdigit())
         return found
 
     def forward(self, x: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import find_origin, state
+from tinygrad_fm.engine import find_origin, latest_setting, state
 from tinygrad_fm.nn import inference
 from tinygrad_fm.operand_errors import explain_call
 from tinygrad_fm.tensor import Tensor
@@ -122,6 +122,11 @@ class Module:
                 f"{name} -= ... under no_grad() for an update, or nn.Parameter(...) for a new one"
             )
         super().__setattr__(name, value)
+        latest_setting[0] = object()
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        latest_setting[0] = object()
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """`forward`, with the graph's nodes marked as made by this module."""

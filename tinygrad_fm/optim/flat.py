@@ -148,6 +148,9 @@ class Flat:
         are the `gradient_views` already. A parameter without a gradient is left out: neither it nor
         its state changes.
         """
+        if gradients is self.gradient_views and self.steps.count(self.steps[0]) == len(self.steps):
+            self.steps = [self.steps[0] + 1] * len(self.steps)
+            return [Run(0, len(self.values), self.steps[0], None)]
         runs: list[Run] = []
         start = end = step = 0  # the stretch whose gradient is in the flat array
         for i, (g, view) in enumerate(zip(gradients, self.gradient_views, strict=True)):

@@ -48,6 +48,13 @@ class Call:
                 kinds.append((type(value), value))
         self.signature = tuple(kinds)
 
+    @property
+    def plain(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Shape and dtype of each argument, if all are arrays in C order; otherwise nothing."""
+        plain = not self.keywords and all(type(a) is np.ndarray for a in self.args)
+        plain = plain and all(a.flags.c_contiguous for a in self.args)
+        return [(a.shape, a.dtype) for a in self.args] if plain else []
+
     def refusal(self) -> TypeError:
         """The error for an argument that has no place in a signature."""
         bad = next(v for v in self.values if getattr(type(v), "__hash__", None) is None)

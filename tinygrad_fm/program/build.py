@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import linecache
+import operator
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,9 @@ class Program:
         self._loose = [tensor for tensor, _ in loose]
         self._none = [tensor for tensor, g in gradients if g is None]
         self._views = [(t, make(held[id(t)][1], None)) for t, _ in gradients if id(t) in held]
+        simple = all(isinstance(output, Value) for output in self._outputs)
+        self._is_value = simple and traced.result is None
+        self._is_tuple = simple and traced.result == (None,) * len(self._outputs)
         self._inputs = list(traced.inputs.values())
         self._before = [v for v in _used(self.instructions, arrays, loose) if v.kind == "gradient"]
         self._copied = updates.overwritten(self.instructions, self.plan.outside, fresh)
@@ -139,7 +143,7 @@ class Program:
         """Do now what the first call would have to wait for: buffers, and compiled kernels."""
         self._ready.append(Workspace(self))
 
-    def run(self, arrays: list[Any]) -> Any:
+    def run(self, arrays: Sequence[Any]) -> Any:
         """The result for these arguments, and everything that the step does besides."""
         if self._before:
             before = [(value, value.holds._grad._array) for value in self._before]
@@ -153,8 +157,13 @@ class Program:
             tensor._grad = view
         for tensor in self._none:
             tensor._grad = None
-        for tensor, array in zip(self._loose, found[self._count :], strict=True):
-            tensor._grad = make(as_array(array), None)
+        if self._loose:
+            for tensor, array in zip(self._loose, found[self._count :], strict=True):
+                tensor._grad = make(as_array(array), None)
+        if self._is_value:  # these two without taking a tree apart, which takes microseconds
+            return make(as_array(found[0]), None)
+        if self._is_tuple:
+            return tuple([make(as_array(array), None) for array in found[: self._count]])
         made = iter(found)
         return rebuild(
             self.traced.result,
@@ -164,7 +173,7 @@ class Program:
             ],
         )
 
-    def _run(self, arrays: list[Any]) -> tuple[Any, ...]:
+    def _run(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
         try:
             workspace = self._ready.pop()
         except IndexError:
@@ -177,11 +186,15 @@ class Program:
             self._ready.append(workspace)
 
 
+_array_of = operator.attrgetter("_array")
+
+
 class Workspace:
     """Buffers of a program, for one thread at a time, and the function that works in them."""
 
     def __init__(self, program: Program):
-        self.arrays = [(tensor, tensor._array) for _, tensor in program._cells]
+        self.tensors = [tensor for _, tensor in program._cells]
+        self.arrays = list(map(_array_of, self.tensors))
         names = {name: tensor._array for name, tensor in program._cells}
         namespace = {**program.text.given, **names}
         exec(program._code, namespace)
@@ -192,7 +205,7 @@ class Workspace:
 
     def fits(self) -> bool:
         """Whether the Tensors still have the arrays that the function was made with."""
-        return all(tensor._array is array for tensor, array in self.arrays)
+        return all(map(operator.is_, map(_array_of, self.tensors), self.arrays))
 
 
 def _used(instructions: list[Instruction], *more: Any) -> list[Value]:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import PACKAGE, Primitive, state
+from tinygrad_fm.engine import PACKAGE, Primitive, latest_setting, state
 from tinygrad_fm.program.trace import GENERATORS, Trace
 from tinygrad_fm.recorded import Recorded
 
 _PLAIN = (bool, int, float, str, type(None))
-_KEPT = (*_PLAIN, list, dict, *GENERATORS)  # of what is private to a module
+_KEPT = (*_PLAIN, tuple, list, dict, *GENERATORS)  # of what is private to a module
 _LIBRARIES = (PACKAGE, str(Path(dis.__file__).parent), str(Path(np.__file__).parents[1]))
+_OURS = "tinygrad_fm."
 _MOST = 64  # a longer list, tuple or dictionary is data and no setting
 
 Look = Callable[[], Any]
@@ -35,6 +36,10 @@ class Guards:
     def __init__(self, trace: Trace, function: Callable[..., Any], cells: list[Any]):
         self.recording = state.mode.recording
         self.settings: list[tuple[str, Look, Any]] = []
+        # Those that may change without an attribute of a module being set. The others are looked at
+        # after one was: each look takes a tenth of a microsecond, in a step of fifty.
+        self._unnoticed: list[tuple[str, Look, Any]] = []
+        self._seen = latest_setting[0]
         self._cells = {id(tensor) for tensor in cells}
         self._read: set[Any] = set()
         for module in trace.modules.values():
@@ -49,10 +54,12 @@ class Guards:
         """What is no longer so; an empty string if everything is."""
         if state.mode.recording is not self.recording:
             return "no_grad()"
-        for name, look, value in self.settings:
+        seen = latest_setting[0]
+        for name, look, value in self._unnoticed if seen is self._seen else self.settings:
             found = look()
             if found is not value and not _equal(found, value):
                 return name
+        self._seen = seen
         for tensor, wanted in self.needed:
             node = tensor._node
             if (node is not None and node.requires_grad) is not wanted:
@@ -64,12 +71,17 @@ class Guards:
 
     # ---- what to watch ---------------------------------------------------------------------------
 
-    def _watch(self, name: str, look: Look) -> None:
-        """Watch a value, and what it consists of."""
+    def _add(self, name: str, look: Look, value: Any, noticed: bool) -> None:
+        self.settings.append((name, look, value))
+        if not noticed:
+            self._unnoticed.append((name, look, value))
+
+    def _watch(self, name: str, look: Look, noticed: bool = False) -> None:
+        """Watch a value, and what it consists of; `noticed` is whether its changes are anyway."""
         value = look()
         if isinstance(value, Recorded) and id(value) not in self._cells:
             return  # a result that is kept for somebody to look at
-        self.settings.append((name, look, value))
+        self._add(name, look, value, noticed)
         if isinstance(value, Primitive):
             value = value.function
         if isinstance(value, types.FunctionType):
@@ -79,20 +91,22 @@ class Guards:
                 return
             self._read.add(id(value))
             if isinstance(value, list) and any(map(callable, value)):  # layers
-                self.settings.append((f"the length of {name}", value.__len__, len(value)))
+                self._add(f"the length of {name}", value.__len__, len(value), noticed=False)
             get = value.get if isinstance(value, dict) else functools.partial(_item, value)
             for key in value if isinstance(value, dict) else range(len(value)):
-                self._watch(f"{name}[{key!r:.40}]", functools.partial(get, key))
+                inside = noticed and isinstance(value, tuple)  # which stays what it is
+                self._watch(f"{name}[{key!r:.40}]", functools.partial(get, key), inside)
 
     def _watch_module(self, module: Any) -> None:
         kind = type(module).__name__
         own = vars(module)
+        noticed = type(module).__module__.startswith(_OURS)  # others may write to their __dict__
         training = functools.partial(_attribute, module, "training")  # may be the class's
-        self.settings.append((f"training of {kind}", training, module.training))
+        self._add(f"training of {kind}", training, module.training, noticed)
         for name, value in own.items():
             kept = not name.startswith("_") or isinstance(value, _KEPT)
             if kept:
-                self._watch(f"{name} of {kind}", functools.partial(own.get, name))
+                self._watch(f"{name} of {kind}", functools.partial(own.get, name), noticed)
         self._watch_function(type(module).forward)
 
     def _watch_function(self, function: Any) -> None:
