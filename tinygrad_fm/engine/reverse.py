@@ -196,8 +196,10 @@ def _carry(
                 contribution = sum_to(contribution, parent.shape)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
                 contribution = contribution.astype(parent.dtype)
-            if len(parent.shape) > 1 and wrap is None and layout_of(contribution) != parent.layout:
-                contribution = _in_layout(contribution, parent.layout)
+            if len(parent.shape) > 1 and (wrap is None or every):
+                array = contribution if wrap is None else contribution._array
+                if layout_of(array) != parent.layout:
+                    contribution = _in_layout(contribution, parent.layout)
             total = gradients.get(parent)
             if total is None:
                 gradients[parent] = contribution

@@ -11,9 +11,10 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from tinygrad_fm.program.calls import takes_out
-from tinygrad_fm.program.elements import is_sum, loop_shape
+from tinygrad_fm.program.elements import is_flat, is_sum, loop_shape, memory_order
 from tinygrad_fm.program.kernels import Kernel, Loop
 from tinygrad_fm.program.values import Instruction, Value
 
@@ -69,7 +70,7 @@ def fused(
         if sum(map(len, members)) < 2:
             found += members[0]
         else:
-            loops = [Loop(groups.shape[g] or (), m) for g, m in zip(run, members, strict=True)]
+            loops = [Loop.over(groups.shape[g] or (), m) for g, m in zip(run, members, strict=True)]
             stores = [
                 m.results[0]
                 for group, inside in zip(run, members, strict=True)
@@ -105,6 +106,8 @@ def _shapes(
             if value.shape and root.kind == "result" and root not in sure:
                 found[i] = None
         planned = takes_out(call) and not fresh.intersection(call.results)
+        if found[i] is not None and not planned and is_flat(call.results[0]):
+            found[i] = None  # an array of its own is made in C order
         if planned or found[i] is not None:
             sure.update(r for r in call.results if r.shape)
     return found
@@ -190,8 +193,13 @@ class _Groups:
                 pairs += [(True, j - i, i, j) for i, j in itertools.pairwise(found)]
         for _, _, i, j in sorted(pairs):
             a, b = self.of[i], self.of[j]
-            if a != b and self.shape[a] == self.shape[b] and self._may_join(a, b):
+            if a != b and self._order_of(a) == self._order_of(b) and self._may_join(a, b):
                 self._merge(a, b)
+
+    def _order_of(self, group: int) -> Any:
+        """Over what its loop runs, and in which order of the memory."""
+        (result,) = self._instructions[self.members[group][0]].results
+        return self.shape[group], memory_order(result) if is_flat(result) else ()
 
     def _may_join(self, a: int, b: int) -> bool:
         calls = [self._instructions[i] for i in (*self.members[a], *self.members[b])]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.program.values import Instruction, Value, layout
+from tinygrad_fm.program.values import Instruction, Value, c_strides, layout
 from tinygrad_fm.rules import elementwise
 
 _ASTYPE = elementwise.astype.function
@@ -77,11 +77,36 @@ def loop_shape(call: Instruction) -> tuple[int, ...] | None:
     (result,) = call.results
     summed = is_sum(call)
     shape: tuple[int, ...] = call.args[0].shape if summed else result.shape
-    if result.base is not None or len(shape) not in (1, 2) or 0 in shape:
+    if result.base is not None or not shape or 0 in shape:
         return None
-    if layout(result) != "C" or not all(_fits(value, shape) for value in call.operands):
-        return None
-    return shape if summed or template(call) is not None else None
+    if is_flat(result):
+        fit = all(not v.shape or _lies_as(v, result) for v in call.operands)
+    else:
+        fit = layout(result) == "C" and all(_fits(value, shape) for value in call.operands)
+    return shape if fit and (summed or template(call) is not None) else None
+
+
+def is_flat(value: Value) -> bool:
+    """Whether a loop goes along its memory, whatever its axes: arrays of images, as a rule."""
+    return len(value.shape) > 2
+
+
+def memory_order(value: Value) -> tuple[int, ...]:
+    """Its axes, from the one with the largest stride to that with the smallest."""
+    return tuple(sorted(range(len(value.shape)), key=lambda i: (-value.strides[i], i)))
+
+
+def _lies_as(value: Value, result: Value) -> bool:
+    """Whether the one has its elements where the other has them, without gaps."""
+    if value.shape != result.shape:
+        return False
+    order = memory_order(result)
+    dense = c_strides(tuple(result.shape[i] for i in order), result.dtype.itemsize)
+    found = [n for n, i in zip(dense, order, strict=True) if result.shape[i] > 1]
+    ours = [result.strides[i] for i in order if result.shape[i] > 1]
+    size, own = value.dtype.itemsize, result.dtype.itemsize
+    theirs = [value.strides[i] for i in order if result.shape[i] > 1]
+    return ours == found and [n * own for n in theirs] == [n * size for n in found]
 
 
 def _fits(value: Value, shape: tuple[int, ...]) -> bool:

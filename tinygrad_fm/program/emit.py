@@ -18,6 +18,7 @@ from tinygrad_fm.program.calls import (
     subscript,
     takes_out,
 )
+from tinygrad_fm.program.elements import is_flat, memory_order
 from tinygrad_fm.program.kernels import Kernel
 from tinygrad_fm.program.plan import LINE, Plan
 from tinygrad_fm.program.updates import Update, gradient_views
@@ -196,7 +197,10 @@ class Text:
         """One call for many, which fills an array for each result that others read."""
         kernel: Kernel = chain.function
         named = {value: self._value(value) for value in kernel.reads}
-        arguments = [f"{name}[()]" if not v.shape else name for v, name in named.items()]
+        arguments = [
+            self._flat(v) if is_flat(v) else f"{name}[()]" if not v.shape else name
+            for v, name in named.items()
+        ]
         local = {m.results[0]: self._next() for loop in kernel.loops for m in loop.members}
         for result in kernel.stores:
             out = self._out(result)
@@ -207,11 +211,26 @@ class Text:
                 shape, dtype = self.name(result.shape), self.name(result.dtype)
                 self.body.append(f"{out} = np.empty({shape}, {dtype})")
             self._names[result] = named[result] = out
-            arguments.append(out)
+            arguments.append(self._flat(result) if is_flat(result) else out)
         name = self.fresh(f"chain_{len(self.kernels) + 1}")
         text = kernel.text(name, named.__getitem__, local.__getitem__, notes=True)
         self.kernels[name] = text, kernel, arguments
         self.body.append(f"{name}({', '.join(arguments)})")
+
+    def _flat(self, value: Value) -> str:
+        """A view of an array along its memory."""
+        steady = self._stays(value)
+        text = self._steady_name(value) if steady else self._value(value)
+        order = memory_order(value)
+        if order != tuple(range(len(order))):
+            text += f".transpose({order})"
+        text += ".reshape(-1)"
+        if not steady:
+            return text
+        if text not in self._hoisted:
+            self._hoisted[text] = self._next("v")
+            self.prelude.append(f"{self._hoisted[text]} = {text}")
+        return self._hoisted[text]
 
     def _next(self, letter: str = "t") -> str:
         self._count += 1

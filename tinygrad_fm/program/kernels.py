@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -10,7 +11,15 @@ import numpy as np
 
 from tinygrad_fm import fast
 from tinygrad_fm.program.calls import literal
-from tinygrad_fm.program.elements import BOOL, NOT_NAN, is_number, is_sum, lengths, template
+from tinygrad_fm.program.elements import (
+    BOOL,
+    NOT_NAN,
+    is_flat,
+    is_number,
+    is_sum,
+    lengths,
+    template,
+)
 from tinygrad_fm.program.values import Instruction, Value, layout
 
 
@@ -19,6 +28,11 @@ class Loop(NamedTuple):
 
     shape: tuple[int, ...]
     members: list[Instruction]
+
+    @classmethod
+    def over(cls, shape: tuple[int, ...], members: list[Instruction]) -> Loop:
+        """One with two axes at most: along the memory of arrays that have more."""
+        return cls(shape if len(shape) < 3 else (math.prod(shape),), members)
 
 
 class Kernel:
@@ -70,8 +84,8 @@ class Kernel:
         """
         signature = []
         for value, array in zip([*self.reads, *self.stores], arrays, strict=True):
-            order = layout(value)
-            if array is not None:
+            order = "C" if is_flat(value) else layout(value)
+            if array is not None and not is_flat(value):
                 if (array.shape, array.dtype) != (value.shape, value.dtype):
                     raise ValueError(
                         f"a parameter or buffer of shape {value.shape} and {value.dtype} when the "
@@ -80,7 +94,8 @@ class Kernel:
                     )
                 flags = array.flags
                 order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
-            signature.append((value.dtype.name, len(value.shape), order, value in self.reads))
+            axes = 1 if is_flat(value) else len(value.shape)
+            signature.append((value.dtype.name, axes, order, value in self.reads))
         return fast.kernel(self.plain, tuple(signature))
 
     @functools.cached_property
@@ -106,7 +121,8 @@ class _Writer:
         local: Callable[[Value], str],
     ):
         self._loop = loop
-        self._axes = "ij"[2 - len(loop.shape) :]
+        flat = any(is_flat(m.results[0]) for m in loop.members)
+        self._axes = "i" if flat else "ij"[2 - len(loop.shape) :]
         self._arrays = arrays
         self._stores = stores
         self._named = named
@@ -167,6 +183,8 @@ class _Writer:
     def _index(self, value: Value) -> str:
         if not value.shape:
             return ""
+        if is_flat(value):
+            return "[i]"
         rank = len(value.shape)
         shape, axes = self._loop.shape[-rank:], self._axes[-rank:]
         parts = (
@@ -183,8 +201,10 @@ class _Writer:
         back = len(self._loop.shape) - axis
         length = self._loop.shape[axis]
         for value in self._arrays:
-            rank = len(value.shape)
+            rank = 1 if is_flat(value) else len(value.shape)
             fits = rank >= back and value.shape[-back] == length
+            if is_flat(value):
+                fits = math.prod(value.shape) == length
             if fits and value in near and value not in summed:
                 return f"{self._named(value)}.shape[{rank - back}]"
         return str(length)  # numbers alone make it up
