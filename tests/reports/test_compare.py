@@ -141,6 +141,23 @@ def test_the_table_holds_every_reported_number_that_was_measured(pretended):
     assert row in text.splitlines()
     assert "3 runs of 60.0 s, seeds 427, 1, 2" in text
     assert "kong" not in text
+    counted = next(row for row in text.splitlines() if row.startswith("| zheng: "))
+    assert counted.endswith("| 2 | 1 | 0 | 0 | 1 | 0 |")  # numbers, exact, within, above, below
+    assert "Without the slips" not in text
+
+
+def test_a_variant_as_meant_stands_beside_the_one_as_printed(pretended):
+    (report, experiment, _), *_ = reports.find("zheng/Z7")
+    for shift, job in enumerate(jobs_of(report, experiment, variants=["as-meant"])):
+        facts = {"data": "fashion-mnist", "seed": job.seed, "seconds": 60.0, "losses": []}
+        job.folder(pretended).mkdir(parents=True)
+        measures = {"test accuracy": 0.9074 + shift / 1000}
+        write_result(
+            job.folder(pretended) / "result.json", {"measures": measures, "history": [], **facts}
+        )
+    rows = to_markdown(reports.all_reports(), pretended).splitlines()
+    assert "| zheng/Z7 | test accuracy | 0.8974 | 0.9084 | 0.0010 | +0.0110 |" in rows
+    assert sum(row.startswith("| zheng/Z7 ") for row in rows) == 3
 
 
 def test_what_was_run_otherwise_than_the_recipe_says_is_not_compared(run_small, tmp_path):
