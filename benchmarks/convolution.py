@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import Case, Step
+from benchmarks.measure import COMPILED, REFERENCE, Case, Step
 
 SHAPES = [  # size of the image, channels, size of the kernel, kernels
     (28, 1, 5, 128),  # the three of report 003
@@ -42,7 +42,8 @@ def problem(batch: int, size: int, channels: int, kernel: int, kernels: int) -> 
     )
 
 
-def with_tinygrad_fm(p: Problem, method: str = "auto") -> Step:
+def with_tinygrad_fm(p: Problem, method: str = "auto", compiled: bool = False) -> Step:
+    import tinygrad_fm as tg
     from tinygrad_fm import Tensor, nn
 
     # as a layer before this one returns them, and one behind it hands back
@@ -55,11 +56,17 @@ def with_tinygrad_fm(p: Problem, method: str = "auto") -> Step:
     layer.weight.data, layer.bias.data = p.weight, p.bias
     x = Tensor(images, requires_grad=channels > 1)  # a first layer's images need no gradient
 
-    def step() -> tuple[Any, ...]:
+    def both_ways(gradient: Any) -> Any:
         x.grad = layer.weight.grad = layer.bias.grad = None
         y = layer(x)
         y.backward(gradient)
-        return (y.data[0], layer.weight.grad.data[0])
+        return y.detach()[0]
+
+    run = tg.compile(both_ways) if compiled else both_ways
+
+    def step() -> tuple[Any, ...]:
+        first = run(gradient)
+        return (first.data, layer.weight.grad.data[0])
 
     return step
 
@@ -87,7 +94,8 @@ def with_pytorch(p: Problem, memory_format: str = "contiguous_format") -> Step:
 
 
 CONTENDERS: dict[str, Callable[[Problem], Step]] = {
-    "tinygrad_fm": with_tinygrad_fm,
+    REFERENCE: with_tinygrad_fm,
+    COMPILED: partial(with_tinygrad_fm, compiled=True),
     "PyTorch": with_pytorch,
     "PyTorch, channels last": partial(with_pytorch, memory_format="channels_last"),
 }

@@ -237,7 +237,8 @@ def layout_of(value: Any) -> tuple[int, ...] | None:
         for i, j in itertools.pairwise(axes)
     ):
         return None
-    return tuple(sorted(axes, key=lambda i: -abs(strides[i])))
+    # those of one element come first, whatever stride they have
+    return tuple(sorted(axes, key=lambda i: (shape[i] != 1, -abs(strides[i]))))
 
 
 def find_origin(depth: int) -> Origin | None:

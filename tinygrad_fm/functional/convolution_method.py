@@ -84,7 +84,8 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
 
 def _im2col(plan: Plan, n: int, c: int, o: int) -> float:
     copied = n * math.prod(plan.out) * math.prod(plan.kernel) * c
-    return 210_000 + 2.0 * copied + 0.055 * copied * o
+    weights = math.prod(plan.kernel) * c * o
+    return 60_000 + 1.3 * copied + 0.047 * copied * o + weights
 
 
 def _dft(plan: Plan, n: int, c: int, o: int) -> float:

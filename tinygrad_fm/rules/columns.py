@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.rules.plan import Plan
+from tinygrad_fm.rules.plan import Plan, moved, shaped, turned, turned_kernels
 from tinygrad_fm.rules.workspace import scratch
 
 Array = Any
@@ -61,8 +61,34 @@ def _table(plan: Plan, top: int, bottom: int, left: int, right: int) -> tuple[Pl
     )
 
 
-def _parts(plan: Plan, pixel: int) -> Iterator[Part]:
+@functools.lru_cache(maxsize=64)
+def _gathering(
+    plan: Plan, top: int, bottom: int, left: int, right: int, n: int
+) -> tuple[slice, Array]:
+    """The rows of n images that the windows of a part read, and their pixels in the windows' order.
+
+    A pixel beyond the image has the number that comes after all others.
+    """
+    places = _table(plan, top, bottom, left, right)
+    seen = [rows for _, _, _, (rows, _) in places if rows.stop > rows.start]
+    start = min((rows.start for rows in seen), default=0)
+    end = max((rows.stop for rows in seen), default=0)
+    numbers = np.arange((end - start) * plan.image[1] * n).reshape(-1, plan.image[1], n)
+    index = np.full((bottom - top, right - left, n, *plan.kernel), numbers.size)
+    for k, m, (i, j), (rows, columns) in places:
+        within = slice(rows.start - start, rows.stop - start, rows.step)
+        if rows.stop > rows.start:
+            index[i, j, :, k, m] = numbers[within, columns]
+    return slice(start, end), index.reshape(-1)
+
+
+@functools.lru_cache(maxsize=256)
+def _parts(plan: Plan, pixel: int) -> tuple[Part, ...]:
     """The result in parts of whole rows, or of one row, of `pixel` bytes of workspace each."""
+    return tuple(_cut(plan, pixel))
+
+
+def _cut(plan: Plan, pixel: int) -> Iterator[Part]:
     high, wide = plan.out
     rows = min(high, max(1, WORKSPACE // max(1, wide * pixel)))
     columns = wide if rows > 1 else min(wide, max(1, WORKSPACE // max(1, pixel)))
@@ -87,20 +113,25 @@ def _windows(x: Array, plan: Plan, part: Part) -> Array:
     """The windows of a part of the result as rows: (pixels * N, KH * KW * C)."""
     n, c = x.shape[2:]
     if _pointwise(plan):
-        return np.reshape(x[part], (-1, c))
+        return shaped(x[part], (-1, c))
     high, wide = (s.stop - s.start for s in part)
-    few = c < FEW_CHANNELS  # then as columns, in which neighbouring images lie side by side
-    shape = (*plan.kernel, c, high, wide, n) if few else (high, wide, n, *plan.kernel, c)
-    made = _scratch(x, shape)
-    if not _inside(plan):
-        made[...] = 0
-    for k, m, (i, j), pixels in _places(plan, part):
-        if few:
-            made[k, m, :, i, j] = np.transpose(x[pixels], (3, 0, 1, 2))
-        else:
-            made[i, j, :, k, m] = x[pixels]
     depth = math.prod(plan.kernel) * c
-    return np.reshape(made, (depth, -1)).T if few else np.reshape(made, (-1, depth))
+    if c < FEW_CHANNELS:  # as columns, in which neighbouring images lie side by side
+        made = _scratch(x, (*plan.kernel, c, high, wide, n))
+        if not _inside(plan):
+            made[...] = 0
+        for k, m, (i, j), pixels in _places(plan, part):
+            made[k, m, :, i, j] = moved(x[pixels], (3, 0, 1, 2))
+        return shaped(made, (depth, -1)).T
+    ends = (end for s in part for end in (s.start, s.stop))
+    band, index = _gathering(plan, *ends, n)
+    read = x[band]
+    count = read.size // c
+    pixels, made = _scratch(x, (count + 1, c), (len(index), c))
+    shaped(pixels[:count], read.shape)[...] = read
+    pixels[count] = 0
+    np.take(pixels, index, axis=0, out=made, mode="clip")  # "raise" would copy it once more
+    return shaped(made, (-1, depth))
 
 
 def _add_windows(rows: Array, total: Array, plan: Plan, part: Part) -> None:
@@ -108,18 +139,20 @@ def _add_windows(rows: Array, total: Array, plan: Plan, part: Part) -> None:
     n, c = total.shape[2:]
     high, wide = (s.stop - s.start for s in part)
     if _pointwise(plan):
-        total[part] += np.reshape(rows, (high, wide, n, c))
+        total[part] += shaped(rows, (high, wide, n, c))
         return
-    windows = np.reshape(rows, (high, wide, n, *plan.kernel, c))
+    windows = shaped(rows, (high, wide, n, *plan.kernel, c))
     for k, m, seen, pixels in _places(plan, part):
         total[pixels] += windows[..., k, m, :][seen]
 
 
-def _scratch(like: Array, shape: tuple[int, ...]) -> Array:
-    """An array of this shape with anything in it."""
+def _scratch(like: Array, *shapes: tuple[int, ...]) -> Any:
+    """An array of this shape with anything in it, or several."""
     if type(like) is np.ndarray:
-        return scratch(like.dtype, shape)[0]
-    return np.empty_like(like, shape=shape, order="C")
+        made = scratch(like.dtype, *shapes)
+    else:
+        made = [np.empty_like(like, shape=shape, order="C") for shape in shapes]
+    return made if len(made) > 1 else made[0]
 
 
 def _groups(plan: Plan, c: int, o: int) -> Iterator[tuple[slice, slice]]:
@@ -152,7 +185,7 @@ def convolve(
 ) -> Array:
     """(OH, OW, N, O)."""
     depth, o = math.prod(weight.shape[:3]), weight.shape[3]
-    matrix = np.reshape(weight, (depth, o))
+    matrix = shaped(weight, (depth, o))
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
     y = out
     if y is None:
@@ -165,7 +198,7 @@ def convolve(
     for part in _parts(plan, _workspace(plan, x, weight.shape[2])):
         for channels, kernels in _groups(plan, x.shape[3], o):
             rows = _windows(x[..., channels], plan, part)
-            results = np.reshape(y[part][..., kernels], (-1, o // plan.groups))  # a view
+            results = shaped(y[part][..., kernels], (-1, o // plan.groups))  # a view
             np.matmul(rows, matrix[:, kernels], out=results)
         if bias is not None:
             y[part] += bias
@@ -175,7 +208,9 @@ def convolve(
 def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array:
     """(H, W, N, C), from the gradient (OH, OW, N, O) of the result."""
     c, o = weight.shape[2] * plan.groups, weight.shape[3]
-    matrix = np.reshape(weight, (-1, o))
+    if _turns(plan, g.shape[2], c, o):
+        return convolve(g, turned_kernels(weight), None, turned(plan), out)
+    matrix = shaped(weight, (-1, o))
     shape = (*plan.image, g.shape[2], c)
     total = out
     if total is None:
@@ -187,11 +222,23 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
         return total
     for part in _parts(plan, _workspace(plan, g, weight.shape[2])):
         for channels, kernels in _groups(plan, c, o):
-            rows = np.reshape(g[part][..., kernels], (-1, o // plan.groups))
+            rows = shaped(g[part][..., kernels], (-1, o // plan.groups))
             windows = _scratch(total, (len(rows), len(matrix)))
             np.matmul(rows, matrix[:, kernels].T, out=windows)
             _add_windows(windows, total[..., channels], plan, part)
     return total
+
+
+def _turns(plan: Plan, n: int, c: int, o: int) -> bool:
+    """Whether the gradient is better computed as a convolution by the kernels turned around.
+
+    It reads windows where the transpose of the sum adds to them, but of the results' channels; and
+    the kernels are copied.
+    """
+    if plan.groups > 1 or plan.stride != (1, 1) or _pointwise(plan) or min(c, o) < FEW_CHANNELS:
+        return False
+    windows = math.prod(plan.out) * n
+    return min(turned(plan).before) >= 0 and 2 * (c * o + windows * o) <= 5 * windows * c
 
 
 def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array:
@@ -203,16 +250,16 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
     else:
         total = out.reshape(depth, o)
     if _by_channel(plan, c, o):
-        by_place = np.reshape(total, (*plan.kernel, c))
+        by_place = shaped(total, (*plan.kernel, c))
         for k, m, seen, pixels in _places(plan, _whole(plan)):
             by_place[k, m] = np.sum(x[pixels] * g[seen], axis=(0, 1, 2))
-        return np.reshape(total, (*plan.kernel, 1, o))
+        return shaped(total, (*plan.kernel, 1, o))
     for i, part in enumerate(_parts(plan, _workspace(plan, x, c // plan.groups))):
         for channels, kernels in _groups(plan, c, o):
             rows = _windows(x[..., channels], plan, part)
-            given = np.reshape(g[part][..., kernels], (-1, o // plan.groups))
+            given = shaped(g[part][..., kernels], (-1, o // plan.groups))
             if i:
                 total[:, kernels] += np.matmul(rows.T, given)
             else:
                 np.matmul(rows.T, given, out=total[:, kernels])
-    return np.reshape(total, (*plan.kernel, c // plan.groups, o))
+    return shaped(total, (*plan.kernel, c // plan.groups, o))

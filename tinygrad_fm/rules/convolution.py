@@ -39,18 +39,18 @@ def _conv2d(
 ) -> Array:
     """Images (N, C, H, W) and kernels (O, C / groups, KH, KW): (N, O, OH, OW)."""
     arrays = inward(x), kernels_inward(weight), bias
-    into = None if out is None else np.transpose(out, (2, 3, 0, 1))
+    into = None if out is None else out.transpose((2, 3, 0, 1))
     return outward(_computed("convolve", *arrays, plan=plan, out=into))
 
 
 def _input_gradient(g: Array, weight: Array, plan: Plan, *, out: Array | None = None) -> Array:
     arrays = inward(g), kernels_inward(weight)
-    into = None if out is None else np.transpose(out, (2, 3, 0, 1))
+    into = None if out is None else out.transpose((2, 3, 0, 1))
     return outward(_computed("input_gradient", *arrays, plan=plan, out=into))
 
 
 def _weight_gradient(x: Array, g: Array, plan: Plan, *, out: Array | None = None) -> Array:
-    into = None if out is None else np.transpose(out, (2, 3, 1, 0))
+    into = None if out is None else out.transpose((2, 3, 1, 0))
     return kernels_outward(_computed("weight_gradient", inward(x), inward(g), plan=plan, out=into))
 
 

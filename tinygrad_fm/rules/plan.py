@@ -23,6 +23,31 @@ class Plan(NamedTuple):
     groups: int = 1
 
 
+def turned(plan: Plan) -> Plan:
+    """Of the convolution by kernels turned around that takes a gradient back, at stride 1."""
+    axes = zip(plan.kernel, plan.dilation, plan.before, strict=True)
+    above, beside = (d * (k - 1) - p for k, d, p in axes)
+    return plan._replace(image=plan.out, out=plan.image, before=(above, beside))
+
+
+def turned_kernels(weight: Array) -> Array:
+    """(KH, KW, C, O) turned around, as (KH, KW, O, C)."""
+    return np.copy(moved(weight[::-1, ::-1], (0, 1, 3, 2)), order="C")
+
+
+# NumPy's own functions look for arrays of other libraries first, which takes most of a small call.
+
+
+def moved(x: Array, axes: tuple[int, ...]) -> Array:
+    """np.transpose."""
+    return x.transpose(axes) if type(x) is np.ndarray else np.transpose(x, axes)
+
+
+def shaped(x: Array, shape: tuple[int, ...]) -> Array:
+    """np.reshape."""
+    return x.reshape(shape) if type(x) is np.ndarray else np.reshape(x, shape)
+
+
 def _in_order(x: Array) -> Array:
     """`x` itself if it lies in C order, else a copy."""
     flags = getattr(x, "flags", None)
@@ -34,19 +59,19 @@ def inward(x: Array) -> Array:
 
     The images that a convolution returns lie in memory so; others are copied.
     """
-    return _in_order(np.transpose(x, (2, 3, 0, 1)))
+    return _in_order(moved(x, (2, 3, 0, 1)))
 
 
 def outward(x: Array) -> Array:
     """The inverse of `inward`, a view."""
-    return np.transpose(x, (2, 3, 0, 1))
+    return moved(x, (2, 3, 0, 1))
 
 
 def kernels_inward(weight: Array) -> Array:
     """(O, C, KH, KW) as (KH, KW, C, O), in C order."""
-    return _in_order(np.transpose(weight, (2, 3, 1, 0)))
+    return _in_order(moved(weight, (2, 3, 1, 0)))
 
 
 def kernels_outward(weight: Array) -> Array:
     """The inverse of `kernels_inward`, a view."""
-    return np.transpose(weight, (3, 2, 0, 1))
+    return moved(weight, (3, 2, 0, 1))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fm.rules.plan import Pair, Plan
+from tinygrad_fm.rules.plan import Pair, Plan, turned, turned_kernels
 from tinygrad_fm.rules.workspace import finite, scratch
 
 Array = Any
@@ -188,10 +188,7 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
 
     It is the convolution by the kernels turned around, which has no overlapping tiles to add up.
     """
-    turned = np.copy(weight[::-1, ::-1].transpose(0, 1, 3, 2), order="C")
-    before = (KERNEL - 1 - plan.before[0], KERNEL - 1 - plan.before[1])
-    back = plan._replace(image=plan.out, out=plan.image, before=before)
-    return convolve(g, turned, None, back, out)
+    return convolve(g, turned_kernels(weight), None, turned(plan), out)
 
 
 def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
