@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.rules import gathering
 from tinygrad_fm.rules.plan import Plan, moved, shaped, turned, turned_kernels
 from tinygrad_fm.rules.workspace import scratch
 
@@ -61,25 +62,16 @@ def _table(plan: Plan, top: int, bottom: int, left: int, right: int) -> tuple[Pl
     )
 
 
-@functools.lru_cache(maxsize=64)
-def _gathering(
-    plan: Plan, top: int, bottom: int, left: int, right: int, n: int
-) -> tuple[slice, Array]:
-    """The rows of n images that the windows of a part read, and their pixels in the windows' order.
-
-    A pixel beyond the image has the number that comes after all others.
-    """
+@functools.lru_cache(maxsize=4096)
+def _reading(
+    plan: Plan, top: int, bottom: int, left: int, right: int
+) -> tuple[Part, gathering.Reading]:
+    """The pixels that the windows of a part read, and which of them lies where."""
     places = _table(plan, top, bottom, left, right)
-    seen = [rows for _, _, _, (rows, _) in places if rows.stop > rows.start]
-    start = min((rows.start for rows in seen), default=0)
-    end = max((rows.stop for rows in seen), default=0)
-    numbers = np.arange((end - start) * plan.image[1] * n).reshape(-1, plan.image[1], n)
-    index = np.full((bottom - top, right - left, n, *plan.kernel), numbers.size)
-    for k, m, (i, j), (rows, columns) in places:
-        within = slice(rows.start - start, rows.stop - start, rows.step)
-        if rows.stop > rows.start:
-            index[i, j, :, k, m] = numbers[within, columns]
-    return slice(start, end), index.reshape(-1)
+    wide = plan.kernel[1]
+    rows = [(i, above) for _, _, (i, _), (above, _) in places[::wide]]
+    columns = [(j, beside) for _, _, (_, j), (_, beside) in places[:wide]]
+    return gathering.reading(rows, columns, (slice(top, bottom), slice(left, right)))
 
 
 @functools.lru_cache(maxsize=256)
@@ -123,15 +115,10 @@ def _windows(x: Array, plan: Plan, part: Part) -> Array:
         for k, m, (i, j), pixels in _places(plan, part):
             made[k, m, :, i, j] = moved(x[pixels], (3, 0, 1, 2))
         return shaped(made, (depth, -1)).T
-    ends = (end for s in part for end in (s.start, s.stop))
-    band, index = _gathering(plan, *ends, n)
-    read = x[band]
-    count = read.size // c
-    pixels, made = _scratch(x, (count + 1, c), (len(index), c))
-    shaped(pixels[:count], read.shape)[...] = read
-    pixels[count] = 0
-    np.take(pixels, index, axis=0, out=made, mode="clip")  # "raise" would copy it once more
-    return shaped(made, (-1, depth))
+    (rows, columns) = part
+    band, reading = _reading(plan, rows.start, rows.stop, columns.start, columns.stop)
+    made = gathering.rows_of(x, band, gathering.numbers(reading, n), _scratch)
+    return shaped(made, (high * wide * n, depth))
 
 
 def _add_windows(rows: Array, total: Array, plan: Plan, part: Part) -> None:
