@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import tinygrad_fm as tg
 from tinygrad_fm import Tensor, functional, nn
 from tinygrad_fm.functional.convolution_method import fastest
-from tinygrad_fm.rules import columns, fourier, toom_cook, windows, workspace
+from tinygrad_fm.rules import columns, fourier, gathering, toom_cook, windows, workspace
 from tinygrad_fm.rules.plan import Plan
 from tinygrad_fm.testing import check_grads
 
@@ -324,3 +324,31 @@ def test_a_thread_keeps_no_more_memory_than_it_may(monkeypatch):
     for method in METHODS:
         functional.conv2d(x, w, method=method)
         assert len(workspace._kept.buffer) <= 1 << 16
+
+
+@pytest.mark.parametrize("channels", [1, 8])
+def test_no_images_are_an_empty_batch(channels):
+    x = tg.Tensor(np.zeros((0, channels, 5, 5)), requires_grad=True)
+    w = tg.Tensor(np.ones((9, channels, 3, 3)), requires_grad=True)
+    y = functional.conv2d(x, w, padding=1, method="im2col")
+    np.sum(y).backward()
+    assert (y.shape, x.grad.shape) == ((0, 9, 5, 5), x.shape)
+    np.testing.assert_array_equal(w.grad.data, np.zeros(w.shape))
+
+
+def test_the_numbers_of_pixels_that_are_kept_are_bounded_and_shared_by_equal_parts(monkeypatch):
+    kept = gathering._Kept()
+    monkeypatch.setattr(gathering, "numbers", kept)
+    monkeypatch.setattr(gathering, "KEPT", 1 << 20)
+    made = []
+    count = gathering.Reading.numbers
+    monkeypatch.setattr(
+        gathering.Reading, "numbers", lambda self, n: made.append(n) or count(self, n)
+    )
+    w = np.ones((8, 8, 3, 3), np.float32)
+    for n in (8, *range(1, 8)):
+        x = np.random.default_rng(n).standard_normal((n, 8, 64, 64)).astype(np.float32)
+        y = functional.conv2d(x, w, padding=1, method="im2col")
+        np.testing.assert_allclose(y[:, 0, 5, 5], x[:, :, 4:7, 4:7].sum((1, 2, 3)), rtol=1e-3)
+        assert kept._bytes == sum(a.nbytes for a in kept._found.values()) <= gathering.KEPT
+    assert made.count(8) <= 4  # above, inside, below and what is left over

@@ -1,5 +1,8 @@
 """What Python reads from around a step may change: then there is another program."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -203,3 +206,73 @@ def test_a_number_that_is_another_in_each_call_is_to_be_an_array():
         np.testing.assert_array_equal(step(np.ones(1), i / 100).data, [i / 100])
     with pytest.raises(ValueError, match=r"its arguments changed.*hand in numbers.*as arrays"):
         step.explain()
+
+
+class Blocks(nn.Module):
+    """Holds layers in containers that are not called, and an object with a setting."""
+
+    def __init__(self):
+        self.blocks = nn.ModuleList([nn.LeakyReLU(0.5)])
+        self.named = nn.ModuleDict({"a": nn.LeakyReLU(0.25)})
+        self.config = SimpleNamespace(scale=2.0)
+
+    def forward(self, x):
+        for layer in self.blocks:
+            x = layer(x)
+        return self.named["a"](x) * self.config.scale
+
+
+class Times:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return x * self.factor
+
+    method = __call__
+
+
+def changed_containers():
+    leaky = nn.LeakyReLU(0.1)
+    yield "__dict__", leaky, lambda: vars(leaky).update(negative_slope=0.9)
+    other = nn.LeakyReLU(0.1)
+    yield "object", other, lambda: object.__setattr__(other, "negative_slope", 0.9)
+    for name, change in {
+        "list": lambda b: b.blocks.append(nn.LeakyReLU(0.5)),
+        "item": lambda b: b.blocks.items.__setitem__(0, nn.LeakyReLU(2.0)),
+        "dictionary": lambda b: b.named.__setitem__("a", nn.LeakyReLU(3.0)),
+        "object in a module": lambda b: setattr(b.config, "scale", 5.0),
+        "forward": lambda b: setattr(b, "forward", lambda x: 9 * x),
+    }.items():
+        blocks = Blocks()
+        yield name, blocks, partial(change, blocks)
+    times = Times(2.0)
+    yield "callable", nn.Sequential(times), lambda: setattr(times, "factor", 3.0)
+    twice = Times(2.0)
+    yield "method", nn.Sequential(twice.method), lambda: setattr(twice, "factor", 3.0)
+    model, penalty = nn.Sequential(nn.Linear(3, 3, rng=0)), nn.L2Penalty(0.1)
+    yield "penalised", lambda x: x + penalty(model), lambda: model.append(nn.Linear(3, 3, rng=1))
+
+
+@pytest.mark.parametrize("case", list(changed_containers()), ids=lambda case: case[0])
+def test_a_change_in_a_part_that_is_not_called_by_itself_is_noticed(case):
+    _, function, change = case
+    x = -np.ones((2, 3))
+    step = tg.compile(lambda x: function(x))
+    for _ in range(3):
+        before = step(x).data
+    assert step.program
+    change()
+    np.testing.assert_array_equal(step(x).data, function(tg.Tensor(x)).data)
+    assert (step(x).data != before).any()
+
+
+def test_a_change_of_a_class_is_noticed(monkeypatch):
+    layer, own = nn.Dropout(0.5, rng=0), Blocks()
+    step = tg.compile(lambda x: layer(x) + own(x))
+    for _ in range(3):
+        assert (step(np.ones(50)).data == 2).any()
+    monkeypatch.setattr(nn.Dropout, "training", False)
+    assert (step(np.ones(50)).data == 3).all()
+    monkeypatch.setattr(Blocks, "forward", lambda self, x: 4 * x)
+    assert (step(np.ones(50)).data == 5).all()

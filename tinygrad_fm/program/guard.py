@@ -36,12 +36,15 @@ class Guards:
     def __init__(self, trace: Trace, function: Callable[..., Any], cells: list[Any]):
         self.recording = state.mode.recording
         self.settings: list[tuple[str, Look, Any]] = []
-        # Those that may change without an attribute of a module being set. The others are looked at
-        # after one was: each look takes a tenth of a microsecond, in a step of fifty.
+        # Those that may change without an attribute of a module being set, or its __dict__ being
+        # another. The others are looked at after that: each look takes a tenth of a microsecond, in
+        # a step of fifty.
         self._unnoticed: list[tuple[str, Look, Any]] = []
         self._seen = latest_setting[0]
+        self._own: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._cells = {id(tensor) for tensor in cells}
         self._read: set[Any] = set()
+        self._modules: dict[int, Any] = {}
         for module in trace.modules.values():
             self._watch_module(module)
         self._watch_function(function)
@@ -55,11 +58,14 @@ class Guards:
         if state.mode.recording is not self.recording:
             return "no_grad()"
         seen = latest_setting[0]
-        for name, look, value in self._unnoticed if seen is self._seen else self.settings:
+        quick = seen is self._seen and _all_equal(self._own)
+        for name, look, value in self._unnoticed if quick else self.settings:
             found = look()
             if found is not value and not _equal(found, value):
                 return name
-        self._seen = seen
+        if not quick:
+            self._seen = seen
+            self._own = [(own, dict(own)) for own, _ in self._own]
         for tensor, wanted in self.needed:
             node = tensor._node
             if (node is not None and node.requires_grad) is not wanted:
@@ -84,30 +90,52 @@ class Guards:
         self._add(name, look, value, noticed)
         if isinstance(value, Primitive):
             value = value.function
-        if isinstance(value, types.FunctionType):
+        if isinstance(value, (types.FunctionType, types.MethodType)):
             self._watch_function(value)
+        elif _is_module(value):
+            self._watch_module(value)
         elif isinstance(value, (list, tuple, dict)) and len(value) <= _MOST:
             if id(value) in self._read:
                 return
             self._read.add(id(value))
-            if isinstance(value, list) and any(map(callable, value)):  # layers
+            parts = value.values() if isinstance(value, dict) else value
+            if not isinstance(value, tuple) and any(map(callable, parts)):  # layers
                 self._add(f"the length of {name}", value.__len__, len(value), noticed=False)
             get = value.get if isinstance(value, dict) else functools.partial(_item, value)
             for key in value if isinstance(value, dict) else range(len(value)):
                 inside = noticed and isinstance(value, tuple)  # which stays what it is
                 self._watch(f"{name}[{key!r:.40}]", functools.partial(get, key), inside)
+        elif callable(value) and not isinstance(value, type):
+            self._watch_function(getattr(value, "__call__", None))  # noqa: B004 (a bound method)
 
     def _watch_module(self, module: Any) -> None:
-        kind = type(module).__name__
+        if id(module) in self._modules:
+            return
+        self._modules[id(module)] = module
+        kind = type(module)
         own = vars(module)
-        noticed = type(module).__module__.startswith(_OURS)  # others may write to their __dict__
+        noticed = kind.__module__.startswith(_OURS)
+        if noticed:
+            self._own.append((own, dict(own)))
+        if kind not in self._read:
+            self._read.add(kind)
+            of_kind = functools.partial(_attribute, kind, "training")
+            self._add(f"training of all {kind.__name__}", of_kind, kind.training, noticed=False)
+            if not noticed:
+                forward = functools.partial(_attribute, kind, "forward")
+                self._add(f"forward of {kind.__name__}", forward, kind.forward, noticed=False)
         training = functools.partial(_attribute, module, "training")  # may be the class's
-        self._add(f"training of {kind}", training, module.training, noticed)
+        self._add(f"training of {kind.__name__}", training, module.training, noticed)
+        names = functools.partial(_names_in, own)
+        self._add(f"the attributes of {kind.__name__}", names, names(), noticed)
+        read = dict.fromkeys(n for part in _parts(_code(kind.forward)) for n in part.co_names)
         for name, value in own.items():
-            kept = not name.startswith("_") or isinstance(value, _KEPT)
-            if kept:
-                self._watch(f"{name} of {kind}", functools.partial(own.get, name), noticed)
-        self._watch_function(type(module).forward)
+            if not name.startswith("_") or isinstance(value, _KEPT):
+                place = f"{name} of {kind.__name__}"
+                self._watch(place, functools.partial(own.get, name), noticed)
+                if not noticed and not isinstance(value, Recorded) and not _is_module(value):
+                    self._watch_attributes(place, value, read)
+        self._watch_function(kind.forward)
 
     def _watch_function(self, function: Any) -> None:
         """Watch what a function's own code reads from around it."""
@@ -143,6 +171,31 @@ class Guards:
                     self._watch(f"{name}.{attribute}", functools.partial(own.get, attribute))
 
 
+def _is_module(value: Any) -> bool:
+    """Whether it is a module, of which this room knows nothing else."""
+    return callable(getattr(type(value), "named_modules", None))
+
+
+def _names_in(own: dict[str, Any]) -> str:
+    """The names of a module's public attributes; whether it trains is watched by itself."""
+    return " ".join(name for name in own if name[0] != "_" and name != "training")
+
+
+def _all_equal(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> bool:
+    """Whether all values are the very same, or are equal."""
+    try:
+        for own, kept in pairs:
+            if own != kept:
+                return False
+    except Exception:  # of arrays that were compared, as one took the other's place
+        return False
+    return True
+
+
+def _code(function: Any) -> Any:
+    return getattr(getattr(function, "__func__", function), "__code__", None)
+
+
 def _attribute(thing: Any, name: str) -> Any:
     return getattr(thing, name, None)
 
@@ -162,8 +215,10 @@ def _globals_read(code: types.CodeType) -> list[str]:
     return [str(i.argval) for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"]
 
 
-def _parts(code: types.CodeType) -> list[types.CodeType]:
+def _parts(code: types.CodeType | None) -> list[types.CodeType]:
     """Code, and that of the functions and comprehensions in it."""
+    if code is None:
+        return []
     inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
     return [code, *(part for c in inner for part in _parts(c))]
 
