@@ -335,6 +335,26 @@ def flat(tree):
     return [tree]
 
 
+def test_a_returned_view_of_a_parameter_shows_the_update():
+    def trained(compiled):
+        p = tg.Tensor(np.ones(4), requires_grad=True)
+        optimizer = optim.SGD([p], lr=0.1)
+
+        def step(x):
+            optimizer.zero_grad()
+            view = p[::-1]
+            np.sum(view * x).backward()
+            optimizer.step()
+            return view, view[1:]
+
+        run = tg.compile(step) if compiled else step
+        return [[np.copy(part.data) for part in run(np.arange(4.0))] for _ in range(4)]
+
+    for ours, plain in zip(trained(compiled=True), trained(compiled=False), strict=True):
+        for a, b in zip(ours, plain, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_plain_values_and_none_come_back():
     step = tg.compile(lambda x, n: (x * n, n, "text", None))
     for _ in range(4):

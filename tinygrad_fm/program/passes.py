@@ -56,8 +56,9 @@ def _key(value: Any) -> Hashable:
 
 def needed(instructions: list[Instruction], wanted: Iterable[Value]) -> list[Instruction]:
     """The instructions with an effect, and those whose results are used or `wanted`."""
-    used = set(wanted)
-    used |= {value.root for value in used}
+    used: set[Value] = set()
+    for value in wanted:
+        _use(value, used)
     kept = []
     for instruction in reversed(instructions):
         plain = instruction.kind == "call" and not instruction.ordered
@@ -65,9 +66,14 @@ def needed(instructions: list[Instruction], wanted: Iterable[Value]) -> list[Ins
             continue
         kept.append(instruction)
         for value in instruction.operands:
-            while True:  # a view needs what it is a view of
-                used.add(value)
-                if value.base is None:
-                    break
-                value = value.base
+            _use(value, used)
     return kept[::-1]
+
+
+def _use(value: Value, used: set[Value]) -> None:
+    """A view needs what it is a view of."""
+    while True:
+        used.add(value)
+        if value.base is None:
+            break
+        value = value.base
