@@ -148,11 +148,10 @@ BEST_CONNECTED = best(
     epochs=40,
 )
 BEST_CONVOLUTIONAL = best(
-    _convolutional(partial(nn.Dropout, 0.4)),
+    _convolutional(partial(nn.Dropout, 0.2)),
     ".9193",
     optimizer=partial(optim.AdamW, lr=3e-4, weight_decay=0.1),
     epochs=15,
-    batch_size=64,
     weights=nn.init.xavier_uniform,
 )
 
