@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from in_python import as_it_is, loops_in_python
+from learning import learning_step
 
 import tinygrad_fm as tg
 from tinygrad_fm import fast, nn, optim
@@ -145,16 +146,7 @@ NETWORKS = {
 def trained(make, compiled, clear=True):
     """Losses, gradients, parameters and buffers along some steps, and the step."""
     model = make()
-    optimizer, loss_of = optim.SGD(model.parameters(), 0.1, 0.9), nn.CrossEntropyLoss()
-
-    def step(x, y):
-        if clear:
-            optimizer.zero_grad()
-        loss = loss_of(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    step = learning_step(model, optim.SGD(model.parameters(), 0.1, 0.9), clear)
     run = tg.compile(step) if compiled else step
     rng = np.random.default_rng(0)
     found = []

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from in_python import loops_in_python
+from learning import learning_step
 
 import tinygrad_fm as tg
 from tinygrad_fm import nn, optim
@@ -87,16 +88,7 @@ def test_a_convolutional_network_learns_the_same_to_the_last_bit(name):
             Doubled(), nn.Conv2d(2, 4, 3, padding=1, rng=0), *NETWORKS[name](), nn.Flatten(),
             nn.Linear(36, 3, rng=1),
         )  # fmt: skip
-        optimizer = optim.AdamW(model.parameters(), lr=0.01)
-        loss_of = nn.CrossEntropyLoss()
-
-        def step(x, y):
-            optimizer.zero_grad()
-            loss = loss_of(model(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
+        step = learning_step(model, optim.AdamW(model.parameters(), lr=0.01))
         run = tg.compile(step) if compiled else step
         rng = np.random.default_rng(0)
         found = []
@@ -108,6 +100,5 @@ def test_a_convolutional_network_learns_the_same_to_the_last_bit(name):
     with loops_in_python():
         found, run = trained(compiled=True)
     assert found == trained(compiled=False)[0]
-    assert (
-        ".transpose((2, 3, 0, 1)).reshape(-1)" in run.source
-    )  # a loop along a convolution's images
+    along_images = ".transpose((2, 3, 0, 1)).reshape(-1)"  # of a convolution
+    assert along_images in run.source

@@ -255,6 +255,17 @@ def find_origin(depth: int) -> Origin | None:
     return None
 
 
+def raised_at(error: BaseException, *libraries: str) -> str:
+    """The `file:line` at which an error passed last outside this library and these folders."""
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if not filename.startswith((PACKAGE, *libraries)):
+            found = f"{filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
+
+
 def source_line(line: str) -> str:
     """The words of a `file:line`, for messages; empty where there are none."""
     filename, _, number = line.rpartition(":")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_fm.engine import Constant, Node
-from tinygrad_fm.engine.node import line_of
+from tinygrad_fm.engine.node import line_of, raised_at
 from tinygrad_fm.graph.facts import flops, kept_bytes
 from tinygrad_fm.graph.model import Graph, GraphNode, shorten
 from tinygrad_fm.graph.statistics import Statistics, badges
@@ -181,7 +181,7 @@ class Builder:
                 modules=self._path(failure.scope),
                 note=said,
                 line=near(
-                    _raised_at(failure.error) or line_of(getattr(failure.scope, "origin", None))
+                    raised_at(failure.error) or line_of(getattr(failure.scope, "origin", None))
                 ),
             )
         )
@@ -321,17 +321,3 @@ def parameter_names(nodes: list[Node]) -> dict[Node, str]:
                 if parameter.node is not None:
                     names.setdefault(parameter.node, name)
     return names
-
-
-def _raised_at(error: BaseException) -> str:
-    """The line of the user's code at which an error passed last."""
-    from tinygrad_fm.engine.node import PACKAGE
-
-    found = ""
-    trace = error.__traceback__
-    while trace is not None:
-        filename = trace.tb_frame.f_code.co_filename
-        if not filename.startswith(PACKAGE):
-            found = f"{filename}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return found

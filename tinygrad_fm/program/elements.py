@@ -80,7 +80,9 @@ def loop_shape(call: Instruction) -> tuple[int, ...] | None:
     if result.base is not None or not shape or 0 in shape:
         return None
     if is_flat(result):
-        fit = all(not v.shape or _lies_as(v, result) for v in call.operands)
+        order = memory_order(result)
+        arrays = [result, *(v for v in call.operands if v.shape)]
+        fit = all(v.shape == shape and _is_dense(v, order) for v in arrays)
     else:
         fit = layout(result) == "C" and all(_fits(value, shape) for value in call.operands)
     return shape if fit and (summed or template(call) is not None) else None
@@ -96,17 +98,13 @@ def memory_order(value: Value) -> tuple[int, ...]:
     return tuple(sorted(range(len(value.shape)), key=lambda i: (-value.strides[i], i)))
 
 
-def _lies_as(value: Value, result: Value) -> bool:
-    """Whether the one has its elements where the other has them, without gaps."""
-    if value.shape != result.shape:
-        return False
-    order = memory_order(result)
-    dense = c_strides(tuple(result.shape[i] for i in order), result.dtype.itemsize)
-    found = [n for n, i in zip(dense, order, strict=True) if result.shape[i] > 1]
-    ours = [result.strides[i] for i in order if result.shape[i] > 1]
-    size, own = value.dtype.itemsize, result.dtype.itemsize
-    theirs = [value.strides[i] for i in order if result.shape[i] > 1]
-    return ours == found and [n * own for n in theirs] == [n * size for n in found]
+def _is_dense(value: Value, order: tuple[int, ...]) -> bool:
+    """Whether it lies in memory with its axes in this order, without gaps."""
+    strides = c_strides(tuple(value.shape[i] for i in order), value.dtype.itemsize)
+    return all(
+        value.shape[i] == 1 or value.strides[i] == stride
+        for i, stride in zip(order, strides, strict=True)
+    )
 
 
 def _fits(value: Value, shape: tuple[int, ...]) -> bool:

@@ -168,11 +168,8 @@ class Text:
             return
         (result,) = call.results
         if result.base is not None and self._stays((call.args, tuple(call.keywords.values()))):
-            text = expression(call, self._steady_name)
-            if text not in self._hoisted:
-                self._hoisted[text] = self._next("v")
-                self.prelude.append(f"{self._hoisted[text]} = {text}")
-            self._names[result] = self._steady[result] = self._hoisted[text]
+            hoisted = self._hoist(expression(call, self._steady_name))
+            self._names[result] = self._steady[result] = hoisted
             return
         out = self._out(result) if takes_out(call) else ""
         text = expression(call, self.name, out)
@@ -225,8 +222,10 @@ class Text:
         if order != tuple(range(len(order))):
             text += f".transpose({order})"
         text += ".reshape(-1)"
-        if not steady:
-            return text
+        return self._hoist(text) if steady else text
+
+    def _hoist(self, text: str) -> str:
+        """The name of what is the same at each call, and is made once before."""
         if text not in self._hoisted:
             self._hoisted[text] = self._next("v")
             self.prelude.append(f"{self._hoisted[text]} = {text}")

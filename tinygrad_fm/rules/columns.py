@@ -47,14 +47,18 @@ def _places(plan: Plan, part: Part) -> tuple[Place, ...]:
     return _table(plan, top, bottom, left, right)
 
 
-@functools.lru_cache(maxsize=4096)
-def _table(plan: Plan, top: int, bottom: int, left: int, right: int) -> tuple[Place, ...]:
-    outs = slice(top, bottom), slice(left, right)
-    axes = zip(outs, plan.before, plan.kernel, plan.stride, plan.dilation, plan.image, strict=True)
-    rows, columns = (
+def _meetings(plan: Plan, part: Part) -> list[list[gathering.Meeting]]:
+    """Along both axes, for each place of the kernel there."""
+    axes = zip(part, plan.before, plan.kernel, plan.stride, plan.dilation, plan.image, strict=True)
+    return [
         [_meet(out, before, k, stride, dilation, size) for k in range(kernel)]
         for out, before, kernel, stride, dilation, size in axes
-    )
+    ]
+
+
+@functools.lru_cache(maxsize=4096)
+def _table(plan: Plan, top: int, bottom: int, left: int, right: int) -> tuple[Place, ...]:
+    rows, columns = _meetings(plan, (slice(top, bottom), slice(left, right)))
     return tuple(
         (k, m, (i, j), (above, beside))
         for k, (i, above) in enumerate(rows)
@@ -67,11 +71,9 @@ def _reading(
     plan: Plan, top: int, bottom: int, left: int, right: int
 ) -> tuple[Part, gathering.Reading]:
     """The pixels that the windows of a part read, and which of them lies where."""
-    places = _table(plan, top, bottom, left, right)
-    wide = plan.kernel[1]
-    rows = [(i, above) for _, _, (i, _), (above, _) in places[::wide]]
-    columns = [(j, beside) for _, _, (_, j), (_, beside) in places[:wide]]
-    return gathering.reading(rows, columns, (slice(top, bottom), slice(left, right)))
+    part = slice(top, bottom), slice(left, right)
+    rows, columns = _meetings(plan, part)
+    return gathering.reading(rows, columns, part)
 
 
 @functools.lru_cache(maxsize=256)
@@ -109,7 +111,7 @@ def _windows(x: Array, plan: Plan, part: Part) -> Array:
     high, wide = (s.stop - s.start for s in part)
     depth = math.prod(plan.kernel) * c
     if c < FEW_CHANNELS:  # as columns, in which neighbouring images lie side by side
-        made = _scratch(x, (*plan.kernel, c, high, wide, n))
+        (made,) = _scratch(x, (*plan.kernel, c, high, wide, n))
         if not _inside(plan):
             made[...] = 0
         for k, m, (i, j), pixels in _places(plan, part):
@@ -133,13 +135,11 @@ def _add_windows(rows: Array, total: Array, plan: Plan, part: Part) -> None:
         total[pixels] += windows[..., k, m, :][seen]
 
 
-def _scratch(like: Array, *shapes: tuple[int, ...]) -> Any:
-    """An array of this shape with anything in it, or several."""
+def _scratch(like: Array, *shapes: tuple[int, ...]) -> list[Array]:
+    """Arrays of these shapes with anything in them."""
     if type(like) is np.ndarray:
-        made = scratch(like.dtype, *shapes)
-    else:
-        made = [np.empty_like(like, shape=shape, order="C") for shape in shapes]
-    return made if len(made) > 1 else made[0]
+        return scratch(like.dtype, *shapes)
+    return [np.empty_like(like, shape=shape, order="C") for shape in shapes]
 
 
 def _groups(plan: Plan, c: int, o: int) -> Iterator[tuple[slice, slice]]:
@@ -210,7 +210,7 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     for part in _parts(plan, _workspace(plan, g, weight.shape[2])):
         for channels, kernels in _groups(plan, c, o):
             rows = shaped(g[part][..., kernels], (-1, o // plan.groups))
-            windows = _scratch(total, (len(rows), len(matrix)))
+            (windows,) = _scratch(total, (len(rows), len(matrix)))
             np.matmul(rows, matrix[:, kernels].T, out=windows)
             _add_windows(windows, total[..., channels], plan, part)
     return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ class Plan(NamedTuple):
     groups: int = 1
 
 
+@functools.lru_cache(maxsize=256)
 def turned(plan: Plan) -> Plan:
     """Of the convolution by kernels turned around that takes a gradient back, at stride 1."""
     axes = zip(plan.kernel, plan.dilation, plan.before, strict=True)

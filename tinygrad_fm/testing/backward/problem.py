@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine.node import PACKAGE
+from tinygrad_fm.engine.node import raised_at
 from tinygrad_fm.testing.backward.places import is_float, places
 from tinygrad_fm.testing.backward.roles import arguments_for, role_of
 
@@ -284,14 +284,8 @@ def held_by(net: Any, data: dict[str, Any]) -> tuple[str, ...]:
 
 def where(error: BaseException) -> str:
     """The line of the person's own that an error comes from; empty where it is none of theirs."""
-    trace, last = error.__traceback__, ""
-    ours = PACKAGE, str(Path(np.__file__).parent)
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not file.startswith(ours):
-            last = f" ({file}:{trace.tb_lineno})"
-        trace = trace.tb_next
-    return last
+    found = raised_at(error, str(Path(np.__file__).parent))
+    return f" ({found})" if found else ""
 
 
 def holds_floats(value: Any) -> bool:
