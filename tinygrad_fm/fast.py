@@ -46,6 +46,11 @@ def ready(elements: int) -> bool:
     return _left == 0
 
 
+def never() -> bool:
+    """Whether `ready` has found that there will be no compiled loops."""
+    return _left == float("inf")
+
+
 def why_not() -> str | None:
     """Why loops are not compiled, in words; None where they are. Imports Numba."""
     if os.environ.get(VARIABLE) == "0":

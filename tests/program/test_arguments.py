@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import tinygrad_fm as tg
+from tinygrad_fm import fast
+from tinygrad_fm.program import compiled
 
 
 def results(step, *batches):
@@ -92,3 +94,13 @@ def test_literals_keep_their_types():
     for found, levels in results(step, *[(x,)] * 3):
         assert (found.dtype, levels.dtype) == (np.float64, (x * Level.HIGH).dtype)
         np.testing.assert_array_equal(found.data, [1.0, np.inf])
+
+
+def test_arguments_as_before_are_known_at_a_glance_without_numba(monkeypatch):
+    monkeypatch.setattr(fast, "_left", float("inf"))
+    step = tg.compile(lambda x: np.exp(-x) * 2)  # a chain that a loop would be worth it for
+    x = np.ones(1000)
+    for _ in range(4):
+        step(x)
+    monkeypatch.setattr(compiled, "Call", None)  # the long way
+    np.testing.assert_array_equal(step(x).data, np.exp(-x) * 2)

@@ -267,6 +267,8 @@ class _Entry:
     def count(self) -> None:
         """Count a call, and take the program with kernels when they are worth their compilation."""
         if not fast.ready(self.waiting) or self.program is None:
+            if fast.never():
+                self.waiting = 0
             return
         if self._fused is None:
             self._fused = self.program.with_kernels()
