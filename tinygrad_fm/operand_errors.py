@@ -46,12 +46,24 @@ def explain(
 def explain_call(error: BaseException, scope: Any, arguments: Sequence[Any]) -> None:
     """Note on an error that a module call raised itself: its path, and where its input came from.
 
-    An operation's own error says so already.
+    An operation's own error says so already. A list, whose lack of a shape is what Python complains
+    of, is named with what to write instead.
     """
     said = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    if isinstance(error, ValueError) and "    in module " not in said:
-        operands = [(i, a, a.shape) for i, a in enumerate(arguments) if hasattr(a, "shape")]
-        error.add_note("\n".join([*_lines_of(operands), f"    in module {scope.path()}"]))
+    if "    in module " in said:
+        return
+    lines = []
+    if isinstance(error, ValueError):
+        lines = _lines_of([(i, a, a.shape) for i, a in enumerate(arguments) if hasattr(a, "shape")])
+    elif isinstance(error, (AttributeError, TypeError)):
+        lines = [
+            f"    argument {i} is a {type(a).__name__}; write np.array(...) around it, since "
+            "modules take Tensors and arrays"
+            for i, a in enumerate(arguments)
+            if isinstance(a, (list, tuple)) and type(a).__name__ in said
+        ]
+    if lines or isinstance(error, ValueError):
+        error.add_note("\n".join([*lines, f"    in module {scope.path()}"]))
 
 
 def _lines_of(operands: list[tuple[int, Any, Any]]) -> list[str]:

@@ -164,6 +164,18 @@ def test_an_error_inside_a_model_names_the_module():
         Broken()(Tensor(X))
 
 
+def test_a_list_is_told_to_be_an_array():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    with pytest.raises(AttributeError) as caught:
+        model([[1.0, 2.0]])
+    (note,) = caught.value.__notes__
+    assert "argument 0 is a list; write np.array(...) around it" in note
+    assert "in module Sequential > 0 (Linear)" in note
+    with pytest.raises(AttributeError) as caught:
+        nn.CrossEntropyLoss()([[1.0, 2.0]], [1])
+    assert "argument 0 is a list" in caught.value.__notes__[0]
+
+
 def test_printing_and_summary():
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2, bias=False))
     assert repr(model) == (
