@@ -95,7 +95,7 @@ def conv2d(
             the tile: an outlier of 1e4 costs results near 1 about 1e-3 by "dft", however far away
             they are. Where there is a NaN or an infinity, they turn to "im2col".
             Each thread keeps the memory that it computes in, at most 128 MiB: "im2col" needs 4 MiB,
-            or the windows of one pixel of the result; "tiles" 8 MiB, or one tile of all images,
+            or the windows of one pixel of the result; "tiles" 4 MiB, or one tile of all images,
             and 4 times the kernels; "dft" more than images and results take, and "auto" leaves it
             out where that is above 128 MiB.
 

@@ -27,7 +27,7 @@ POINTS = (0, 1, -1, 2, -2)  # and infinity, where a polynomial's value is its la
 TILE, KERNEL, READ = 4, 3, 6  # results of a tile, pixels of the kernel, pixels that a tile reads
 ONE = POINTS.index(1) * (READ + 1)  # the point 1 along both axes: its value goes to all results
 
-WORKSPACE = 2 << 20  # bytes of images at points at a time, or what one tile of all images needs
+WORKSPACE = 1 << 20  # bytes of images at points at a time, or what one tile of all images needs
 
 
 @functools.cache
@@ -61,8 +61,8 @@ def _stretches(x: Array, length: int) -> Array:
     *strides, along, last = x.strides
     count = (x.shape[-2] - length) // TILE + 1
     shape = (*x.shape[:-2], count, length, x.shape[-1])
-    every = (*strides, TILE * along, along, last)
-    return np.lib.stride_tricks.as_strided(x, shape, every, writeable=False)
+    # without the microseconds of np.lib.stride_tricks.as_strided
+    return np.ndarray(shape, x.dtype, x, strides=(*strides, TILE * along, along, last))
 
 
 def _to_points(matrix: Array, x: Array, mid: Array, out: Array) -> Array:
@@ -123,13 +123,17 @@ def _inside(where: tuple[slice, ...], x: Array) -> tuple[tuple[slice, slice], tu
     return (here[0], here[1]), (slice(*ends[0]), slice(*ends[1]))
 
 
-def _read(x: Array, where: tuple[slice, ...]) -> Array:
-    """The pixels of a rectangle, zeros outside the image."""
+def _read(x: Array, where: tuple[slice, ...], padded: Array) -> Array:
+    """The pixels of a rectangle, zeros outside the image, where need be in a part of `padded`."""
     here, there = _inside(where, x)
     sizes = tuple(s.stop - s.start for s in where)
     if sizes[1] == x.shape[1] and x[there].shape[:2] == sizes:
         return x[there]
-    made = np.zeros((*sizes, *x.shape[2:]), x.dtype)
+    shape = (*sizes, *x.shape[2:])
+    made = padded[: math.prod(shape)].reshape(shape)
+    rows, columns = here
+    made[: rows.start], made[rows.stop :] = 0, 0
+    made[rows, : columns.start], made[rows, columns.stop :] = 0, 0
     made[here] = x[there]
     return made
 
@@ -144,6 +148,7 @@ class Work(NamedTuple):
     images: Array
     results: Array
     mid: Array  # between the two axes
+    padded: Array  # pixels of a rectangle
 
 
 def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Cut], Work]:
@@ -152,7 +157,8 @@ def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Cut], Wo
     numbers = READ**2 * n * max(cut.high * cut.wide for cut in cuts)
     wide = TILE * max(cut.wide for cut in cuts) + READ - TILE
     mid = READ * n * max(c, o) * wide * max(cut.high for cut in cuts)
-    sizes = (READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o))
+    pixels = wide * n * max(c, o) * (TILE * max(cut.high for cut in cuts) + READ - TILE)
+    sizes = (READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o), pixels)
     return cuts, Work(*scratch(dtype, *((size,) for size in sizes)))
 
 
@@ -170,7 +176,7 @@ def convolve(
     at_w = _to_points(kernel, weight, work.mid, work.kernels)
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
     for cut in cuts:
-        at_x = _to_points(image, _read(x, cut.image), work.mid, work.images)
+        at_x = _to_points(image, _read(x, cut.image, work.padded), work.mid, work.images)
         if not finite(at_x[0], at_w[0]):
             return None
         at_y = work.results[: at_x.size // c * o].reshape(*at_x.shape[:2], o)
@@ -198,8 +204,8 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
     cuts, work = _work(plan, n, c, o, x.dtype)
     total: Array = None
     for cut in cuts:
-        at_x = _to_points(image, _read(x, cut.image), work.mid, work.images)
-        at_y = _to_points(result, _read(g, cut.out), work.mid, work.results)
+        at_x = _to_points(image, _read(x, cut.image, work.padded), work.mid, work.images)
+        at_y = _to_points(result, _read(g, cut.out, work.padded), work.mid, work.results)
         if not finite(at_x[0], at_y[0]):
             return None
         part = np.matmul(at_x.transpose(0, 2, 1), at_y)
