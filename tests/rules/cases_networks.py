@@ -11,7 +11,7 @@ from tinygrad_fm.functional.loss import cross_entropy_each, cross_entropy_total
 from tinygrad_fm.functional.normalization import _keep_mask, centre, mean_square
 from tinygrad_fm.functional.special import normal_cdf
 from tinygrad_fm.optim.clip import sum_of_squares
-from tinygrad_fm.rules.convolution import conv2d, input_gradient, weight_gradient
+from tinygrad_fm.rules.convolution import channel_sums, conv2d, input_gradient, weight_gradient
 from tinygrad_fm.rules.plan import Plan
 from tinygrad_fm.rules.windows import (
     add_windows,
@@ -91,6 +91,7 @@ for sizes in SIZES:
     case(conv2d, images, kernels, real(2), by=forward, plain=only)
     case(input_gradient, real(2, 2, *plan.out), kernels, by=to_images, plain=only)
     case(weight_gradient, images, real(2, 2, *plan.out), by=to_kernels, plain=only)
+case(channel_sums, real(2, 3, 2, 2))
 for kernel, stride, out in (((2, 2), (2, 2), (2, 2)), ((2, 3), (1, 1), (3, 2))):
     pool = partial(lambda k, s, o, x: max_pool(x, k, s, o), kernel, stride, out)
     largest = pool(np.arange(16.0).reshape(1, 1, 4, 4))

@@ -118,7 +118,8 @@ FLOPS: dict[str, Callable[..., int]] = {
     **dict.fromkeys(["nanargmax", "nanargmin"], _of_argument),
     **dict.fromkeys(["sum", "prod", "max", "min", "all", "any", "argmax", "argmin"], _of_argument),
     **dict.fromkeys(
-        ["cumsum", "count_nonzero", "max_pool", "avg_pool", "add_windows"], _of_argument
+        ["cumsum", "count_nonzero", "max_pool", "avg_pool", "add_windows", "channel_sums"],
+        _of_argument,
     ),
     **dict.fromkeys(["scatter_add", "argsort", "searchsorted"], _of_argument),
 }

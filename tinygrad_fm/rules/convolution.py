@@ -12,7 +12,14 @@ import numpy as np
 
 from tinygrad_fm.engine import Primitive, primitive
 from tinygrad_fm.rules import columns, fourier, toom_cook
-from tinygrad_fm.rules.plan import Plan, inward, kernels_inward, kernels_outward, outward
+from tinygrad_fm.rules.plan import (
+    Plan,
+    inward,
+    kernels_inward,
+    kernels_outward,
+    outward,
+    shaped,
+)
 
 Array = Any
 WAYS: dict[str, Any] = {"dft": fourier, "tiles": toom_cook}
@@ -54,14 +61,27 @@ def _weight_gradient(x: Array, g: Array, plan: Plan, *, out: Array | None = None
     return kernels_outward(_computed("weight_gradient", inward(x), inward(g), plan=plan, out=into))
 
 
+def _channel_sums(x: Array) -> Array:
+    """(N, C, H, W) to (C,).
+
+    A product with ones takes a tenth to a half of the time of np.sum along short rows, and rounds
+    less often.
+    """
+    pixels = shaped(inward(x), (-1, x.shape[1]))
+    return np.dot(np.ones_like(pixels, shape=len(pixels)), pixels)
+
+
 conv2d: Primitive = primitive(
     _conv2d,
     lambda g, _y, _x, w, _b, _plan: input_gradient(g, w, _plan),
     lambda g, _y, x, _w, _b, _plan: weight_gradient(x, g, _plan),
-    lambda g, _y, _x, _w, _b, _plan: np.sum(
-        np.reshape(np.transpose(g, (2, 3, 0, 1)), (-1, g.shape[1])), axis=0
-    ),
+    lambda g, _y, _x, _w, _b, _plan: channel_sums(g),
     name="conv2d",
+)
+channel_sums: Primitive = primitive(
+    _channel_sums,
+    lambda g, _y, _x: np.broadcast_to(g[:, None, None], _x.shape),
+    name="channel_sums",
 )
 input_gradient: Primitive = primitive(
     _input_gradient,
