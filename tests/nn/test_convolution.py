@@ -314,7 +314,26 @@ def test_what_is_chosen_computes_in_bounded_memory(n, c, o, size):
     plan = Plan("auto", (size, size), (5, 5), (2, 2), (size, size))
     dtype = np.dtype(np.float32)
     method = fastest(plan, n, c, o, dtype)
-    assert method == "im2col" or fourier.workspace(plan, n, c, o, dtype) <= workspace.KEPT
+    most = fourier.parts(plan, n, c, o, dtype)[0].stop
+    assert method == "im2col" or fourier.workspace(plan, most, c, o, dtype) <= workspace.KEPT
+
+
+def test_many_images_go_by_dft_in_parts(monkeypatch):
+    plan = Plan("dft", (6, 5), (3, 3), (1, 1), (6, 5))
+    draw = np.random.default_rng(0).standard_normal
+    x, w, b, g = draw((6, 5, 7, 4)), draw((3, 3, 4, 2)), draw(2), draw((6, 5, 7, 2))
+    products = [
+        lambda way: way.convolve(x, w, b, plan),
+        lambda way: way.input_gradient(g, w, plan),
+        lambda way: way.weight_gradient(x, g, plan),
+    ]
+    monkeypatch.setattr(workspace, "KEPT", fourier.workspace(plan, 3, 4, 2, x.dtype))
+    assert fourier.parts(plan, 7, 4, 2, x.dtype) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    for product in products:
+        np.testing.assert_allclose(product(fourier), product(columns), atol=1e-12)
+    x[0, 0, 6, 0] = g[0, 0, 6, 0] = np.inf  # in the last part
+    with np.errstate(all="ignore"):
+        assert [product(fourier) for product in products] == [None] * 3
 
 
 def test_a_thread_keeps_no_more_memory_than_it_may(monkeypatch):

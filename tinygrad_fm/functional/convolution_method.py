@@ -75,8 +75,11 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
     "dft" is left out where it would compute in more memory than is kept from call to call.
     """
     found = {"im2col": _im2col(plan, n, c, o), "dft": _dft(plan, n, c, o)}
-    if found["dft"] < found["im2col"] and fourier.workspace(plan, n, c, o, dtype) > KEPT:
-        del found["dft"]
+    if found["dft"] < found["im2col"]:
+        parts = fourier.parts(plan, n, c, o, dtype)
+        found["dft"] = _dft(plan, n, c, o, len(parts))
+        if fourier.workspace(plan, parts[0].stop, c, o, dtype) > KEPT:
+            del found["dft"]
     if plan.kernel == (3, 3) and plan.dilation == (1, 1):
         found["tiles"] = _tiles(plan, n, c, o)
     return min(found, key=found.__getitem__)
@@ -88,14 +91,14 @@ def _im2col(plan: Plan, n: int, c: int, o: int) -> float:
     return 26_000 + 1.1 * copied + 0.048 * copied * o + 0.6 * weights
 
 
-def _dft(plan: Plan, n: int, c: int, o: int) -> float:
+def _dft(plan: Plan, n: int, c: int, o: int, parts: int = 1) -> float:
     high, wide = fourier.sizes(plan)
 
     def transform(size: Pair) -> int:  # multiplications for one channel of one image
         return high * size[1] * (size[0] + 3 * wide)
 
     images = 2 * n * (transform(plan.image) * c + transform(plan.out) * o)
-    kernels = 3 * transform(plan.kernel) * c * o
+    kernels = parts * 3 * transform(plan.kernel) * c * o
     return 0.0385 * images + 0.076 * kernels + 0.079 * fourier.rank(plan) * n * c * o
 
 

@@ -20,10 +20,12 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fm.rules import workspace as memory
 from tinygrad_fm.rules.plan import Pair, Plan, turned, turned_kernels
 from tinygrad_fm.rules.workspace import finite, scratch
 
@@ -190,9 +192,29 @@ def workspace(plan: Plan, n: int, c: int, o: int, dtype: Any) -> int:
     return sum(math.prod(shape) for shape in _shapes(plan, n, c, o, dtype)[1]) * dtype.itemsize
 
 
+def parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> list[slice]:
+    """The images in parts of about one size, as few as fit the memory kept from call to call."""
+    kernels = workspace(plan, 0, c, o, dtype)
+    most = max(1, (memory.KEPT - kernels) // (workspace(plan, 1, c, o, dtype) - kernels))
+    size = max(1, -(-n // max(1, -(-n // most))))
+    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
+
+
 def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], Work]:
     blocks, shapes = _shapes(plan, n, c, o, dtype)
     return blocks, Work(*scratch(dtype, *shapes))
+
+
+def _of_parts(
+    product: Callable[[Array], Array | None], x: Array, parts: list[slice], made: Array
+) -> Array | None:
+    """Into `made`, the images that a product makes of each part of the images `x`."""
+    for part in parts:
+        found = product(np.ascontiguousarray(x[:, :, part]))
+        if found is None:
+            return None
+        made[:, :, part] = found
+    return made
 
 
 # ---- the three products --------------------------------------------------------------------------
@@ -206,8 +228,12 @@ def convolve(
     x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
 ) -> Array | None:
     """(OH, OW, N, O). A bias is added at frequency 0, which takes no pass over the result."""
-    image, kernel, result = transforms(plan, x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
+    split = parts(plan, n, c, o, x.dtype)
+    if len(split) > 1:
+        y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
+        return _of_parts(lambda part: convolve(part, weight, bias, plan), x, split, y)
+    image, kernel, result = transforms(plan, x.dtype)
     blocks, work = _work(plan, n, c, o, x.dtype)
     _first(image, x, work.images)
     _first(kernel, weight, work.kernels)
@@ -231,8 +257,12 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     """
     if g.size > weight.size:
         return convolve(g, turned_kernels(weight), None, turned(plan), out)
-    image, kernel, result = transforms(plan, g.dtype)
     n, c, o = g.shape[2], weight.shape[2], weight.shape[3]
+    split = parts(plan, n, c, o, g.dtype)
+    if len(split) > 1:
+        x = np.empty((*plan.image, n, c), g.dtype) if out is None else out
+        return _of_parts(lambda part: input_gradient(part, weight, plan), g, split, x)
+    image, kernel, result = transforms(plan, g.dtype)
     blocks, work = _work(plan, n, c, o, g.dtype)
     _first(kernel, weight, work.kernels)
     _first(result, g, work.results)
@@ -248,8 +278,19 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
 
 def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
     """(KH, KW, C, O), from the gradient (OH, OW, N, O) of the result."""
-    image, kernel, result = transforms(plan, x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
+    split = parts(plan, n, c, o, x.dtype)
+    if len(split) > 1:
+        made = np.empty((*plan.kernel, c, o), x.dtype) if out is None else out
+        made[...] = 0
+        for part in split:
+            of_x, of_g = (np.ascontiguousarray(a[:, :, part]) for a in (x, g))
+            found = weight_gradient(of_x, of_g, plan)
+            if found is None:
+                return None
+            made += found
+        return made
+    image, kernel, result = transforms(plan, x.dtype)
     blocks, work = _work(plan, n, c, o, x.dtype)
     _first(image, x, work.images)
     _first(result, g, work.results)
