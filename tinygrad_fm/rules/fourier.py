@@ -194,10 +194,15 @@ def workspace(plan: Plan, n: int, c: int, o: int, dtype: Any) -> int:
 
 def parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> list[slice]:
     """The images in parts of about one size, as few as fit the memory kept from call to call."""
-    kernels = workspace(plan, 0, c, o, dtype)
-    most = max(1, (memory.KEPT - kernels) // (workspace(plan, 1, c, o, dtype) - kernels))
-    size = max(1, -(-n // max(1, -(-n // most))))
+    most = _images_at_once(plan, c, o, dtype, memory.KEPT)
+    size = max(1, -(-n // max(1, -(-n // most))))  # also of no images
     return [slice(i, min(i + size, n)) for i in range(0, n, size)]
+
+
+@functools.lru_cache(maxsize=256)
+def _images_at_once(plan: Plan, c: int, o: int, dtype: Any, kept: int) -> int:
+    kernels = workspace(plan, 0, c, o, dtype)
+    return max(1, (kept - kernels) // (workspace(plan, 1, c, o, dtype) - kernels))
 
 
 def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], Work]:
@@ -206,10 +211,10 @@ def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], 
 
 
 def _of_parts(
-    product: Callable[[Array], Array | None], x: Array, parts: list[slice], made: Array
+    product: Callable[[Array], Array | None], x: Array, split: list[slice], made: Array
 ) -> Array | None:
     """Into `made`, the images that a product makes of each part of the images `x`."""
-    for part in parts:
+    for part in split:
         found = product(np.ascontiguousarray(x[:, :, part]))
         if found is None:
             return None
