@@ -16,6 +16,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 VARIABLE = "TINYGRAD_FM_FAST"
@@ -88,7 +89,8 @@ def compiled(loop: Callable[..., None], dtype: str, arrays: int, numbers: int) -
 def kernel(text: str, arguments: tuple[tuple[str, int, str, bool], ...]) -> Any:
     """The function `kernel` of a text of Python that uses NumPy, compiled.
 
-    It is kept on disk in the user's cache, in a file that is named by its contents.
+    It may call other functions of the text. It is kept on disk in the user's cache, in a file that
+    is named by its contents.
 
     Args:
         text: of the function.
@@ -109,6 +111,9 @@ def _kernel(text: str, arguments: tuple[tuple[str, int, str, bool], ...]) -> Any
     kept = _written(path, text)
     names: dict[str, Any] = {"__name__": __name__}  # Numba looks for the module when it loads
     exec(compile(text, str(path), "exec"), names)
+    for name, thing in names.items():
+        if name != "kernel" and isinstance(thing, FunctionType):
+            names[name] = _jit(thing)
     signature = [
         types.Array(getattr(types, _NUMBA.get(dtype, dtype)), axes, layout, readonly)
         if axes
@@ -152,19 +157,23 @@ def _written(path: Path, text: str) -> bool:
 
 def _compiled(loop: Callable[..., None], signature: tuple[Any, ...], keep: bool = True) -> Any:
     """The function for arguments of these types alone."""
-    import numba
-
-    options: Any = {"nogil": True, "error_model": "numpy"}  # 1 / 0 is infinite, as in NumPy
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            made = numba.njit(cache=keep, **options)(loop)
+            made = _jit(loop, cache=keep)
             made.compile(signature)
         except Exception:  # no folder, a full disk, a damaged file
-            made = numba.njit(**options)(loop)
+            made = _jit(loop)
             made.compile(signature)
     made.disable_compile()  # for arrays of another kind it is an error
     return made
+
+
+def _jit(function: Callable[..., None], **options: Any) -> Any:
+    import numba
+
+    # 1 / 0 is infinite, as in NumPy
+    return numba.njit(nogil=True, error_model="numpy", **options)(function)
 
 
 def _until_it_pays() -> float:

@@ -138,7 +138,10 @@ class Tensor(Recorded, Operators, ArrayMethods):
         """
         if state.mode.trace is not None:
             state.mode.trace.touch(self)
-        return self._grad
+        grad: Tensor | None = self._grad
+        if grad is not None:
+            _ = grad._array  # that of a compiled step may be computed only now
+        return grad
 
     @grad.setter
     def grad(self, value: Any) -> None:

@@ -18,5 +18,6 @@ def loops_in_python():
     with (
         mock.patch("tinygrad_fm.program.compiled.fast", always),
         mock.patch("tinygrad_fm.program.kernels.fast", python),
+        mock.patch("tinygrad_fm.optim.factored.fast", python),
     ):
         yield

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tinygrad_fm import engine, fast, threads
+from tinygrad_fm.optim.factored import Factored, stands_alone
 from tinygrad_fm.optim.flat import SHARE, Array, Flat, Run, Settings
 from tinygrad_fm.tensor import Tensor
 
@@ -165,7 +166,9 @@ class Optimizer:
         if engine.state.mode.trace is not None:
             engine.state.mode.trace.updated(self)
 
-    def step_flat(self, missing: Collection[int] = ()) -> None:
+    def step_flat(
+        self, missing: Collection[int] = (), factored: Sequence[Factored | None] | None = None
+    ) -> None:
         """Update every parameter from what the caller has written into the `gradient_views`.
 
         For compiled programs: nothing is gathered, and the gradients of the Tensors are neither
@@ -173,6 +176,8 @@ class Optimizer:
 
         Args:
             missing: the id() of each parameter that has no gradient, and is left as it is.
+            factored: for each flat buffer the gradients that are given as factors instead, if
+                there are any; loops must be compiled then.
         """
         self._update(
             [
@@ -183,19 +188,46 @@ class Optimizer:
                 if missing
                 else flat.gradient_views
                 for flat in self._flats
-            ]
+            ],
+            factored,
         )
 
-    def _update(self, gradients: list[list[Any]]) -> None:
+    def factored(self, wanted: Collection[int]) -> list[Factored | None]:
+        """Places for gradients that are a column times a row, for `step_flat`.
+
+        Args:
+            wanted: the id() of each parameter, a matrix, that is to have such a gradient.
+
+        Returns:
+            for each flat buffer what it has of them: None where its loop cannot be compiled.
+        """
+        found: list[Factored | None] = []
+        for flat in self._flats:
+            positions = [i for i, p in enumerate(flat.parameters) if id(p) in wanted]
+            factored = None
+            if positions and self._has_loop and flat.kind in fast.DTYPES:
+                loop, numbers = self.fused(1, flat.settings)
+                if stands_alone(loop):
+                    factored = Factored(flat, positions, loop, len(numbers))
+            found.append(factored)
+        return found
+
+    def _update(
+        self, gradients: list[list[Any]], factored: Sequence[Factored | None] | None = None
+    ) -> None:
         """Update from the gradients of each flat buffer's parameters; None where there is none."""
+        factored = factored or [None] * len(self._flats)
         for flat in self._flats:
             if vars(flat.settings) != flat.checked:
                 self._check_changed(flat)
-        for flat, found in zip(self._flats, gradients, strict=True):
+        for flat, found, products in zip(self._flats, gradients, factored, strict=True):
             flat.adopt()
             runs = flat.gather(found)
             flat.mark_changed(runs)
-            if self._has_loop and flat.kind in fast.DTYPES and fast.ready(len(flat.values)):
+            if products is not None:
+                loops = [self.fused(run.step, flat.settings) for run in runs]
+                threads.share(_call_all, [(c,) for c in products.calls(runs, _parts(flat), loops)])
+            elif self._has_loop and flat.kind in fast.DTYPES and fast.ready(len(flat.values)):
                 self._update_fused(flat, runs)
             else:
                 for run, blocks in zip(runs, flat.blocks(runs), strict=True):
@@ -207,7 +239,7 @@ class Optimizer:
     def _update_fused(self, flat: Flat, runs: list[Run]) -> None:
         """One pass over memory by compiled loops; each thread does a part of every long run."""
         number = flat.values.dtype.type
-        count = threads.count() if len(flat.values) >= 2 * SHARE else 1
+        count = _parts(flat)
         calls: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
         for run, blocks in zip(runs, flat.blocks(runs, count), strict=True):
             loop, values = self.fused(run.step, flat.settings)
@@ -290,6 +322,11 @@ class Optimizer:
         more = f", and {len(self.groups) - 1} more groups" if len(self.groups) > 1 else ""
         count = sum(p.size for p in self.parameters)
         return f"{type(self).__name__}({count:,} parameters, {options}{more})"
+
+
+def _parts(flat: Flat) -> int:
+    """By how many threads it is updated."""
+    return threads.count() if len(flat.values) >= 2 * SHARE else 1
 
 
 def _call_all(calls: list[tuple[Any, ...]]) -> None:

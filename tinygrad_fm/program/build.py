@@ -93,10 +93,12 @@ class Program:
         outside = updates.in_place(self.instructions)
         self.worth = chains.worth(self.instructions)
         steps = self.instructions
+        self.products = updates.Products()
         if fused:
+            self.products = updates.Products(steps, outside, fresh)
             steps = chains.fused(steps, wanted, fresh, outside)
         self.plan = Plan(steps, fresh, outside)
-        text = Text(self.plan, name, traced.inputs, paths)
+        text = Text(self.plan, self.products, name, traced.inputs, paths)
         for instruction in steps:
             text.add(instruction)
         text.returned(fresh)
@@ -104,7 +106,10 @@ class Program:
         self._count = len(arrays)
         self._loose = [tensor for tensor, _ in loose]
         self._none = [tensor for tensor, g in gradients if g is None]
-        self._views = [(t, make(held[id(t)][1], None)) for t, _ in gradients if id(t) in held]
+        products = self.products.gradients
+        ours = [t for t, _ in gradients if id(t) in held]
+        self._factors = [(t, products[id(t)]) for t in ours if id(t) in products]
+        self._views = [(t, make(held[id(t)][1], None)) for t in ours if id(t) not in products]
         simple = all(isinstance(output, Value) for output in self._outputs)
         self._is_value = simple and traced.result is None
         self._is_tuple = simple and traced.result == (None,) * len(self._outputs)
@@ -133,6 +138,12 @@ class Program:
         lines += [*self.text.prelude, "", ""] if self.text.prelude else [""]
         return "\n".join(lines) + self.text.function(self.name, self._inputs)
 
+    @property
+    def cost(self) -> int:
+        """What it costs to compile its kernels, in the elements of fast.WORTH."""
+        kernels = (kernel for _, kernel, _ in self.text.kernels.values())
+        return sum(thing.cost() for thing in (*kernels, *self.products))
+
     def with_kernels(self) -> Program:
         """The same with its chains in kernels, which are not compiled yet."""
         made = Program(self.traced, self.name, fused=True)
@@ -141,6 +152,8 @@ class Program:
 
     def prepare(self) -> None:
         """Do now what the first call would have to wait for: buffers, and compiled kernels."""
+        for factored in self.products:
+            factored.prepare()
         self._ready.append(Workspace(self))
 
     def run(self, arrays: Sequence[Any]) -> Any:
@@ -155,6 +168,8 @@ class Program:
                 found = self._run(arrays)
         for tensor, view in self._views:
             tensor._grad = view
+        for tensor, factors in self._factors:
+            tensor._grad = factors.gradient()
         for tensor in self._none:
             tensor._grad = None
         if self._loose:

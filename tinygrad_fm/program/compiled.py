@@ -272,7 +272,7 @@ class _Entry:
             return
         if self._fused is None:
             self._fused = self.program.with_kernels()
-            self._left = sum(kernel.cost() for _, kernel, _ in self._fused.text.kernels.values())
+            self._left = self._fused.cost
         self._left -= self.waiting
         if self._left < 0:
             self.waiting = 0

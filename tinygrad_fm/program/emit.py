@@ -21,7 +21,7 @@ from tinygrad_fm.program.calls import (
 from tinygrad_fm.program.elements import is_flat, memory_order
 from tinygrad_fm.program.kernels import Kernel
 from tinygrad_fm.program.plan import LINE, Plan
-from tinygrad_fm.program.updates import Update, gradient_views
+from tinygrad_fm.program.updates import Products, Update, gradient_views
 from tinygrad_fm.program.values import Instruction, Value, c_strides
 
 # Names that a program uses itself, besides those of its function and its arguments.
@@ -41,7 +41,14 @@ class Text:
         kernels: by name, a chain's loops as text, the Kernel, and the names of its arguments.
     """
 
-    def __init__(self, plan: Plan, name: str, inputs: dict[Value, str], paths: dict[int, str]):
+    def __init__(
+        self,
+        plan: Plan,
+        products: Products,
+        name: str,
+        inputs: dict[Value, str],
+        paths: dict[int, str],
+    ):
         self.given: dict[str, Any] = {}
         self.cells: dict[str, Any] = {}
         self.prelude: list[str] = []
@@ -49,6 +56,7 @@ class Text:
         self.result: list[str] = []
         self.kernels: dict[str, tuple[str, Kernel, list[str]]] = {}
         self._plan = plan
+        self._products = products
         self._paths = paths
         self._names: dict[Value, str] = dict(inputs)
         self._steady: dict[Value, str] = {}  # the names of what is the same array at each call
@@ -167,6 +175,9 @@ class Text:
             self._check_shapes(call)
             return
         (result,) = call.results
+        if result in self._products.factors:
+            self._add_factors(call, result)
+            return
         if result.base is not None and self._stays((call.args, tuple(call.keywords.values()))):
             hoisted = self._hoist(expression(call, self._steady_name))
             self._names[result] = self._steady[result] = hoisted
@@ -181,6 +192,12 @@ class Text:
             text = out
         self.body.append(f"{self._names[result]} = {text}")
         self._check_shapes(call)
+
+    def _add_factors(self, call: Instruction, result: Value) -> None:
+        """A column and a row in place of their product, which the update makes piece by piece."""
+        _, tensor = self._plan.outside[result]
+        take = self.bring(self._products.factors[result], f"factors_of_d_{self.tensor(tensor)}")
+        self.body.append(f"{take}({', '.join(map(self.name, call.args))})")
 
     def _check_shapes(self, call: Instruction) -> None:
         """Of what somebody's own function returns."""
@@ -275,7 +292,10 @@ class Text:
             if place is None or not np.may_share_memory(place[0], views[id(p)]):
                 self.body.append(f"np.copyto({view}, {self.name(gradient)})")
         missing = tuple(key for key in views if key not in found)
-        update = self.bring(Update(optimizer, missing), f"update_by_{instruction.name}")
+        update = self.bring(
+            Update(optimizer, missing, self._products.of(instruction)),
+            f"update_by_{instruction.name}",
+        )
         self.body.append(f"{update}()")
 
     def returned(self, values: list[Value]) -> None:

@@ -3,22 +3,82 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from tinygrad_fm.program.calls import is_elementwise, takes_out
 from tinygrad_fm.program.values import Instruction, Value, layout, steps, values_in
 
 
 class Update:
-    """An optimizer's step from gradients that lie in its own buffers."""
+    """An optimizer's step from gradients that lie in its own buffers, or are given as factors."""
 
-    def __init__(self, optimizer: Any, missing: tuple[int, ...]):
+    def __init__(self, optimizer: Any, missing: tuple[int, ...], factored: list[Any] | None = None):
         self.optimizer = optimizer
         self.missing = missing
+        self.factored = factored
 
     def __call__(self) -> None:
         """Update."""
-        self.optimizer.step_flat(self.missing)
+        self.optimizer.step_flat(self.missing, self.factored)
+
+
+class Products:
+    """The gradients that stay a column and a row, as nothing but an update uses their product.
+
+    Attributes:
+        factors: by the value that the product would be.
+        gradients: the same by the id of the parameter.
+    """
+
+    def __init__(
+        self,
+        instructions: Sequence[Instruction] = (),
+        outside: Collection[Value] = (),
+        fresh: Sequence[Value] = (),
+    ):
+        self.factors: dict[Value, Any] = {}
+        self.gradients: dict[int, Any] = {}
+        self._of: dict[int, list[Any]] = {}
+        makers = {result: i for i in instructions for result in i.results}
+        times = Counter(v.root for i in instructions for v in i.operands)
+        times.update(value.root for value in fresh)
+        for update in instructions:
+            if update.kind == "update":
+                alone = {
+                    id(p): gradient
+                    for p, gradient in update.args[0]
+                    if times[gradient.root] == 1
+                    and gradient in outside
+                    and _is_product(makers[gradient])
+                }
+                found = update.function.factored(alone)
+                self._of[id(update)] = found
+                for factored in filter(None, found):
+                    self.gradients |= factored.factors
+                    self.factors |= {alone[key]: f for key, f in factored.factors.items()}
+
+    def __iter__(self) -> Iterator[Any]:
+        return (f for found in self._of.values() for f in found if f is not None)
+
+    def of(self, update: Instruction) -> list[Any] | None:
+        """For each flat buffer of its optimizer what it has of them; None where that is nothing."""
+        found = self._of.get(id(update), [])
+        return found if any(found) else None
+
+
+def _is_product(call: Instruction) -> bool:
+    """Whether it is a column times a row."""
+    if call.function is not np.matmul or not all(isinstance(a, Value) for a in call.args):
+        return False
+    column, row = call.args
+    return (
+        column.shape[1:] == (1,)
+        and len(row.shape) == 2
+        and column.dtype == row.dtype == call.results[0].dtype
+    )
 
 
 def gradient_views(optimizer: Any) -> dict[int, Any]:
