@@ -95,10 +95,7 @@ class Factored:
             parameter = flat.parameters[i]
             self.factors[id(parameter)] = Factors(self._memory[start:end], parameter)
         self._cut: Any = None
-        self._state: Any = None
         self._parts: list[list[tuple[Array, Array]]] = []
-        self._loops: Any = None
-        self._calls: list[list[tuple[Any, ...]]] = []
 
     def cost(self) -> int:
         """What it costs to compile its loop, in the elements of fast.WORTH."""
@@ -119,17 +116,8 @@ class Factored:
         """
         flat = self._flat
         cut = [(run.start, run.end) for run in runs], threads
-        if cut != self._cut or flat.state is not self._state:  # a new momentum has new arrays
-            self._cut, self._state = cut, flat.state
-            self._parts = [self._tables(run, threads) for run in runs]
-            self._loops = None
-        if loops != self._loops:
-            self._loops = loops
-            self._calls = self._made(threads, loops)
-        return self._calls
-
-    def _made(self, threads: int, loops: list[Any]) -> list[list[tuple[Any, ...]]]:
-        flat = self._flat
+        if cut != self._cut:
+            self._cut, self._parts = cut, [self._tables(run, threads) for run in runs]
         number = flat.values.dtype.type
         arrays = flat.values, flat.gradient, *flat.state.values(), self._memory
         found: list[list[tuple[Any, ...]]] = [[] for _ in range(threads)]

@@ -25,6 +25,10 @@ LINE = 64
 Array = Any
 
 
+# What a Flat remembers of its last update by loops.
+_KNOWN = ("known", "known_state", "works")
+
+
 def aligned(size: int, dtype: Any) -> Array:
     """Zeros that begin on a cache line."""
     count = size * dtype.itemsize
@@ -115,11 +119,14 @@ class Flat:
         assert memory is not None  # it is NumPy's
         self.owner, self.base, _ = memory
         self._cut = None
+        self.known: Any = None
+        self.known_state: Any = None
+        self.works: list[Any] = []
         self.adopt()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the views, which a copy would turn into arrays of their own."""
-        derived = ("views", "gradient_views", "owner", "base", "_blocks")
+        derived = ("views", "gradient_views", "owner", "base", "_blocks", *_KNOWN)
         return {name: value for name, value in vars(self).items() if name not in derived}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:

@@ -224,11 +224,10 @@ class Optimizer:
             flat.adopt()
             runs = flat.gather(found)
             flat.mark_changed(runs)
-            if products is not None:
-                loops = [self.fused(run.step, flat.settings) for run in runs]
-                threads.share(_call_all, [(c,) for c in products.calls(runs, _parts(flat), loops)])
-            elif self._has_loop and flat.kind in fast.DTYPES and fast.ready(len(flat.values)):
-                self._update_fused(flat, runs)
+            if products is not None or (
+                self._has_loop and flat.kind in fast.DTYPES and fast.ready(len(flat.values))
+            ):
+                threads.share(_call_all, self._calls(flat, runs, products))
             else:
                 for run, blocks in zip(runs, flat.blocks(runs), strict=True):
                     for start, end, w, own, scratch, state in blocks:
@@ -236,19 +235,34 @@ class Optimizer:
                         self.update(w, g, scratch, run.step, flat.settings, *state)
             flat.forget()
 
-    def _update_fused(self, flat: Flat, runs: list[Run]) -> None:
-        """One pass over memory by compiled loops; each thread does a part of every long run."""
-        number = flat.values.dtype.type
-        count = _parts(flat)
-        calls: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
-        for run, blocks in zip(runs, flat.blocks(runs, count), strict=True):
-            loop, values = self.fused(run.step, flat.settings)
-            call = fast.compiled(loop, flat.kind, 2 + len(flat.state), len(values))
-            numbers = [number(value) for value in values]
-            for i, (start, end, w, own, _, state) in enumerate(blocks):
-                g = own if run.elsewhere is None else run.elsewhere[start:end]
-                calls[i].append((call, w, g, *state, *numbers))
-        threads.share(_call_all, [(part,) for part in calls])
+    def _calls(self, flat: Flat, runs: list[Run], products: Factored | None) -> list[Any]:
+        """For each thread the calls of compiled loops, which pass over memory once.
+
+        They are those of the last time, if nothing has changed that they are made from.
+        """
+        count = threads.count() if len(flat.values) >= 2 * SHARE else 1
+        loops = [self.fused(run.step, flat.settings) for run in runs]
+        cut = [(run.start, run.end, run.elsewhere is None) for run in runs]
+        known = products, count, loops, cut
+        if known == flat.known and flat.state is flat.known_state:
+            return flat.works
+        if products is not None:
+            made = products.calls(runs, count, loops)
+        else:
+            number = flat.values.dtype.type
+            made = [[] for _ in range(count)]
+            for run, blocks, (loop, values) in zip(
+                runs, flat.blocks(runs, count), loops, strict=True
+            ):
+                call = fast.compiled(loop, flat.kind, 2 + len(flat.state), len(values))
+                numbers = [number(value) for value in values]
+                for calls, (start, end, w, own, _, state) in zip(made, blocks, strict=False):
+                    g = own if run.elsewhere is None else run.elsewhere[start:end]
+                    calls.append((call, w, g, *state, *numbers))
+        works = [(calls,) for calls in made]
+        if all(here for _, _, here in cut):
+            flat.known, flat.known_state, flat.works = known, flat.state, works
+        return works
 
     def update(
         self, w: Array, g: Array, scratch: Array, step: int, settings: Settings, *state: Array
@@ -322,11 +336,6 @@ class Optimizer:
         more = f", and {len(self.groups) - 1} more groups" if len(self.groups) > 1 else ""
         count = sum(p.size for p in self.parameters)
         return f"{type(self).__name__}({count:,} parameters, {options}{more})"
-
-
-def _parts(flat: Flat) -> int:
-    """By how many threads it is updated."""
-    return threads.count() if len(flat.values) >= 2 * SHARE else 1
 
 
 def _call_all(calls: list[tuple[Any, ...]]) -> None:
