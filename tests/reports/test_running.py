@@ -13,7 +13,9 @@ from small_reports import SMALL, small_jobs
 
 from tinygrad_fm import data, reports
 from tinygrad_fm.data import DatasetNotFoundError
+from tinygrad_fm.reports.best import mirrored
 from tinygrad_fm.reports.jobs import LONG, estimate, jobs_of, run_job
+from tinygrad_fm.reports.measures import measure
 from tinygrad_fm.reports.prepare import find, prepare, shuffled
 from tinygrad_fm.reports.recipe import Data
 from tinygrad_fm.reports.results import read_result
@@ -222,3 +224,23 @@ def test_a_training_that_diverges_keeps_the_best_epoch_before_where_the_recipe_d
     assert "epoch 2" in spoilt.diverged
     assert len(spoilt.history) == 1
     assert np.isfinite(spoilt.model[0].weight.data).all()
+
+
+def test_the_answers_to_several_views_of_an_image_are_averaged(tmp_path):
+    recipe = next(small_jobs("korssjoen/K1")).recipe
+    prepared = prepare(recipe, 0, images=200, name=SMALL["data"])
+    outcome = run_training(recipe, prepared, 0, folder=tmp_path, epochs=2)
+    images, labels = prepared.test
+    scores = [outcome.model.predict(x.reshape(len(x), -1)) for x in (images, images[..., ::-1])]
+    shares = [np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) for z in scores]
+    mean = (shares[0] + shares[1]) / 2
+    found = measure(outcome, prepared, (lambda x: mirrored(x.reshape(-1, 28, 28)),))
+    assert found["test accuracy"] == np.mean(mean.argmax(axis=1) == labels)
+    assert found["test accuracy of one view"] == np.mean(scores[0].argmax(axis=1) == labels)
+    assert np.any(mean.argmax(axis=1) != scores[0].argmax(axis=1))
+    alone = measure(outcome, prepared)
+    assert alone["test accuracy"] == found["test accuracy of one view"]
+    assert "test accuracy of one view" not in alone
+    own = -np.log(mean[np.arange(len(labels)), labels]).mean()
+    extra = alone["test loss"] + np.log(shares[0][np.arange(len(labels)), labels]).mean()
+    np.testing.assert_allclose(found["test loss"], own + extra, rtol=1e-5)  # with the penalty

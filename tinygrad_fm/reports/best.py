@@ -21,6 +21,11 @@ FEWER_PIXELS = partial(nn.Dropout, 0.1)  # of the images; of hidden units it was
 HELD_OUT = partial(shuffled, 1 / 6, always=0)
 
 
+def mirrored(images: Any) -> Any:
+    """Images (..., H, W), left to right."""
+    return images[..., ::-1]
+
+
 def best(
     layers: tuple[Any, ...],
     to_beat: str,

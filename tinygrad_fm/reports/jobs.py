@@ -174,7 +174,7 @@ def _trained(job: Job, recipe: Recipe, folder: Path, progress: bool | None) -> d
         record.pop("batch_losses", None)
     return {
         "data": prepared.name,
-        "measures": measure(outcome, prepared),
+        "measures": measure(outcome, prepared, recipe.views),
         "history": records,
         "losses": [round(loss, 7) for loss in outcome.history.batch_losses],
         "diverged": outcome.diverged,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_fm import train
+from tinygrad_fm import functional, nn, train
 from tinygrad_fm.reports.prepare import Prepared
 from tinygrad_fm.reports.training import Outcome
 
@@ -22,20 +23,47 @@ COLUMNS = {
 }
 
 
-def measure(outcome: Outcome, prepared: Prepared) -> dict[str, Any]:
+class Averaged(nn.Module):
+    """A network that sees each image in several ways; logits of the mean of its probabilities.
+
+    Args:
+        model: gives logits (N, C) of images.
+        views: functions of images, beside the image as it is.
+    """
+
+    def __init__(self, model: Callable[[Any], Any], views: Sequence[Callable[[Any], Any]]):
+        self.model = model
+        self.views = tuple(views)
+
+    def forward(self, images: Any) -> Any:
+        """(N, C)."""
+        seen = [images, *(view(images) for view in self.views)]
+        logs = [functional.log_softmax(self.model(each)) for each in seen]
+        return functools.reduce(np.logaddexp, logs) - math.log(len(logs))
+
+
+def measure(
+    outcome: Outcome, prepared: Prepared, views: Sequence[Callable[[Any], Any]] = ()
+) -> dict[str, Any]:
     """Numbers and lists by name: loss and accuracy on each part, the confusion matrix, and so on.
 
-    The network is measured with the weights that its recipe keeps. A network whose outputs are NaN
+    The network is measured with the weights that its recipe keeps, and with the recipe's views;
+    "test accuracy of one view" is that of the images as they are. A network whose outputs are NaN
     says class 0 of every image, as `argmax` does.
     """
+    model = Averaged(outcome.model, views) if views else outcome.model
     found: dict[str, Any] = {"parameters": sum(p.size for p in outcome.model.parameters())}
     with np.errstate(all="ignore"):
         for name in ("train", "validation", "test"):
             part = prepared.batches(getattr(prepared, name))
-            loss, accuracy = train.evaluate(outcome.model, outcome.criterion, part)
+            loss, accuracy = train.evaluate(model, outcome.criterion, part)
             found[f"{name} loss"], found[f"{name} accuracy"] = loss, accuracy
+        if views:
+            part = prepared.batches(prepared.test)
+            _, accuracy = train.evaluate(outcome.model, outcome.criterion, part)
+            found["test accuracy of one view"] = accuracy
         predicted = np.concatenate(
-            [train.predict(outcome.model, x) for x, _ in prepared.batches(prepared.test)]
+            [train.predict(model, x) for x, _ in prepared.batches(prepared.test)]
         )
     labels = prepared.test[1]
     true = labels.argmax(axis=1) if labels.ndim == 2 else labels

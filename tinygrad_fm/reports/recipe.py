@@ -123,6 +123,8 @@ class Recipe:
         decay_biases: a decay of the optimizer is for biases too (report 001), not weights alone.
         batch_size, epochs: an epoch is a pass over the data, or `steps` batches, each drawn anew.
         transform: changes the images of a batch while training, such as `data.RandomFlip()`.
+        views: functions of images, such as a mirror; what the finished network says of an image is
+            the mean of the probabilities that it gives for the image and for these.
         drop_last: leave out a last batch that is smaller.
         callbacks: make what changes the learning rate or stops the training.
         keep: the column of the history whose best epoch is tested; None for the last epoch.
@@ -154,6 +156,7 @@ class Recipe:
     epochs: int
     steps: int | None = None
     transform: Any = None
+    views: tuple[Callable[[Any], Any], ...] = ()
     drop_last: bool = False
     callbacks: tuple[Callable[[], Any], ...] = ()
     keep: str | None = None
