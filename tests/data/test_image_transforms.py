@@ -1,9 +1,17 @@
-"""Random shift, crop and flip: what they do to pixels, and the same bits for the same seed."""
+"""Random shift, crop, flip and erase: what they do to pixels, and the same bits for a seed."""
 
 import numpy as np
 import pytest
 
-from tinygrad_fm.data import Compose, Loader, RandomCrop, RandomFlip, RandomShift
+from tinygrad_fm.data import (
+    Compose,
+    DataError,
+    Loader,
+    RandomCrop,
+    RandomErase,
+    RandomFlip,
+    RandomShift,
+)
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (300, 5, 4), dtype=np.uint8)
 ALL = [
@@ -11,6 +19,7 @@ ALL = [
     RandomCrop((3, 2)),
     RandomCrop(4, padding=1),
     RandomFlip(),
+    RandomErase((1, 3)),
     Compose(RandomShift(1), RandomFlip(), RandomCrop(3)),
 ]
 
@@ -55,6 +64,39 @@ def test_a_flip_mirrors_about_that_share():
     assert 60 < flipped.sum() < 120
     np.testing.assert_array_equal(RandomFlip(0, seed=0)(IMAGES), IMAGES)
     np.testing.assert_array_equal(RandomFlip(1, seed=0)(IMAGES), IMAGES[:, :, ::-1])
+
+
+def test_an_erased_rectangle_has_sides_between_the_two_where_it_is_not_cut_off():
+    images = np.ones((2000, 9, 7), np.float32)
+    seen, touched = set(), np.zeros((9, 7), bool)
+    erased = RandomErase((2, 4), 0.6, fill=-3, seed=0)(images)
+    for image in erased:
+        covered = image != 1
+        rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+        if not len(rows):
+            continue
+        part = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert (part == -3).all()
+        touched |= covered
+        if rows[0] > 0 and rows[-1] < 8 and columns[0] > 0 and columns[-1] < 6:
+            seen.add(part.shape)
+    assert seen == {(h, w) for h in (2, 3, 4) for w in (2, 3, 4)}
+    assert touched.all()
+    assert 1100 < np.count_nonzero((erased != 1).any(axis=(1, 2))) < 1300
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sides": (3, 2)}, r"sides is \(3, 2\); expected the smaller number first"),
+        ({"sides": (0, 2)}, "sides is 0"),
+        ({"sides": 3}, r"sides is 3; .*RandomErase\(\(5, 12\)\)"),
+        ({"sides": (1, 2), "probability": 1.5}, "RandomErase: probability is 1.5"),
+    ],
+)
+def test_what_cannot_be_erased_is_refused(options, words):
+    with pytest.raises(DataError, match=words):
+        RandomErase(**options)
 
 
 @pytest.mark.parametrize("transform", ALL, ids=repr)

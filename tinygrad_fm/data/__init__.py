@@ -16,7 +16,7 @@ from .prepare import flatten, one_hot, scale, split
 from .random_batches import RandomBatches
 from .sources import find, load
 from .splits import k_folds, stratified_split
-from .transforms import Compose, RandomCrop, RandomFlip, RandomShift
+from .transforms import Compose, RandomCrop, RandomErase, RandomFlip, RandomShift
 from .zscore import ZScore
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Prefetch",
     "RandomBatches",
     "RandomCrop",
+    "RandomErase",
     "RandomFlip",
     "RandomShift",
     "ZScore",

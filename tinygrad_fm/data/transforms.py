@@ -1,4 +1,4 @@
-"""Random changes to the images of a batch: shift, flip, crop, and several in a row."""
+"""Random changes to the images of a batch: shift, flip, crop, erase, and several in a row."""
 
 from __future__ import annotations
 
@@ -116,11 +116,7 @@ class RandomFlip(RandomTransform):
 
     def __init__(self, probability: float = 0.5, *, seed: int | None = None) -> None:
         super().__init__(seed)
-        if not 0 <= probability <= 1:
-            raise DataError(
-                f"RandomFlip: probability is {probability}; expected a number from 0 to 1"
-            )
-        self.probability = float(probability)
+        self.probability = _share(probability, "RandomFlip")
 
     def _apply(self, images: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         flipped = images.copy(order="C")
@@ -130,6 +126,58 @@ class RandomFlip(RandomTransform):
 
     def __repr__(self) -> str:
         return f"RandomFlip({self.probability})"
+
+
+class RandomErase(RandomTransform):
+    """Covers a rectangle of each image by `fill`, with the given `probability`.
+
+    Height and width are drawn from the first to the second number of `sides`, both included, and
+    the middle is any pixel: what lies outside of the image is cut off. Zhong, Zheng, Kang, Li,
+    Yang: Random erasing data augmentation (2020).
+
+    Raises DataError for a probability outside 0 to 1, and for sides that are no such pair.
+    """
+
+    def __init__(
+        self,
+        sides: tuple[int, int],
+        probability: float = 0.5,
+        *,
+        fill: float = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(seed)
+        if not isinstance(sides, tuple) or len(sides) != 2:
+            raise DataError(
+                f"RandomErase: sides is {sides!r}; expected the smallest and the largest side of "
+                "the rectangle in pixels: RandomErase((5, 12))"
+            )
+        shortest, longest = (whole_number(n, "RandomErase: sides", at_least=1) for n in sides)
+        if shortest > longest:
+            raise DataError(f"RandomErase: sides is {sides}; expected the smaller number first")
+        self.sides = shortest, longest
+        self.probability = _share(probability, "RandomErase")
+        self.fill = fill
+
+    def _apply(self, images: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        count, (height, width) = len(images), images.shape[-2:]
+        chosen = rng.random(count) < self.probability
+        down = self._inside(height, count, rng)[:, :, None]
+        across = self._inside(width, count, rng)[:, None, :]
+        covered = chosen[:, None, None] & down & across
+        if images.ndim == 4:
+            covered = covered[:, None]
+        return np.where(covered, np.asarray(self.fill, images.dtype), images)
+
+    def _inside(self, length: int, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Along one axis, which pixels the rectangle covers: (count, length)."""
+        side = rng.integers(*self.sides, count, endpoint=True)
+        first = rng.integers(0, length, count) - side // 2
+        pixels = np.arange(length)
+        return (pixels >= first[:, None]) & (pixels < (first + side)[:, None])
+
+    def __repr__(self) -> str:
+        return f"RandomErase({self.sides}, {self.probability}, fill={self.fill})"
 
 
 class Compose:
@@ -157,6 +205,12 @@ class Compose:
 
     def __repr__(self) -> str:
         return f"Compose({', '.join(map(repr, self.transforms))})"
+
+
+def _share(probability: float, name: str) -> float:
+    if not 0 <= probability <= 1:
+        raise DataError(f"{name}: probability is {probability}; expected a number from 0 to 1")
+    return float(probability)
 
 
 def _crop(
