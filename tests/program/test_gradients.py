@@ -143,3 +143,23 @@ def test_a_checkpoint_in_a_step_is_a_plain_call():
         return [run(tg.Tensor(x)).item() for x in batches]
 
     assert trained(True) == trained(False)
+
+
+def test_gradients_that_are_exchanged_after_the_update_stay_exchanged():
+    found = []
+    for made in (tg.compile, lambda f: f):
+        w, v = weights(1), weights(2)
+        optimizer = optim.SGD([w, v], 0.1)
+
+        @made
+        def step(x, w=w, v=v, optimizer=optimizer):
+            optimizer.zero_grad()
+            np.sum((x @ w) ** 2 * (x @ v)).backward()
+            optimizer.step()
+            w.grad, v.grad = v.grad, w.grad
+
+        for i in range(4):
+            step(tg.Tensor(np.full((2, 3), 0.1 * (i + 1))))
+        found.append((w.grad.data, v.grad.data))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

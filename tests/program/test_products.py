@@ -1,9 +1,13 @@
 """Gradients that stay a column and a row until the update: the numbers are those of the product."""
 
 import copy
+import functools
 import importlib.util
 import itertools
+import linecache
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +16,8 @@ from in_python import loops_in_python
 import tinygrad_fm as tg
 from tinygrad_fm import fast, nn, optim, threads
 from tinygrad_fm.optim import flat
+from tinygrad_fm.optim.factored import source_of
+from tinygrad_fm.optim.sgd import without_momentum
 
 OPTIMIZERS = {
     "SGD": lambda p: optim.SGD(p, 0.1),
@@ -225,25 +231,121 @@ def test_several_threads_share_a_large_network(loops, monkeypatch):
 SCALE = 0.5
 
 
-class Scaled(optim.SGD):
-    """Its loop needs more than its source, so that gradients are multiplied out for it."""
+class Own(optim.SGD):
+    """SGD at half the rate, by a loop of the class's own."""
+
+    loop = None
 
     def fused(self, step, settings):
-        return with_scale, (settings.lr,)
+        return self.loop, (settings.lr,)
 
     def update(self, w, g, scratch, step, settings, *state):
-        np.multiply(g, SCALE * settings.lr, out=scratch)
+        np.multiply(g, 0.5 * settings.lr, out=scratch)
         w -= scratch
 
 
-def with_scale(w, g, lr):
+def with_a_global(w, g, lr):
     for i in range(len(w)):
         w[i] -= SCALE * lr * g[i]
 
 
-def test_a_loop_that_needs_its_module_gets_the_product(loops):
+@functools.wraps(without_momentum)
+def in_disguise(w, g, lr):
+    for i in range(len(w)):
+        w[i] -= 0.5 * lr * g[i]
+
+
+def kernel(w, g, lr):
+    for i in range(len(w)):
+        w[i] -= 0.5 * lr * g[i]
+
+
+def alone(w, g, lr):
+    """Needs nothing."""
+    for i in range(len(w)):
+        w[i] -= 0.5 * lr * g[i]
+
+
+@pytest.mark.parametrize(
+    "loop", [with_a_global, in_disguise, kernel, alone], ids=lambda f: f.__name__
+)
+def test_a_loop_that_a_user_wrote_does_what_it_does(loop, loops):
+    results = []
+    for made in (tg.compile, lambda f: f):
+        model = network(np.float64)
+        optimizer = type("Mine", (Own,), {"loop": staticmethod(loop)})(model.parameters(), 0.5)
+        step = made(learning(model, optimizer))
+        for x, y in examples(np.float64):
+            step(tg.Tensor(x), tg.Tensor(y))
+        results.append(model)
+    assert_same(*results)
+
+
+def test_a_loop_whose_file_has_changed_since_is_not_read_from_it(tmp_path, monkeypatch):
+    text = "def loop(w, g, lr):\n    for i in range(len(w)):\n        w[i] -= lr * g[i]\n"
+    file = tmp_path / "changing_loop.py"
+    file.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    import changing_loop
+
+    assert source_of(changing_loop.loop) == text
+    file.write_text(text.replace("lr *", "9 * lr *"))
+    linecache.checkcache()
+    assert source_of(changing_loop.loop) == ""
+
+
+def test_numbers_that_an_optimizer_keeps_and_changes_are_followed(loops):
+    class Keeping(Own):
+        kept = [0.0]
+        loop = staticmethod(alone)
+
+        def fused(self, step, settings):
+            self.kept[0] = settings.lr
+            return self.loop, self.kept
+
+    results = []
+    for made in (tg.compile, lambda f: f):
+        model = network(np.float64)
+        optimizer = Keeping(model.parameters(), 0.5)
+        step = made(learning(model, optimizer))
+        for i, (x, y) in enumerate(examples(np.float64)):
+            optimizer.lr = 0.1 * (i + 1)
+            step(tg.Tensor(x), tg.Tensor(y))
+        results.append(model)
+    assert_same(*results)
+
+
+def test_threads_that_look_at_a_gradient_together_see_one_array(loops):
     model = network(np.float64)
-    step = tg.compile(learning(model, Scaled(model.parameters(), 0.5)))
+    step = tg.compile(learning(model, optim.SGD(model.parameters(), 0.1)))
     for x, y in examples(np.float64):
         step(x, y)
-    assert "factors_of" not in step.source
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(200):
+                step(x, y)
+                seen = list(pool.map(lambda _: model[0].weight.grad.data, range(4)))
+                assert all(array is seen[0] for array in seen)
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_an_overflow_is_infinite_as_in_a_chain(loops):
+    weight = tg.Tensor(np.ones((3, 4)), requires_grad=True)
+    optimizer = optim.SGD([weight], 0.1)
+
+    @tg.compile
+    def step(x, t):
+        optimizer.zero_grad()
+        np.sum((x @ weight) * t).backward()
+        optimizer.step()
+
+    for _ in range(5):
+        step(np.ones((1, 3)), np.ones((1, 4)))
+    with np.errstate(all="ignore"):  # of Python's loops
+        step(np.array([[1e200, 1, 2]]), np.array([[1e200, 1, 1, 1]]))
+    with np.errstate(all="raise"):  # the line that looks has nothing to do with it
+        np.testing.assert_array_equal(weight.grad.data[0], [np.inf, 1e200, 1e200, 1e200])
+    assert weight.data[0, 0] == -np.inf

@@ -7,17 +7,19 @@ to a half of the time.
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import inspect
 import itertools
 import textwrap
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fm import fast
-from tinygrad_fm.optim.flat import Flat, Run, aligned
+from tinygrad_fm.optim.flat import SHARE, Flat, Run, aligned
 from tinygrad_fm.recorded import Recorded
 from tinygrad_fm.tensor import Tensor
 
@@ -46,87 +48,112 @@ class Factors:
         np.copyto(self.column, column)
         np.copyto(self.row, row)
 
+    def product(self, out: Array | None = None) -> Array:
+        """The gradient, as an array; what overflows is infinite, without a warning."""
+        with np.errstate(all="ignore"):
+            return np.dot(self.column, self.row, out=out)
+
     def gradient(self) -> Tensor:
-        """The product, as a Tensor that is computed when somebody looks at it."""
-        if type(self._gradient) is not _Product:  # somebody has
-            self._gradient = _Product(self)
+        """The gradient, as a Tensor that is computed when somebody looks at it."""
+        if type(self._gradient) is not _Unseen:  # somebody has
+            self._gradient = _Unseen(self)
         found: Tensor = self._gradient
         return found
 
 
-_slot: Any = vars(Recorded)["_array"]
+_array_slot: Any = vars(Recorded)["_array"]
+_looking = threading.Lock()
 
 
-class _Product(Tensor):
-    """A gradient that nobody has looked at yet. As soon as somebody does, it is a Tensor."""
+class _Unseen(Tensor):
+    """A gradient that nobody has looked at yet; as soon as somebody does, it is a Tensor.
+
+    Whoever wants the numbers reads `_array`, which here is no slot but this property: it computes
+    the product, puts it into the slot, and makes an ordinary Tensor of the object. Until then the
+    factors are in `_grad`, which a gradient has no use for.
+    """
 
     __slots__ = ()
 
     def __init__(self, factors: Factors):
-        _slot.__set__(self, factors)
-        self._node = self._grad = self._memory = self._view = self.name = None
+        self._grad = factors
+        self._node = self._memory = self._view = self.name = None
 
     @property
     def _array(self) -> Any:
-        factors = _slot.__get__(self)
-        product = np.dot(factors.column, factors.row)
-        self.__class__ = Tensor  # type: ignore[assignment]
-        _slot.__set__(self, product)
-        return product
+        with _looking:
+            if type(self) is _Unseen:  # and no other thread was here first
+                _array_slot.__set__(self, self._grad.product())
+                self._grad = None
+                self.__class__ = Tensor  # type: ignore[assignment]
+        return _array_slot.__get__(self)
 
 
-class Factored:
-    """Those parameters of a flat buffer whose gradients are given as factors.
+class FactoredGradients:
+    """Those gradients of a flat buffer that are given as factors.
 
     Attributes:
         factors: by the id() of the parameter.
     """
 
-    def __init__(self, flat: Flat, positions: list[int], loop: Loop, numbers: int):
+    def __init__(self, flat: Flat, positions: list[int]):
         sizes = [sum(flat.parameters[i].shape) for i in positions]
         starts = np.cumsum([0, *sizes]).tolist()
         self.factors: dict[int, Factors] = {}
         self._flat = flat
-        self._kind = loop, flat.kind, len(flat.state), numbers
         self._memory = aligned(starts[-1], flat.values.dtype)
         self._starts = dict(zip(positions, starts, strict=False))
         self._longest = max(max(flat.parameters[i].shape) for i in positions)
         for i, (start, end) in zip(positions, itertools.pairwise(starts), strict=True):
             parameter = flat.parameters[i]
             self.factors[id(parameter)] = Factors(self._memory[start:end], parameter)
+        self._kernels: dict[tuple[Loop, int], Any] = {}
         self._cut: Any = None
         self._parts: list[list[tuple[Array, Array]]] = []
 
-    def cost(self) -> int:
-        """What it costs to compile its loop, in the elements of fast.WORTH."""
-        loop, _, state, _ = self._kind
-        return fast.cost(_text(loop, state))
-
-    def prepare(self) -> None:
-        """Compile it, if it is not."""
-        compiled(*self._kind)
+    def multiply_out(self) -> None:
+        """Write the products into the flat gradient."""
+        for parameter, view in zip(self._flat.parameters, self._flat.gradient_views, strict=True):
+            if id(parameter) in self.factors:
+                self.factors[id(parameter)].product(out=view)
 
     def calls(
-        self, runs: list[Run], threads: int, loops: list[tuple[Loop, tuple[float, ...]]]
-    ) -> list[list[tuple[Any, ...]]]:
+        self, runs: list[Run], threads: int, loops: list[tuple[Loop, tuple[Any, ...]]]
+    ) -> list[list[tuple[Any, ...]]] | None:
         """For each of so many threads: the calls to make, a compiled function and its arguments.
 
         Args:
             loops: for each run its loop, and the numbers that it takes.
+
+        Returns:
+            None where a loop cannot be compiled with the product in it.
         """
         flat = self._flat
+        kernels = [self._kernel(loop, len(numbers)) for loop, numbers in loops]
+        if None in kernels:
+            return None
         cut = [(run.start, run.end) for run in runs], threads
         if cut != self._cut:
             self._cut, self._parts = cut, [self._tables(run, threads) for run in runs]
-        number = flat.values.dtype.type
         arrays = flat.values, flat.gradient, *flat.state.values(), self._memory
         found: list[list[tuple[Any, ...]]] = [[] for _ in range(threads)]
-        for (loop, values), parts in zip(loops, self._parts, strict=True):
-            call = compiled(loop, flat.kind, len(flat.state), len(values))
-            numbers = [number(value) for value in values]
+        for kernel, (_, numbers), parts in zip(kernels, loops, self._parts, strict=True):
             for calls, (table, piece) in zip(found, parts, strict=True):
-                calls.append((call, *arrays, piece, table, *numbers))
+                calls.append((kernel, *arrays, piece, table, *numbers))
         return found
+
+    def _kernel(self, loop: Loop, numbers: int) -> Any:
+        """The loop over a table of stretches, compiled; None where that cannot be."""
+        kind, state = self._flat.kind, len(self._flat.state)
+        if (loop, state) not in self._kernels:
+            array, number = (kind, 1, "C", False), (kind, 0, "", False)
+            given = *((array,) * (4 + state)), ("int64", 2, "C", False), *((number,) * numbers)
+            source, made = source_of(loop), None
+            with contextlib.suppress(Exception):  # of Numba: it needs more than its source, say
+                text = _text(loop.__name__, source, state, numbers)
+                made = fast.kernel(text, given) if source else None
+            self._kernels[loop, state] = made
+        return self._kernels[loop, state]
 
     def _tables(self, run: Run, threads: int) -> list[tuple[Array, Array]]:
         """What each thread does of a run, and memory for its pieces.
@@ -138,57 +165,59 @@ class Factored:
         flat = self._flat
         tables: list[list[tuple[int, ...]]] = [[] for _ in range(threads)]
         written = run.start  # up to where the gradient is in the buffer, if it is there at all
+
+        def add_written(end: int) -> None:
+            share = threads if end - written >= SHARE else 1
+            for table, (first, last) in zip(tables, _cuts(end - written, share), strict=False):
+                table.append((written + first, written + last, 0, 0, 0, 0))
+
         for i, at in self._starts.items():
             start, end = flat.spans[i]
-            if not run.start <= start < run.end:
-                continue
-            tables[0].append((written, start, 0, 0, 0, 0))
-            written = end
-            n, m = flat.parameters[i].shape
-            cuts = [n * k // threads for k in range(threads + 1)]
-            for table, (first, last) in zip(tables, itertools.pairwise(cuts), strict=True):
-                stretch = start + first * m, start + last * m
-                table.append((*stretch, at + first, at + last, at + n, m))
-        tables[0].append((written, run.end, 0, 0, 0, 0))
+            if run.start <= start < run.end:
+                add_written(start)
+                written = end
+                n, m = flat.parameters[i].shape
+                for table, (first, last) in zip(tables, _cuts(n, threads), strict=True):
+                    stretch = start + first * m, start + last * m
+                    table.append((*stretch, at + first, at + last, at + n, m))
+        add_written(run.end)
         size = max(PIECE, self._longest)
-        return [
-            (np.array(table, np.int64).reshape(-1, 6), aligned(size, flat.values.dtype))
-            for table in tables
-        ]
+        return [(np.array(t, np.int64), aligned(size, flat.values.dtype)) for t in tables]
 
 
-def stands_alone(loop: Loop) -> bool:
-    """Whether the source of a loop is all that it needs, with NumPy as np and with math."""
-    needs = {name for name in loop.__code__.co_names if name in loop.__globals__}
-    if loop.__closure__ or not needs <= {"math", "np"}:
-        return False
+def _cuts(length: int, parts: int) -> Iterator[tuple[int, int]]:
+    """From where to where each of so many parts goes."""
+    return itertools.pairwise(length * k // parts for k in range(parts + 1))
+
+
+def source_of(loop: Loop) -> str:
+    """The source of a loop, if it is all that the loop needs, with NumPy as np and with math."""
+    code = loop.__code__
+    needs = {name for name in code.co_names if name in loop.__globals__}
+    if loop.__closure__ or loop.__defaults__ or not needs <= {"math", "np"}:
+        return ""
     try:
-        return inspect.getsource(loop).lstrip().startswith("def ")
-    except OSError:  # it was typed in
-        return False
+        source = textwrap.dedent(inspect.getsource(loop))
+        (found,) = (c for c in compile(source, "", "exec").co_consts if isinstance(c, CodeType))
+    except (OSError, SyntaxError, ValueError):  # it was typed in, or is not a function by itself
+        return ""
+    # the file may have changed since, and a decorator may hide another function
+    told = (found.co_name, found.co_code, found.co_consts, found.co_names)
+    same = told == (loop.__name__, code.co_code, code.co_consts, code.co_names)
+    return source if same else ""
 
 
-@functools.cache
-def compiled(loop: Loop, dtype: str, state: int, numbers: int) -> Any:
-    """The loop, for so many arrays of state and numbers, over a table of stretches.
+def _text(name: str, source: str, state: int, numbers: int) -> str:
+    """The source of the loop and of a function that calls it stretch by stretch.
 
-    The function takes the weights, the gradient, the state, the factors, memory for a piece, the
-    table (see Factored) and the numbers.
+    That takes the weights, the gradient, the state, the factors, memory for a piece, the table (see
+    FactoredGradients) and the numbers.
     """
-    array, table = (dtype, 1, "C", False), ("int64", 2, "C", False)
-    given = *((array,) * (4 + state)), table, *(((dtype, 0, "", False),) * numbers)
-    return fast.kernel(_text(loop, state), given)
-
-
-def _text(loop: Loop, state: int) -> str:
-    """Its source."""
-    numbers = len(inspect.signature(loop).parameters) - 2 - state
     states = [f"state{i}" for i in range(state)]
     rest = "".join(f", number{i}" for i in range(numbers))
     given = ", ".join(["weights", "gradient", *states, "factors", "piece", "table"]) + rest
-    whole = "".join(f", {name}[start:end]" for name in states) + rest
-    part = "".join(f", {name}[start : start + filled]" for name in states) + rest
-    name = loop.__name__
+    whole = "".join(f", {array}[start:end]" for array in states) + rest
+    part = "".join(f", {array}[start : start + filled]" for array in states) + rest
     return f"""from __future__ import annotations
 
 import math
@@ -196,13 +225,16 @@ import math
 import numpy as np
 
 
-{textwrap.dedent(inspect.getsource(loop))}
+{source}
+
+loop = {name}
+
 
 def kernel({given}):
     for k in range(len(table)):
         start, end, length = table[k, 0], table[k, 1], table[k, 5]
         if length == 0:
-            {name}(weights[start:end], gradient[start:end]{whole})
+            loop(weights[start:end], gradient[start:end]{whole})
             continue
         column = factors[table[k, 2] : table[k, 3]]
         row = factors[table[k, 4] : table[k, 4] + length]
@@ -213,7 +245,7 @@ def kernel({given}):
                 product[j] = column[i] * row[j]
             filled += length
             if filled + length > len(piece) or i + 1 == len(column):
-                {name}(weights[start : start + filled], piece[:filled]{part})
+                loop(weights[start : start + filled], piece[:filled]{part})
                 start += filled
                 filled = 0
 """

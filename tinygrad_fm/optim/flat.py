@@ -25,10 +25,6 @@ LINE = 64
 Array = Any
 
 
-# What a Flat remembers of its last update by loops.
-_KNOWN = ("known", "known_state", "works")
-
-
 def aligned(size: int, dtype: Any) -> Array:
     """Zeros that begin on a cache line."""
     count = size * dtype.itemsize
@@ -70,6 +66,14 @@ class Block(NamedTuple):
     gradient: Array
     scratch: Array
     state: list[Array]
+
+
+class Calls(NamedTuple):
+    """The calls of compiled loops of an update, for each thread, and what they were made from."""
+
+    made_from: tuple[Any, ...]
+    state: dict[str, Array]
+    calls: list[Any]
 
 
 def _alike(g: Array, view: Array) -> bool:
@@ -119,14 +123,12 @@ class Flat:
         assert memory is not None  # it is NumPy's
         self.owner, self.base, _ = memory
         self._cut = None
-        self.known: Any = None
-        self.known_state: Any = None
-        self.works: list[Any] = []
+        self.last_calls: Calls | None = None
         self.adopt()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the views, which a copy would turn into arrays of their own."""
-        derived = ("views", "gradient_views", "owner", "base", "_blocks", *_KNOWN)
+        derived = ("views", "gradient_views", "owner", "base", "_blocks", "last_calls")
         return {name: value for name, value in vars(self).items() if name not in derived}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:

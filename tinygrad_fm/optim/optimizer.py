@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_fm import engine, fast, threads
-from tinygrad_fm.optim.factored import Factored, stands_alone
-from tinygrad_fm.optim.flat import SHARE, Array, Flat, Run, Settings
+from tinygrad_fm.optim.factored import FactoredGradients
+from tinygrad_fm.optim.flat import SHARE, Array, Calls, Flat, Run, Settings
 from tinygrad_fm.tensor import Tensor
 
 # a loop over elements, and the numbers it takes after the arrays
@@ -167,7 +167,9 @@ class Optimizer:
             engine.state.mode.trace.updated(self)
 
     def step_flat(
-        self, missing: Collection[int] = (), factored: Sequence[Factored | None] | None = None
+        self,
+        missing: Collection[int] = (),
+        factored: Sequence[FactoredGradients | None] | None = None,
     ) -> None:
         """Update every parameter from what the caller has written into the `gradient_views`.
 
@@ -192,42 +194,39 @@ class Optimizer:
             factored,
         )
 
-    def factored(self, wanted: Collection[int]) -> list[Factored | None]:
+    def factored(self, wanted: Collection[int]) -> list[FactoredGradients | None]:
         """Places for gradients that are a column times a row, for `step_flat`.
 
         Args:
             wanted: the id() of each parameter, a matrix, that is to have such a gradient.
 
         Returns:
-            for each flat buffer what it has of them: None where its loop cannot be compiled.
+            for each flat buffer what it has of them, None where it has none.
         """
-        found: list[Factored | None] = []
+        found: list[FactoredGradients | None] = []
         for flat in self._flats:
             positions = [i for i, p in enumerate(flat.parameters) if id(p) in wanted]
-            factored = None
-            if positions and self._has_loop and flat.kind in fast.DTYPES:
-                loop, numbers = self.fused(1, flat.settings)
-                if stands_alone(loop):
-                    factored = Factored(flat, positions, loop, len(numbers))
-            found.append(factored)
+            able = positions and self._has_loop and flat.kind in fast.DTYPES
+            found.append(FactoredGradients(flat, positions) if able else None)
         return found
 
     def _update(
-        self, gradients: list[list[Any]], factored: Sequence[Factored | None] | None = None
+        self,
+        gradients: list[list[Any]],
+        factored: Sequence[FactoredGradients | None] | None = None,
     ) -> None:
         """Update from the gradients of each flat buffer's parameters; None where there is none."""
         factored = factored or [None] * len(self._flats)
         for flat in self._flats:
             if vars(flat.settings) != flat.checked:
                 self._check_changed(flat)
-        for flat, found, products in zip(self._flats, gradients, factored, strict=True):
+        for flat, found, factors in zip(self._flats, gradients, factored, strict=True):
             flat.adopt()
             runs = flat.gather(found)
             flat.mark_changed(runs)
-            if products is not None or (
-                self._has_loop and flat.kind in fast.DTYPES and fast.ready(len(flat.values))
-            ):
-                threads.share(_call_all, self._calls(flat, runs, products))
+            able = self._has_loop and flat.kind in fast.DTYPES
+            if able and (factors is not None or fast.ready(len(flat.values))):
+                threads.share(_call_all, self._calls(flat, runs, factors))
             else:
                 for run, blocks in zip(runs, flat.blocks(runs), strict=True):
                     for start, end, w, own, scratch, state in blocks:
@@ -235,33 +234,38 @@ class Optimizer:
                         self.update(w, g, scratch, run.step, flat.settings, *state)
             flat.forget()
 
-    def _calls(self, flat: Flat, runs: list[Run], products: Factored | None) -> list[Any]:
+    def _calls(self, flat: Flat, runs: list[Run], factors: FactoredGradients | None) -> list[Any]:
         """For each thread the calls of compiled loops, which pass over memory once.
 
         They are those of the last time, if nothing has changed that they are made from.
         """
+        number = flat.values.dtype.type
         count = threads.count() if len(flat.values) >= 2 * SHARE else 1
-        loops = [self.fused(run.step, flat.settings) for run in runs]
+        loops = []
+        for run in runs:
+            loop, values = self.fused(run.step, flat.settings)
+            loops.append((loop, tuple([number(value) for value in values])))
         cut = [(run.start, run.end, run.elsewhere is None) for run in runs]
-        known = products, count, loops, cut
-        if known == flat.known and flat.state is flat.known_state:
-            return flat.works
-        if products is not None:
-            made = products.calls(runs, count, loops)
-        else:
-            number = flat.values.dtype.type
+        last, made_from = flat.last_calls, (factors, count, loops, cut)
+        if last is not None and last.made_from == made_from and last.state is flat.state:
+            return last.calls
+        made = factors.calls(runs, count, loops) if factors is not None else None
+        # a gradient that lies elsewhere is another array at each step, and what is multiplied out
+        # here has to be so at each step
+        lasting = all(here for _, _, here in cut) and (made is not None or factors is None)
+        if made is None:
+            if factors is not None:
+                factors.multiply_out()
             made = [[] for _ in range(count)]
-            for run, blocks, (loop, values) in zip(
+            for run, blocks, (loop, numbers) in zip(
                 runs, flat.blocks(runs, count), loops, strict=True
             ):
-                call = fast.compiled(loop, flat.kind, 2 + len(flat.state), len(values))
-                numbers = [number(value) for value in values]
+                call = fast.compiled(loop, flat.kind, 2 + len(flat.state), len(numbers))
                 for calls, (start, end, w, own, _, state) in zip(made, blocks, strict=False):
                     g = own if run.elsewhere is None else run.elsewhere[start:end]
                     calls.append((call, w, g, *state, *numbers))
         works = [(calls,) for calls in made]
-        if all(here for _, _, here in cut):
-            flat.known, flat.known_state, flat.works = known, flat.state, works
+        flat.last_calls = Calls(made_from, flat.state, works) if lasting else None
         return works
 
     def update(

@@ -86,19 +86,22 @@ class Program:
         }
         arrays = [v for v in self._outputs if isinstance(v, Value)]
         updated = updates.updated(self.instructions)
-        held = {id(t): updated[id(t)] for t, g in gradients if id(t) in updated}
-        held = {key: pair for key, pair in held.items() if any(pair[0] is g for _, g in gradients)}
+        held = {
+            id(t): updated[id(t)]
+            for t, g in gradients
+            if id(t) in updated and updated[id(t)][0] is g
+        }
         loose = [(t, g) for t, g in gradients if g is not None and id(t) not in held]
         fresh = [*arrays, *(g for _, g in loose)]
         outside = updates.in_place(self.instructions)
         self.worth = chains.worth(self.instructions)
         steps = self.instructions
-        self.products = updates.Products()
+        self.outer = updates.OuterProducts()
         if fused:
-            self.products = updates.Products(steps, outside, fresh)
+            self.outer = updates.OuterProducts(steps, outside, fresh)
             steps = chains.fused(steps, wanted, fresh, outside)
         self.plan = Plan(steps, fresh, outside)
-        text = Text(self.plan, self.products, name, traced.inputs, paths)
+        text = Text(self.plan, self.outer, name, traced.inputs, paths)
         for instruction in steps:
             text.add(instruction)
         text.returned(fresh)
@@ -106,10 +109,10 @@ class Program:
         self._count = len(arrays)
         self._loose = [tensor for tensor, _ in loose]
         self._none = [tensor for tensor, g in gradients if g is None]
-        products = self.products.gradients
+        factors = self.outer.by_parameter
         ours = [t for t, _ in gradients if id(t) in held]
-        self._factors = [(t, products[id(t)]) for t in ours if id(t) in products]
-        self._views = [(t, make(held[id(t)][1], None)) for t in ours if id(t) not in products]
+        self._factors = [(t, factors[id(t)]) for t in ours if id(t) in factors]
+        self._views = [(t, make(held[id(t)][1], None)) for t in ours if id(t) not in factors]
         simple = all(isinstance(output, Value) for output in self._outputs)
         self._is_value = simple and traced.result is None
         self._is_tuple = simple and traced.result == (None,) * len(self._outputs)
@@ -138,12 +141,6 @@ class Program:
         lines += [*self.text.prelude, "", ""] if self.text.prelude else [""]
         return "\n".join(lines) + self.text.function(self.name, self._inputs)
 
-    @property
-    def cost(self) -> int:
-        """What it costs to compile its kernels, in the elements of fast.WORTH."""
-        kernels = (kernel for _, kernel, _ in self.text.kernels.values())
-        return sum(thing.cost() for thing in (*kernels, *self.products))
-
     def with_kernels(self) -> Program:
         """The same with its chains in kernels, which are not compiled yet."""
         made = Program(self.traced, self.name, fused=True)
@@ -152,8 +149,6 @@ class Program:
 
     def prepare(self) -> None:
         """Do now what the first call would have to wait for: buffers, and compiled kernels."""
-        for factored in self.products:
-            factored.prepare()
         self._ready.append(Workspace(self))
 
     def run(self, arrays: Sequence[Any]) -> Any:

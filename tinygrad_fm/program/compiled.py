@@ -46,8 +46,9 @@ def compile(step: Callable[..., Any]) -> Compiled:
     another mode of a module, a parameter that is frozen, make another program.
 
     With the extra `fast`, chains of element-wise calls become loops that Numba compiles, as soon as
-    that pays (see tinygrad_fm.fast). The numbers stay the same to the last bit; only NumPy's
-    warnings of an overflow or a division by zero are not given there.
+    that pays (see tinygrad_fm.fast), and so do gradients that are a column times a row, with the
+    update that is all they go into. The numbers stay the same to the last bit; only NumPy's
+    warnings and errors of an overflow or a division by zero are not given there.
 
     Args:
         step: a function of arrays (also in tuples, lists and dictionaries) and plain values, which
@@ -59,7 +60,8 @@ def compile(step: Callable[..., Any]) -> Compiled:
     Returns:
         a function with `source`, `explain()` and `export()`. What it returns are arrays of their
         own, as Tensors without a graph. `.grad` of a parameter that an optimizer updates is
-        afterwards a view of the optimizer's buffer, which the next call overwrites.
+        afterwards a view of the optimizer's buffer, which the next call overwrites; that of a
+        matrix at a batch of one may be computed only when it is looked at, and stays.
 
     Raises (when called):
         TraceError: the step looks at the numbers of a Tensor (an `if`, `.item()`, `.data`), or does
@@ -272,7 +274,7 @@ class _Entry:
             return
         if self._fused is None:
             self._fused = self.program.with_kernels()
-            self._left = self._fused.cost
+            self._left = sum(kernel.cost() for _, kernel, _ in self._fused.text.kernels.values())
         self._left -= self.waiting
         if self._left < 0:
             self.waiting = 0

@@ -21,7 +21,7 @@ from tinygrad_fm.program.calls import (
 from tinygrad_fm.program.elements import is_flat, memory_order
 from tinygrad_fm.program.kernels import Kernel
 from tinygrad_fm.program.plan import LINE, Plan
-from tinygrad_fm.program.updates import Products, Update, gradient_views
+from tinygrad_fm.program.updates import OuterProducts, Update, gradient_views
 from tinygrad_fm.program.values import Instruction, Value, c_strides
 
 # Names that a program uses itself, besides those of its function and its arguments.
@@ -44,7 +44,7 @@ class Text:
     def __init__(
         self,
         plan: Plan,
-        products: Products,
+        outer: OuterProducts,
         name: str,
         inputs: dict[Value, str],
         paths: dict[int, str],
@@ -56,7 +56,7 @@ class Text:
         self.result: list[str] = []
         self.kernels: dict[str, tuple[str, Kernel, list[str]]] = {}
         self._plan = plan
-        self._products = products
+        self._outer = outer
         self._paths = paths
         self._names: dict[Value, str] = dict(inputs)
         self._steady: dict[Value, str] = {}  # the names of what is the same array at each call
@@ -175,7 +175,7 @@ class Text:
             self._check_shapes(call)
             return
         (result,) = call.results
-        if result in self._products.factors:
+        if result in self._outer.by_value:
             self._add_factors(call, result)
             return
         if result.base is not None and self._stays((call.args, tuple(call.keywords.values()))):
@@ -196,7 +196,7 @@ class Text:
     def _add_factors(self, call: Instruction, result: Value) -> None:
         """A column and a row in place of their product, which the update makes piece by piece."""
         _, tensor = self._plan.outside[result]
-        take = self.bring(self._products.factors[result], f"factors_of_d_{self.tensor(tensor)}")
+        take = self.bring(self._outer.by_value[result], f"factors_of_d_{self.tensor(tensor)}")
         self.body.append(f"{take}({', '.join(map(self.name, call.args))})")
 
     def _check_shapes(self, call: Instruction) -> None:
@@ -293,7 +293,7 @@ class Text:
                 self.body.append(f"np.copyto({view}, {self.name(gradient)})")
         missing = tuple(key for key in views if key not in found)
         update = self.bring(
-            Update(optimizer, missing, self._products.of(instruction)),
+            Update(optimizer, missing, self._outer.of(instruction)),
             f"update_by_{instruction.name}",
         )
         self.body.append(f"{update}()")

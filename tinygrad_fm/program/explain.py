@@ -19,7 +19,7 @@ def explain(program: Program) -> str:
     counts = [flops_of(i) for i in instructions if i.kind == "call"]
     known = sum(c for c in counts if c is not None)
     apart = sum(value.bytes for value in plan.slots)
-    products = len(program.products.factors)
+    factored = len(program.outer.by_value)
     lines = [
         f"{program.name}, compiled for {given or 'no arrays'}",
         f"  {len(program.traced.trace.instructions)} operations traced"
@@ -27,10 +27,10 @@ def explain(program: Program) -> str:
         + f": {len(instructions)} left",
         f"  {size(program.bytes)} of buffers for {len(plan.slots)} results "
         f"({size(apart)} without sharing)",
-        f"  {len(plan.outside) - products} gradients written straight into an optimizer's buffers",
+        f"  {len(plan.outside) - factored} gradients written straight into an optimizer's buffers",
         *(
-            [f"  {products} gradients that stay a column and a row until the update"]
-            * (products > 0)
+            [f"  {factored} gradients that stay a column and a row until the update"]
+            * (factored > 0)
         ),
         f"  {count(known, 'FLOP')} a call"
         + (", without functions of your own" if None in counts else ""),

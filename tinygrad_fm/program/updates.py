@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,12 @@ class Update:
         self.optimizer.step_flat(self.missing, self.factored)
 
 
-class Products:
+class OuterProducts:
     """The gradients that stay a column and a row, as nothing but an update uses their product.
 
     Attributes:
-        factors: by the value that the product would be.
-        gradients: the same by the id of the parameter.
+        by_value: the Factors, by the value that the product would be.
+        by_parameter: the same, by the id of the parameter.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class Products:
         outside: Collection[Value] = (),
         fresh: Sequence[Value] = (),
     ):
-        self.factors: dict[Value, Any] = {}
-        self.gradients: dict[int, Any] = {}
+        self.by_value: dict[Value, Any] = {}
+        self.by_parameter: dict[int, Any] = {}
         self._of: dict[int, list[Any]] = {}
         makers = {result: i for i in instructions for result in i.results}
         times = Counter(v.root for i in instructions for v in i.operands)
@@ -57,11 +57,8 @@ class Products:
                 found = update.function.factored(alone)
                 self._of[id(update)] = found
                 for factored in filter(None, found):
-                    self.gradients |= factored.factors
-                    self.factors |= {alone[key]: f for key, f in factored.factors.items()}
-
-    def __iter__(self) -> Iterator[Any]:
-        return (f for found in self._of.values() for f in found if f is not None)
+                    self.by_parameter |= factored.factors
+                    self.by_value |= {alone[key]: f for key, f in factored.factors.items()}
 
     def of(self, update: Instruction) -> list[Any] | None:
         """For each flat buffer of its optimizer what it has of them; None where that is nothing."""
