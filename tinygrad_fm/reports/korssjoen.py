@@ -6,11 +6,12 @@ epsilon 1e-7, and a loss that contains the penalty wherever it is reported.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tinygrad_fm import nn, optim
-from tinygrad_fm.reports.best import FEWER_PIXELS, best, beyond
+from tinygrad_fm import data, nn, optim
+from tinygrad_fm.reports.best import BLACK, FEWER_PIXELS, FLIP, best, beyond, mirrored
 from tinygrad_fm.reports.prepare import first
 from tinygrad_fm.reports.recipe import Data, Experiment, Number, Recipe, Report
 
@@ -70,8 +71,8 @@ FULLY_CONNECTED = Recipe(
 )
 
 
-def _convolution(inputs: int, outputs: int) -> tuple[Any, ...]:
-    return partial(nn.Conv2d, inputs, outputs, 5, padding="same"), nn.Tanh
+def _convolution(inputs: int, outputs: int, activation: Any) -> tuple[Any, ...]:
+    return partial(nn.Conv2d, inputs, outputs, 5, padding="same"), activation
 
 
 # the rows of a confusion matrix are the true classes
@@ -87,18 +88,25 @@ CONFUSION = """863 0 9 16 5 2 103 0 2 0
 0 0 0 0 0 8 0 26 0 966"""
 
 
-def _convolutional(*after: partial[Any]) -> tuple[Any, ...]:
-    """Three convolutions, pooled twice, and three Dense, two of them with LeakyReLU."""
+def _convolutional(
+    activation: Any = nn.Tanh, drop: tuple[float, float, float, float] = (0, 0, 0, 0)
+) -> tuple[Any, ...]:
+    """Three convolutions, pooled twice, and three Dense, two of them with LeakyReLU.
+
+    `drop` are shares of what goes into the last convolution, and into each Dense.
+    """
+    image, *dense = ([partial(nn.Dropout, p)] if p else [] for p in drop)
     return (
-        *_convolution(1, 128),
+        *_convolution(1, 128, activation),
         partial(nn.MaxPool2d, 2),
-        *_convolution(128, 256),
+        *_convolution(128, 256, activation),
         partial(nn.MaxPool2d, 2),
-        *_convolution(256, 512),
+        *image,
+        *_convolution(256, 512, activation),
         nn.Flatten,
-        *(partial(nn.Linear, 25088, 128), LEAKY, *after),
-        *(partial(nn.Linear, 128, 64), LEAKY, *after),
-        partial(nn.Linear, 64, 10),
+        *(*dense[0], partial(nn.Linear, 25088, 128), LEAKY),
+        *(*dense[1], partial(nn.Linear, 128, 64), LEAKY),
+        *(*dense[2], partial(nn.Linear, 64, 10)),
     )
 
 
@@ -148,11 +156,28 @@ BEST_CONNECTED = best(
     epochs=40,
 )
 BEST_CONVOLUTIONAL = best(
-    _convolutional(partial(nn.Dropout, 0.2)),
+    _convolutional(LEAKY, drop=(0.1, 0.3, 0.3, 0)),
     ".9193",
-    optimizer=partial(optim.AdamW, lr=3e-4, weight_decay=0.1),
-    epochs=15,
-    weights=nn.init.xavier_uniform,
+    optimizer=partial(optim.AdamW, lr=4e-4, weight_decay=0.1),
+    epochs=22,
+    transform=data.Compose(
+        FLIP,
+        data.RandomShift(1, fill=BLACK),
+        data.RandomErase((5, 12), 0.25),  # by the mean of all pixels
+    ),
+    views=(mirrored,),
+)
+# What was best before: the test images were used once by this one too. It learns the training
+# images (.975), and the choice was made anew, by the held-out ones.
+BEST_BEFORE = replace(
+    best(
+        _convolutional(drop=(0, 0, 0.2, 0.2)),
+        ".9193",
+        optimizer=partial(optim.AdamW, lr=3e-4, weight_decay=0.1),
+        epochs=15,
+        weights=nn.init.xavier_uniform,
+    ),
+    seeds=(0,),
 )
 
 REPORT = Report(
@@ -175,6 +200,10 @@ REPORT = Report(
             "one's is of handwritten digits.",
             curves=("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"),
         ),
-        beyond(fully_connected=BEST_CONNECTED, convolutional=BEST_CONVOLUTIONAL),
+        beyond(
+            fully_connected=BEST_CONNECTED,
+            convolutional=BEST_CONVOLUTIONAL,
+            convolutional_before=BEST_BEFORE,
+        ),
     ),
 )
