@@ -215,7 +215,8 @@ def test_settings_that_change_are_followed(loops):
 
 
 def test_several_threads_share_a_large_network(loops, monkeypatch):
-    monkeypatch.setattr("tinygrad_fm.optim.optimizer.SHARE", 100)
+    monkeypatch.setattr("tinygrad_fm.optim.loops.SHARE", 100)
+    monkeypatch.setattr("tinygrad_fm.optim.factored.SHARE", 20)
     monkeypatch.setattr(flat, "BLOCK", 100)
     monkeypatch.setattr(threads, "count", lambda: 3)
     results = []

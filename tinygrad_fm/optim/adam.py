@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.optim.flat import Settings
-from tinygrad_fm.optim.optimizer import Fused, Optimizer, not_negative
+from tinygrad_fm.optim.loops import Fused
+from tinygrad_fm.optim.optimizer import Optimizer, not_negative
 
 
 class Adam(Optimizer):

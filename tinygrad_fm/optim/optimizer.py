@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fm import engine, fast, threads
+from tinygrad_fm import engine, fast
+from tinygrad_fm.optim import loops
 from tinygrad_fm.optim.factored import FactoredGradients
-from tinygrad_fm.optim.flat import SHARE, Array, Calls, Flat, Run, Settings
+from tinygrad_fm.optim.flat import Array, Flat, Settings
+from tinygrad_fm.optim.loops import Fused
 from tinygrad_fm.tensor import Tensor
-
-# a loop over elements, and the numbers it takes after the arrays
-Fused = tuple[Callable[..., None], tuple[float, ...]]
 
 
 class Optimizer:
@@ -226,47 +225,13 @@ class Optimizer:
             flat.mark_changed(runs)
             able = self._has_loop and flat.kind in fast.DTYPES
             if able and (factors is not None or fast.ready(len(flat.values))):
-                threads.share(_call_all, self._calls(flat, runs, factors))
+                loops.update(flat, runs, self.fused, factors)
             else:
                 for run, blocks in zip(runs, flat.blocks(runs), strict=True):
                     for start, end, w, own, scratch, state in blocks:
                         g = own if run.elsewhere is None else run.elsewhere[start:end]
                         self.update(w, g, scratch, run.step, flat.settings, *state)
             flat.forget()
-
-    def _calls(self, flat: Flat, runs: list[Run], factors: FactoredGradients | None) -> list[Any]:
-        """For each thread the calls of compiled loops, which pass over memory once.
-
-        They are those of the last time, if nothing has changed that they are made from.
-        """
-        number = flat.values.dtype.type
-        count = threads.count() if len(flat.values) >= 2 * SHARE else 1
-        loops = []
-        for run in runs:
-            loop, values = self.fused(run.step, flat.settings)
-            loops.append((loop, tuple([number(value) for value in values])))
-        cut = [(run.start, run.end, run.elsewhere is None) for run in runs]
-        last, made_from = flat.last_calls, (factors, count, loops, cut)
-        if last is not None and last.made_from == made_from and last.state is flat.state:
-            return last.calls
-        made = factors.calls(runs, count, loops) if factors is not None else None
-        # a gradient that lies elsewhere is another array at each step, and what is multiplied out
-        # here has to be so at each step
-        lasting = all(here for _, _, here in cut) and (made is not None or factors is None)
-        if made is None:
-            if factors is not None:
-                factors.multiply_out()
-            made = [[] for _ in range(count)]
-            for run, blocks, (loop, numbers) in zip(
-                runs, flat.blocks(runs, count), loops, strict=True
-            ):
-                call = fast.compiled(loop, flat.kind, 2 + len(flat.state), len(numbers))
-                for calls, (start, end, w, own, _, state) in zip(made, blocks, strict=False):
-                    g = own if run.elsewhere is None else run.elsewhere[start:end]
-                    calls.append((call, w, g, *state, *numbers))
-        works = [(calls,) for calls in made]
-        flat.last_calls = Calls(made_from, flat.state, works) if lasting else None
-        return works
 
     def update(
         self, w: Array, g: Array, scratch: Array, step: int, settings: Settings, *state: Array
@@ -340,11 +305,6 @@ class Optimizer:
         more = f", and {len(self.groups) - 1} more groups" if len(self.groups) > 1 else ""
         count = sum(p.size for p in self.parameters)
         return f"{type(self).__name__}({count:,} parameters, {options}{more})"
-
-
-def _call_all(calls: list[tuple[Any, ...]]) -> None:
-    for call, *arguments in calls:
-        call(*arguments)
 
 
 def _check_entry(number: str, given: dict[str, Any], expected: dict[str, Any]) -> None:
