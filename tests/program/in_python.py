@@ -14,10 +14,13 @@ def as_it_is(text, arguments):
 @contextlib.contextmanager
 def loops_in_python():
     always = SimpleNamespace(ready=lambda elements: True)
-    python = SimpleNamespace(cost=lambda text: 0, kernel=as_it_is)
+    python = SimpleNamespace(
+        cost=lambda text: 0, kernel=as_it_is, compiled=lambda loop, *signature: loop
+    )
     with (
         mock.patch("tinygrad_fm.program.compiled.fast", always),
         mock.patch("tinygrad_fm.program.kernels.fast", python),
         mock.patch("tinygrad_fm.optim.factored.fast", python),
+        mock.patch("tinygrad_fm.optim.loops.fast", python),
     ):
         yield

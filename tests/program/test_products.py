@@ -92,6 +92,7 @@ def test_a_compiled_step_of_one_example_equals_the_eager_one(make, dtype, loops)
         loss = expected(tg.Tensor(x), tg.Tensor(y))
         np.testing.assert_array_equal(step(x, y).data, loss.data)
     assert step.source.count("factors_of_d_") == 3, step.source
+    assert source_of(other.fused(1, other.groups[0])[0])  # so that nothing was multiplied out
     assert "3 gradients that stay a column and a row until the update" in step.explain()
     assert_same(eager, model)
 

@@ -26,6 +26,14 @@ from tinygrad_fm.tensor import Tensor
 # Elements of a product that are made at a time; with their weights they stay in the nearest cache.
 PIECE = 512
 
+# What a loop may use; the same call has other byte code where its module is not imported.
+_IMPORTS = """from __future__ import annotations
+
+import math
+
+import numpy as np
+"""
+
 Array = Any
 Loop = Callable[..., None]
 
@@ -198,7 +206,8 @@ def source_of(loop: Loop) -> str:
         return ""
     try:
         source = textwrap.dedent(inspect.getsource(loop))
-        (found,) = (c for c in compile(source, "", "exec").co_consts if isinstance(c, CodeType))
+        module = compile(_IMPORTS + source, "", "exec")
+        (found,) = (c for c in module.co_consts if isinstance(c, CodeType))
     except (OSError, SyntaxError, ValueError):  # it was typed in, or is not a function by itself
         return ""
     # the file may have changed since, and a decorator may hide another function
@@ -218,12 +227,7 @@ def _text(name: str, source: str, state: int, numbers: int) -> str:
     given = ", ".join(["weights", "gradient", *states, "factors", "piece", "table"]) + rest
     whole = "".join(f", {array}[start:end]" for array in states) + rest
     part = "".join(f", {array}[start : start + filled]" for array in states) + rest
-    return f"""from __future__ import annotations
-
-import math
-
-import numpy as np
-
+    return f"""{_IMPORTS}
 
 {source}
 
