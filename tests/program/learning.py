@@ -3,7 +3,7 @@
 from tinygrad_fm import nn
 
 
-def learning_step(model, optimizer, clear=True):
+def learning_step(model, optimizer, clear=True, before_update=lambda: None):
     """On a batch, with or without the gradients from before."""
     loss_of = nn.CrossEntropyLoss()
 
@@ -12,6 +12,7 @@ def learning_step(model, optimizer, clear=True):
             optimizer.zero_grad()
         loss = loss_of(model(x), y)
         loss.backward()
+        before_update()
         optimizer.step()
         return loss
 

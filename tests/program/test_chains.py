@@ -20,15 +20,6 @@ needs_numba = pytest.mark.skipif(
 ROWS, COLUMNS = 5, 37  # more than a vector register holds, and some left over
 
 
-@pytest.fixture
-def at_once(monkeypatch, tmp_path):
-    """Kernels are compiled at the third call, and kept in an empty folder."""
-    monkeypatch.setenv(fast.VARIABLE, "1")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(fast, "_left", None)
-    monkeypatch.setattr(fast, "_kernels", {})
-
-
 def bits(arrays):
     """Of each array, with one NaN for all: which of two NaN comes out, nobody promises."""
     return [np.where(np.isnan(a), np.nan, a).tobytes() for a in map(np.asarray, arrays)]

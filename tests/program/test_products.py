@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from in_python import loops_in_python
+from learning import learning_step
 
 import tinygrad_fm as tg
-from tinygrad_fm import fast, nn, optim, threads
+from tinygrad_fm import nn, optim, threads
 from tinygrad_fm.optim import flat
 from tinygrad_fm.optim.factored import source_of
 from tinygrad_fm.optim.sgd import without_momentum
@@ -32,7 +33,7 @@ SIZES = 7, 40, 30, 4  # pieces with several lines, one of which is not full
 
 
 @pytest.fixture(params=["Python", "Numba"])
-def loops(request, monkeypatch, tmp_path):
+def loops(request):
     """The loops run in Python, or are compiled at the third call."""
     if request.param == "Python":
         with loops_in_python():
@@ -40,10 +41,7 @@ def loops(request, monkeypatch, tmp_path):
         return
     if importlib.util.find_spec("numba") is None:
         pytest.skip("compiles loops where Numba is installed")
-    monkeypatch.setenv(fast.VARIABLE, "1")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(fast, "_left", None)
-    monkeypatch.setattr(fast, "_kernels", {})
+    request.getfixturevalue("at_once")
     yield
 
 
@@ -53,20 +51,6 @@ def network(dtype):
     for inputs, outputs in itertools.pairwise(SIZES):
         layers += [nn.Linear(inputs, outputs, dtype=dtype, rng=rng), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
-
-
-def learning(model, optimizer, before=lambda: None):
-    loss_of = nn.CrossEntropyLoss()
-
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = loss_of(model(x), y)
-        loss.backward()
-        before()
-        optimizer.step()
-        return loss
-
-    return step
 
 
 def examples(dtype, count=8, rows=1):
@@ -81,13 +65,32 @@ def assert_same(model, other):
         np.testing.assert_array_equal(p.grad.data, q.grad.data, err_msg=f"gradient of {name}")
 
 
+def assert_learns_as_eager(make, batches, each=lambda i, optimizer: None):
+    """`make` makes the optimizer of parameters, `batches` gives the batches; `each` is called
+    before each of these."""
+    results = []
+    for made in (tg.compile, lambda f: f):
+        model = network(np.float64)
+        optimizer = make(model.parameters())
+        step = made(learning_step(model, optimizer))
+        for i, (x, y) in enumerate(batches()):
+            each(i, optimizer)
+            step(tg.Tensor(x), tg.Tensor(y))
+        results.append(model)
+    assert_same(*results)
+
+
+def one_by_one(count=8):
+    return lambda: examples(np.float64, count)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
 def test_a_compiled_step_of_one_example_equals_the_eager_one(make, dtype, loops):
     eager = network(dtype)
     model = copy.deepcopy(eager)
     one, other = make(eager.parameters()), make(model.parameters())
-    expected, step = learning(eager, one), tg.compile(learning(model, other))
+    expected, step = learning_step(eager, one), tg.compile(learning_step(model, other))
     for x, y in examples(dtype):
         loss = expected(tg.Tensor(x), tg.Tensor(y))
         np.testing.assert_array_equal(step(x, y).data, loss.data)
@@ -99,7 +102,7 @@ def test_a_compiled_step_of_one_example_equals_the_eager_one(make, dtype, loops)
 
 def test_a_gradient_is_the_newest_until_it_is_looked_at_and_then_stays(loops):
     model = network(np.float64)
-    step = tg.compile(learning(model, optim.SGD(model.parameters(), 0.1)))
+    step = tg.compile(learning_step(model, optim.SGD(model.parameters(), 0.1)))
     (*first, (x, y), (x2, y2)) = examples(np.float64)
     for a, b in first:
         step(a, b)
@@ -117,10 +120,10 @@ def test_a_gradient_is_the_newest_until_it_is_looked_at_and_then_stays(loops):
 def test_an_unseen_gradient_is_a_tensor_as_any_other(loops):
     model = network(np.float64)
     eager = copy.deepcopy(model)
-    step = tg.compile(learning(model, optim.SGD(model.parameters(), 0.0)))  # weights stay
+    step = tg.compile(learning_step(model, optim.SGD(model.parameters(), 0.0)))  # weights stay
     for x, y in examples(np.float64, 5):
         step(x, y)
-    learning(eager, optim.SGD(eager.parameters(), 0.0))(tg.Tensor(x), tg.Tensor(y))
+    learning_step(eager, optim.SGD(eager.parameters(), 0.0))(tg.Tensor(x), tg.Tensor(y))
     weight, wanted = model[0].weight, eager[0].weight.grad.data
     assert type(weight.grad) is tg.Tensor
     np.testing.assert_array_equal(weight.grad.data, wanted)
@@ -144,7 +147,7 @@ def test_what_else_uses_a_gradient_gets_the_product(loops):
     for made, clip in ((tg.compile, model), (lambda f: f, eager)):
         optimizer = optim.SGD(clip.parameters(), 0.1, 0.9)
         clipped = lambda clip=clip: optim.clip_by_norm(clip.parameters(), 0.5)
-        step = made(learning(clip, optimizer, clipped))
+        step = made(learning_step(clip, optimizer, before_update=clipped))
         for x, y in examples(np.float64):
             step(tg.Tensor(x), tg.Tensor(y))
         if clip is model:
@@ -155,7 +158,7 @@ def test_what_else_uses_a_gradient_gets_the_product(loops):
 def test_gradients_that_are_returned_are_arrays_of_their_own(loops):
     model = network(np.float64)
     optimizer = optim.SGD(model.parameters(), 0.1)
-    step = learning(model, optimizer)
+    step = learning_step(model, optimizer)
     compiled = tg.compile(lambda x, y: (step(x, y), model[0].weight.grad)[1])
     found = [compiled(x, y) for x, y in examples(np.float64)]
     assert len({g.data.tobytes() for g in found}) == len(found)
@@ -164,17 +167,10 @@ def test_gradients_that_are_returned_are_arrays_of_their_own(loops):
 
 def test_parameters_without_a_gradient_and_batches_of_several_stay_right(loops):
     rest = tg.Tensor(np.ones((3, 3)), requires_grad=True)
-    results = []
-    for made in (tg.compile, lambda f: f):
-        model = network(np.float64)
-        parameters = model.parameters()
-        optimizer = optim.AdamW([*parameters[:2], rest, *parameters[2:]], 0.01)
-        step = made(learning(model, optimizer))
-        for rows in (1, 3, 1):
-            for x, y in examples(np.float64, 5, rows):
-                step(tg.Tensor(x), tg.Tensor(y))
-        results.append(model)
-    assert_same(*results)
+    assert_learns_as_eager(
+        lambda p: optim.AdamW([*p[:2], rest, *p[2:]], 0.01),
+        lambda: itertools.chain(*(examples(np.float64, 5, rows) for rows in (1, 3, 1))),
+    )
     np.testing.assert_array_equal(rest.data, 1)
 
 
@@ -202,17 +198,11 @@ def test_two_updates_in_one_step_have_gradients_of_their_own(loops):
 
 
 def test_settings_that_change_are_followed(loops):
-    results = []
-    for made in (tg.compile, lambda f: f):
-        model = network(np.float64)
-        optimizer = optim.SGD(model.parameters(), 0.1, 0.9)
-        step = made(learning(model, optimizer))
-        for i, (x, y) in enumerate(examples(np.float64, 16)):
-            optimizer.groups[0].momentum = (0.9, 0.0, 0.5)[i // 4 % 3]
-            optimizer.lr = 0.1 / (1 + i)
-            step(tg.Tensor(x), tg.Tensor(y))
-        results.append(model)
-    assert_same(*results)
+    def each(i, optimizer):
+        optimizer.groups[0].momentum = (0.9, 0.0, 0.5)[i // 4 % 3]
+        optimizer.lr = 0.1 / (1 + i)
+
+    assert_learns_as_eager(lambda p: optim.SGD(p, 0.1, 0.9), one_by_one(16), each)
 
 
 def test_several_threads_share_a_large_network(loops, monkeypatch):
@@ -220,14 +210,7 @@ def test_several_threads_share_a_large_network(loops, monkeypatch):
     monkeypatch.setattr("tinygrad_fm.optim.factored.SHARE", 20)
     monkeypatch.setattr(flat, "BLOCK", 100)
     monkeypatch.setattr(threads, "count", lambda: 3)
-    results = []
-    for made in (tg.compile, lambda f: f):
-        model = network(np.float64)
-        step = made(learning(model, optim.AdamW(model.parameters(), 0.01)))
-        for x, y in examples(np.float64):
-            step(tg.Tensor(x), tg.Tensor(y))
-        results.append(model)
-    assert_same(*results)
+    assert_learns_as_eager(lambda p: optim.AdamW(p, 0.01), one_by_one())
 
 
 SCALE = 0.5
@@ -272,15 +255,8 @@ def alone(w, g, lr):
     "loop", [with_a_global, in_disguise, kernel, alone], ids=lambda f: f.__name__
 )
 def test_a_loop_that_a_user_wrote_does_what_it_does(loop, loops):
-    results = []
-    for made in (tg.compile, lambda f: f):
-        model = network(np.float64)
-        optimizer = type("Mine", (Own,), {"loop": staticmethod(loop)})(model.parameters(), 0.5)
-        step = made(learning(model, optimizer))
-        for x, y in examples(np.float64):
-            step(tg.Tensor(x), tg.Tensor(y))
-        results.append(model)
-    assert_same(*results)
+    mine = type("Mine", (Own,), {"loop": staticmethod(loop)})
+    assert_learns_as_eager(lambda p: mine(p, 0.5), one_by_one())
 
 
 def test_a_loop_whose_file_has_changed_since_is_not_read_from_it(tmp_path, monkeypatch):
@@ -305,21 +281,15 @@ def test_numbers_that_an_optimizer_keeps_and_changes_are_followed(loops):
             self.kept[0] = settings.lr
             return self.loop, self.kept
 
-    results = []
-    for made in (tg.compile, lambda f: f):
-        model = network(np.float64)
-        optimizer = Keeping(model.parameters(), 0.5)
-        step = made(learning(model, optimizer))
-        for i, (x, y) in enumerate(examples(np.float64)):
-            optimizer.lr = 0.1 * (i + 1)
-            step(tg.Tensor(x), tg.Tensor(y))
-        results.append(model)
-    assert_same(*results)
+    def each(i, optimizer):
+        optimizer.lr = 0.1 * (i + 1)
+
+    assert_learns_as_eager(lambda p: Keeping(p, 0.5), one_by_one(), each)
 
 
 def test_threads_that_look_at_a_gradient_together_see_one_array(loops):
     model = network(np.float64)
-    step = tg.compile(learning(model, optim.SGD(model.parameters(), 0.1)))
+    step = tg.compile(learning_step(model, optim.SGD(model.parameters(), 0.1)))
     for x, y in examples(np.float64):
         step(x, y)
     before = sys.getswitchinterval()

@@ -111,7 +111,7 @@ class FactoredGradients:
         self._flat = flat
         self._memory = aligned(starts[-1], flat.values.dtype)
         self._starts = dict(zip(positions, starts, strict=False))
-        self._longest = max(max(flat.parameters[i].shape) for i in positions)
+        self._longest = max(flat.parameters[i].shape[1] for i in positions)
         for i, (start, end) in zip(positions, itertools.pairwise(starts), strict=True):
             parameter = flat.parameters[i]
             self.factors[id(parameter)] = Factors(self._memory[start:end], parameter)

@@ -30,7 +30,8 @@ def explain(program: Program) -> str:
         f"  {len(plan.outside) - factored} gradients written straight into an optimizer's buffers",
         *(
             [f"  {factored} gradients that stay a column and a row until the update"]
-            * (factored > 0)
+            if factored
+            else []
         ),
         f"  {count(known, 'FLOP')} a call"
         + (", without functions of your own" if None in counts else ""),

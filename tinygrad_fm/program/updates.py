@@ -55,15 +55,15 @@ class OuterProducts:
                     and _is_product(makers[gradient])
                 }
                 found = update.function.factored(alone)
-                self._of[id(update)] = found
+                if any(found):
+                    self._of[id(update)] = found
                 for factored in filter(None, found):
                     self.by_parameter |= factored.factors
                     self.by_value |= {alone[key]: f for key, f in factored.factors.items()}
 
     def of(self, update: Instruction) -> list[Any] | None:
         """For each flat buffer of its optimizer what it has of them; None where that is nothing."""
-        found = self._of.get(id(update), [])
-        return found if any(found) else None
+        return self._of.get(id(update))
 
 
 def _is_product(call: Instruction) -> bool:
