@@ -163,3 +163,22 @@ def test_gradients_that_are_exchanged_after_the_update_stay_exchanged():
         found.append((w.grad.data, v.grad.data))
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_graph_from_before_a_call_is_stale_and_the_line_that_updates_is_named():
+    w = weights()
+    optimizer = optim.SGD([w], 0.1)
+
+    @tg.compile
+    def step(x):
+        w.grad = None
+        np.sum((x @ w) ** 2).backward()
+        optimizer.step()  # it is this line
+
+    x = np.ones((2, 3))
+    for _ in range(4):
+        step(x)
+    before = np.sum(tg.Tensor(x) @ w**2)
+    step(x)
+    with pytest.raises(tg.GraphError, match=r"test_gradients\.py:\d+: .*it is this line"):
+        before.backward()

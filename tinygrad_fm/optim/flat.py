@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fm.engine import find_origin, layout_of, mark_changed, memory_of, state
+from tinygrad_fm.engine import Origin, find_origin, layout_of, mark_changed, memory_of, state
 from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
@@ -182,9 +182,9 @@ class Flat:
             runs.append(Run(start, end, step, None))
         return runs
 
-    def mark_changed(self, runs: list[Run]) -> None:
-        """Say that the parameters of the runs were written to."""
-        origin = find_origin(1)
+    def mark_changed(self, runs: list[Run], origin: Origin | None) -> None:
+        """Say that the parameters of the runs were written to; `origin` is where, if known."""
+        origin = origin or find_origin(1)
         base, size = self.base, self.values.itemsize
         for run in runs:
             mark_changed((self.owner, base + run.start * size, base + run.end * size), origin)

@@ -40,16 +40,17 @@ def _calls(
     A gradient that lies elsewhere is another array at each step, and factors that are multiplied
     out here have to be so at each step: such calls are not kept.
     """
-    number = flat.values.dtype.type
     count = threads.count() if len(flat.values) >= 2 * SHARE else 1
-    loops: Loops = []
+    given = []
     for run in runs:
-        loop, values = fused(run.step, flat.settings)
-        loops.append((loop, tuple([number(value) for value in values])))
+        loop, numbers = fused(run.step, flat.settings)
+        given.append((loop, tuple(map(float, numbers))))
     cut = [(run.start, run.end, run.elsewhere is None) for run in runs]
-    last, made_from = flat.last_calls, (factors, count, loops, cut)
+    last, made_from = flat.last_calls, (factors, count, given, cut)
     if last is not None and last.made_from == made_from and last.state is flat.state:
         return last.calls
+    number = flat.values.dtype.type
+    loops = [(loop, tuple(map(number, numbers))) for loop, numbers in given]
     made = None if factors is None else factors.calls(runs, count, loops)
     lasting = all(here for _, _, here in cut) and (made is not None or factors is None)
     if made is None:

@@ -169,6 +169,7 @@ class Optimizer:
         self,
         missing: Collection[int] = (),
         factored: Sequence[FactoredGradients | None] | None = None,
+        origin: engine.Origin | None = None,
     ) -> None:
         """Update every parameter from what the caller has written into the `gradient_views`.
 
@@ -179,6 +180,7 @@ class Optimizer:
             missing: the id() of each parameter that has no gradient, and is left as it is.
             factored: for each flat buffer the gradients that are given as factors instead, if
                 there are any; loops must be compiled then.
+            origin: the user's line that updates, for errors of graphs that are older.
         """
         self._update(
             [
@@ -191,6 +193,7 @@ class Optimizer:
                 for flat in self._flats
             ],
             factored,
+            origin,
         )
 
     def factored(self, wanted: Collection[int]) -> list[FactoredGradients | None]:
@@ -213,6 +216,7 @@ class Optimizer:
         self,
         gradients: list[list[Any]],
         factored: Sequence[FactoredGradients | None] | None = None,
+        origin: engine.Origin | None = None,
     ) -> None:
         """Update from the gradients of each flat buffer's parameters; None where there is none."""
         factored = factored or [None] * len(self._flats)
@@ -222,7 +226,7 @@ class Optimizer:
         for flat, found, factors in zip(self._flats, gradients, factored, strict=True):
             flat.adopt()
             runs = flat.gather(found)
-            flat.mark_changed(runs)
+            flat.mark_changed(runs, origin)
             able = self._has_loop and flat.kind in fast.DTYPES
             if able and (factors is not None or fast.ready(len(flat.values))):
                 loops.update(flat, runs, self.fused, factors)

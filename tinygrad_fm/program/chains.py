@@ -85,7 +85,7 @@ def _chain(kernel: Kernel) -> Instruction:
     made = Instruction("chain", "chain", kernel, (tuple(kernel.reads),), {}, False)
     first = kernel.loops[0].members[0]
     made.results = kernel.stores
-    made.scope, made.backward, made.line = first.scope, first.backward, first.line
+    made.scope, made.backward, made.origin = first.scope, first.backward, first.origin
     return made
 
 

@@ -293,7 +293,7 @@ class Text:
                 self.body.append(f"np.copyto({view}, {self.name(gradient)})")
         missing = tuple(key for key in views if key not in found)
         update = self.bring(
-            Update(optimizer, missing, self._outer.of(instruction)),
+            Update(optimizer, missing, self._outer.of(instruction), instruction.origin),
             f"update_by_{instruction.name}",
         )
         self.body.append(f"{update}()")

@@ -61,7 +61,7 @@ class _Parts:
         call = self._call
         made = Instruction("call", function.__name__, function, args, keywords, False)
         made.primitive = registry[function]
-        made.scope, made.backward, made.line = call.scope, call.backward, call.line
+        made.scope, made.backward, made.origin = call.scope, call.backward, call.origin
         like = np.broadcast_to(np.empty((), call.results[0].dtype), shape)
         result = Value(like, "result", None, made)
         result.strides = c_strides(shape, like.itemsize)

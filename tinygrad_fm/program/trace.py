@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import engine
-from tinygrad_fm.engine import Primitive, find_origin, line_of, quoted, state
+from tinygrad_fm.engine import Origin, Primitive, find_origin, line_of, quoted, state
 from tinygrad_fm.engine.node import now
 from tinygrad_fm.program.arrays import Arrays
 from tinygrad_fm.program.calls import is_written
@@ -106,9 +106,9 @@ class Trace(Arrays):
             return
         if primitive in (getitem, scatter_add) and any(map(self._is_mask, values[1:])):
             self._fail(
-                f"x[mask] in a compiled step, at {quoted(self._line())}: the numbers decide how "
-                "many elements that has, and a program's arrays keep their shapes. Write "
-                "np.where(mask, x, 0), or np.sum(x * mask)"
+                f"x[mask] in a compiled step, at {quoted(line_of(self._origin()))}: the numbers "
+                "decide how many elements that has, and a program's arrays keep their shapes. "
+                "Write np.where(mask, x, 0), or np.sum(x * mask)"
             )
         made = Instruction("call", primitive.name, primitive.function, args, named, draws)
         made.primitive, made.several = primitive, primitive.multiple
@@ -126,12 +126,12 @@ class Trace(Arrays):
     def _append(self, made: Instruction) -> None:
         made.scope = "" if state.mode.scope is None else state.mode.scope.path()
         made.backward = self.backward
-        made.line = self._line()
+        made.origin = self._origin()
         self.instructions.append(made)
 
-    def _line(self) -> str:
+    def _origin(self) -> Origin | None:
         scope = state.mode.scope
-        return line_of((scope and scope.origin) or find_origin(4))
+        return (scope and scope.origin) or find_origin(4)
 
     def _base(self, result: Any, arrays: list[Any]) -> Value | None:
         """What the result is a view of, if it is one."""

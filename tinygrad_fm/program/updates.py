@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.engine import Origin
 from tinygrad_fm.program.calls import is_elementwise, takes_out
 from tinygrad_fm.program.values import Instruction, Value, layout, steps, values_in
 
@@ -15,14 +16,21 @@ from tinygrad_fm.program.values import Instruction, Value, layout, steps, values
 class Update:
     """An optimizer's step from gradients that lie in its own buffers, or are given as factors."""
 
-    def __init__(self, optimizer: Any, missing: tuple[int, ...], factored: list[Any] | None = None):
+    def __init__(
+        self,
+        optimizer: Any,
+        missing: tuple[int, ...],
+        factored: list[Any] | None,
+        origin: Origin | None,
+    ):
         self.optimizer = optimizer
         self.missing = missing
         self.factored = factored
+        self.origin = origin
 
     def __call__(self) -> None:
         """Update."""
-        self.optimizer.step_flat(self.missing, self.factored)
+        self.optimizer.step_flat(self.missing, self.factored, self.origin)
 
 
 class OuterProducts:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm.engine import Origin, line_of
+
 
 class TraceError(TypeError):
     """A step did something that a program cannot repeat; the message says where, and what else."""
@@ -85,9 +87,8 @@ class Instruction:
     """
 
     __slots__ = (
-        *("args", "backward", "function", "keywords", "kind", "line", "name", "ordered"),
-        "primitive",
-        *("results", "scope", "several"),
+        *("args", "backward", "function", "keywords", "kind", "name", "ordered", "origin"),
+        *("primitive", "results", "scope", "several"),
     )
 
     def __init__(
@@ -110,7 +111,12 @@ class Instruction:
         self.several = False
         self.scope = ""
         self.backward = False
-        self.line = ""
+        self.origin: Origin | None = None
+
+    @property
+    def line(self) -> str:
+        """`file:line` of the user's code that it comes from; empty where there is none."""
+        return line_of(self.origin)
 
     @property
     def operands(self) -> Iterator[Value]:
