@@ -4,6 +4,8 @@ import contextlib
 from types import SimpleNamespace
 from unittest import mock
 
+from tinygrad_fm import fast
+
 
 def as_it_is(text, arguments):
     names = {}
@@ -13,7 +15,7 @@ def as_it_is(text, arguments):
 
 @contextlib.contextmanager
 def loops_in_python():
-    always = SimpleNamespace(ready=lambda elements: True)
+    always = SimpleNamespace(ready=lambda elements: True, DTYPES=fast.DTYPES)
     python = SimpleNamespace(
         cost=lambda text: 0, kernel=as_it_is, compiled=lambda loop, *signature: loop
     )
@@ -22,5 +24,7 @@ def loops_in_python():
         mock.patch("tinygrad_fm.program.kernels.fast", python),
         mock.patch("tinygrad_fm.optim.factored.fast", python),
         mock.patch("tinygrad_fm.optim.loops.fast", python),
+        mock.patch("tinygrad_fm.optim.optimizer.fast", always),
+        mock.patch("tinygrad_fm.optim.repeated.fast", always),
     ):
         yield

@@ -6,7 +6,7 @@ rule spells with a leading underscore is not kept in memory: the rule receives t
 stands for it, which has a `shape`, a `dtype`, an `ndim` and a `size`, but no value.
 """
 
-from tinygrad_fm.engine.changes import latest_setting, memory_of, written_since
+from tinygrad_fm.engine.changes import Marker, latest_setting, memory_of, written_since
 from tinygrad_fm.engine.changes import mark as mark_changed
 from tinygrad_fm.engine.node import (
     PACKAGE,
@@ -48,6 +48,7 @@ __all__ = [
     "Constant",
     "GraphError",
     "InPlace",
+    "Marker",
     "Node",
     "Origin",
     "Primitive",

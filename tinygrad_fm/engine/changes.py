@@ -40,11 +40,30 @@ def mark(memory: Memory | None, origin: Origin | None = None) -> None:
     if memory is None:
         return
     owner, start, end = memory
+    _changes_of(owner)[start, end] = newest[0], origin or find_origin(2)
+
+
+class Marker:
+    """Says, as `mark` does, that the same memory was changed again, and has less to look up."""
+
+    def __init__(self, memory: Memory, origin: Origin | None):
+        self._owner, *span = memory  # which must live on: what is known of it is forgotten with it
+        self._span = tuple(span)
+        self._origin = origin
+        self._changes: dict[Any, Any] = _changes_of(self._owner)
+
+    def __call__(self) -> None:
+        """Now."""
+        newest[0] = time = now()
+        self._changes[self._span] = time, self._origin
+
+
+def _changes_of(owner: Any) -> dict[tuple[int, int], tuple[int, Origin | None]]:
     found = _owners.get(id(owner))
     if found is None or found[0]() is not owner:
         key = id(owner)
         found = _owners[key] = (weakref.ref(owner, lambda _, key=key: _forget(key)), {})  # type: ignore[misc]
-    found[1][start, end] = newest[0], origin or find_origin(2)
+    return found[1]
 
 
 def _forget(key: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -68,12 +69,7 @@ class Block(NamedTuple):
     state: list[Array]
 
 
-class Calls(NamedTuple):
-    """The calls of compiled loops of an update, for each thread, and what they were made from."""
-
-    made_from: tuple[Any, ...]
-    state: dict[str, Array]
-    calls: list[Any]
+_array_of = operator.attrgetter("_array")
 
 
 def _alike(g: Array, view: Array) -> bool:
@@ -123,12 +119,11 @@ class Flat:
         assert memory is not None  # it is NumPy's
         self.owner, self.base, _ = memory
         self._cut = None
-        self.last_calls: Calls | None = None
         self.adopt()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the views, which a copy would turn into arrays of their own."""
-        derived = ("views", "gradient_views", "owner", "base", "_blocks", "last_calls")
+        derived = ("views", "gradient_views", "owner", "base", "_blocks")
         return {name: value for name, value in vars(self).items() if name not in derived}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -150,6 +145,10 @@ class Flat:
                 np.copyto(view, p._array)
                 p._array = view
 
+    def adopted(self) -> bool:
+        """Whether each parameter's array is a view of the flat one."""
+        return all(map(operator.is_, map(_array_of, self.parameters), self.views))
+
     def gather(self, gradients: Sequence[Any]) -> list[Run]:
         """Count a step for each parameter that has a gradient, and say what is to be updated.
 
@@ -157,9 +156,6 @@ class Flat:
         are the `gradient_views` already. A parameter without a gradient is left out: neither it nor
         its state changes.
         """
-        if gradients is self.gradient_views and self.steps.count(self.steps[0]) == len(self.steps):
-            self.steps = [self.steps[0] + 1] * len(self.steps)
-            return [Run(0, len(self.values), self.steps[0], None)]
         runs: list[Run] = []
         start = end = step = 0  # the stretch whose gradient is in the flat array
         for i, (g, view) in enumerate(zip(gradients, self.gradient_views, strict=True)):
@@ -181,6 +177,10 @@ class Flat:
         if end > start:
             runs.append(Run(start, end, step, None))
         return runs
+
+    def in_step(self) -> bool:
+        """Whether each parameter has been updated as often as the others."""
+        return self.steps.count(self.steps[0]) == len(self.steps)
 
     def mark_changed(self, runs: list[Run], origin: Origin | None) -> None:
         """Say that the parameters of the runs were written to; `origin` is where, if known."""

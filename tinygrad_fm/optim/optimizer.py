@@ -13,6 +13,7 @@ from tinygrad_fm.optim import loops
 from tinygrad_fm.optim.factored import FactoredGradients
 from tinygrad_fm.optim.flat import Array, Flat, Settings
 from tinygrad_fm.optim.loops import Fused
+from tinygrad_fm.optim.repeated import Repeated
 from tinygrad_fm.tensor import Tensor
 
 
@@ -90,7 +91,7 @@ class Optimizer:
             for dtype in dict.fromkeys(p.dtype for p in unique)
         ]
 
-    def _check_changed(self, flat: Flat) -> None:
+    def check_changed(self, flat: Flat) -> None:
         """Refuse what a user set in a group that no group can have, and make the state it needs."""
         kind, settings = type(self).__name__, flat.settings
         for name in vars(settings):
@@ -196,6 +197,19 @@ class Optimizer:
             origin,
         )
 
+    def repeated(
+        self, factored: Sequence[FactoredGradients | None] | None, origin: engine.Origin | None
+    ) -> list[Repeated] | None:
+        """After a `step_flat` of all parameters: what does the next one, as long as it is ready.
+
+        Returns:
+            one for each flat buffer; None where parameters were not updated equally often.
+        """
+        if not all(flat.in_step() for flat in self._flats):
+            return None
+        given = factored or [None] * len(self._flats)
+        return [Repeated(self, flat, f, origin) for flat, f in zip(self._flats, given, strict=True)]
+
     def factored(self, wanted: Collection[int]) -> list[FactoredGradients | None]:
         """Places for gradients that are a column times a row, for `step_flat`.
 
@@ -208,7 +222,7 @@ class Optimizer:
         found: list[FactoredGradients | None] = []
         for flat in self._flats:
             positions = [i for i, p in enumerate(flat.parameters) if id(p) in wanted]
-            able = positions and self._has_loop and flat.kind in fast.DTYPES
+            able = positions and self.has_loop(flat)
             found.append(FactoredGradients(flat, positions) if able else None)
         return found
 
@@ -222,13 +236,12 @@ class Optimizer:
         factored = factored or [None] * len(self._flats)
         for flat in self._flats:
             if vars(flat.settings) != flat.checked:
-                self._check_changed(flat)
+                self.check_changed(flat)
         for flat, found, factors in zip(self._flats, gradients, factored, strict=True):
             flat.adopt()
             runs = flat.gather(found)
             flat.mark_changed(runs, origin)
-            able = self._has_loop and flat.kind in fast.DTYPES
-            if able and (factors is not None or fast.ready(len(flat.values))):
+            if self.has_loop(flat) and (factors is not None or fast.ready(len(flat.values))):
                 loops.update(flat, runs, self.fused, factors)
             else:
                 for run, blocks in zip(runs, flat.blocks(runs), strict=True):
@@ -256,6 +269,10 @@ class Optimizer:
         numbers. A subclass may do without: one that has its own `update` inherits none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no loop to compile")
+
+    def has_loop(self, flat: Flat) -> bool:
+        """Whether `fused` has a loop for a flat buffer, which could be compiled."""
+        return self._has_loop and flat.kind in fast.DTYPES
 
     _has_loop: ClassVar[bool] = False
 

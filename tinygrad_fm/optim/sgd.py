@@ -97,12 +97,10 @@ class SGD(Optimizer):
             return without_momentum, (lr,)
         if settings.nesterov:
             return with_nesterov, (momentum, lr)
-        taken, given = {
-            "heavy_ball": (1.0, lr),
-            "velocity": (-lr, -1.0),
-            "averaged": (1 - momentum, lr),
-        }[settings.form]
-        return with_momentum, (momentum, taken, given)
+        if settings.form == "velocity":
+            return with_momentum, (momentum, -lr, -1.0)
+        taken = 1.0 if settings.form == "heavy_ball" else 1 - momentum
+        return with_momentum, (momentum, taken, lr)
 
 
 def without_momentum(w: Any, g: Any, lr: float) -> None:

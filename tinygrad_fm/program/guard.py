@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import operator
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -48,6 +49,8 @@ class Guards:
         for module in trace.modules.values():
             self._watch_module(module)
         self._watch_function(function)
+        self._looks = [look for _, look, _ in self._unnoticed]
+        self._values = [value for _, _, value in self._unnoticed]
         self.needed = [(tensor, tensor.requires_grad) for tensor in cells]
         self.gradients = [
             (tensor, before is not None) for tensor, before, read in trace.touched() if read
@@ -59,10 +62,11 @@ class Guards:
             return "no_grad()"
         seen = latest_setting[0]
         quick = seen is self._seen and _all_equal(self._own)
-        for name, look, value in self._unnoticed if quick else self.settings:
-            found = look()
-            if found is not value and not _equal(found, value):
-                return name
+        if not quick or not all(map(operator.is_, [look() for look in self._looks], self._values)):
+            for name, look, value in self._unnoticed if quick else self.settings:
+                found = look()
+                if found is not value and not _equal(found, value):
+                    return name
         if not quick:
             self._seen = seen
             self._own = [(own, dict(own)) for own, _ in self._own]
@@ -119,12 +123,12 @@ class Guards:
             self._own.append((own, dict(own)))
         if kind not in self._read:
             self._read.add(kind)
-            of_kind = functools.partial(_attribute, kind, "training")
+            of_kind = functools.partial(getattr, kind, "training", None)
             self._add(f"training of all {kind.__name__}", of_kind, kind.training, noticed=False)
             if not noticed:
-                forward = functools.partial(_attribute, kind, "forward")
+                forward = functools.partial(getattr, kind, "forward", None)
                 self._add(f"forward of {kind.__name__}", forward, kind.forward, noticed=False)
-        training = functools.partial(_attribute, module, "training")  # may be the class's
+        training = functools.partial(getattr, module, "training", None)  # may be the class's
         self._add(f"training of {kind.__name__}", training, module.training, noticed)
         names = functools.partial(_names_in, own)
         self._add(f"the attributes of {kind.__name__}", names, names(), noticed)
@@ -194,10 +198,6 @@ def _all_equal(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> bool:
 
 def _code(function: Any) -> Any:
     return getattr(getattr(function, "__func__", function), "__code__", None)
-
-
-def _attribute(thing: Any, name: str) -> Any:
-    return getattr(thing, name, None)
 
 
 def _content(cell: types.CellType) -> Any:

@@ -27,10 +27,20 @@ class Update:
         self.missing = missing
         self.factored = factored
         self.origin = origin
+        self._repeated: list[Any] | None = None
 
     def __call__(self) -> None:
         """Update."""
+        repeated = self._repeated
+        if repeated is not None:
+            ready = [update.ready() for update in repeated]
+            if None not in ready:
+                for update, numbers in zip(repeated, ready, strict=True):
+                    update(numbers)
+                return
         self.optimizer.step_flat(self.missing, self.factored, self.origin)
+        if not self.missing:
+            self._repeated = self.optimizer.repeated(self.factored, self.origin)
 
 
 class OuterProducts:
