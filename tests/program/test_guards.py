@@ -276,3 +276,27 @@ def test_a_change_of_a_class_is_noticed(monkeypatch):
     assert (step(np.ones(50)).data == 3).all()
     monkeypatch.setattr(Blocks, "forward", lambda self, x: 4 * x)
     assert (step(np.ones(50)).data == 5).all()
+
+
+def test_a_module_of_ones_own_is_compared_as_a_whole_where_nothing_has_changed():
+    model, x = Own(), np.ones((2, 3))
+    step = tg.compile(model)
+    for _ in range(3):
+        step(x)
+    looks = []
+    guards = step.program.traced.guards
+    guards._looks = [lambda look=look: (looks.append(look), look())[1] for look in guards._looks]
+    step(x)
+    step(x)
+    assert len(looks) == 2 * len(guards._looks) > 0
+
+
+def test_a_variable_that_is_set_to_an_equal_value_is_the_same(monkeypatch):
+    step = tg.compile(scaled)
+    for _ in range(3):
+        step(np.ones(2))
+    program = step.program
+    monkeypatch.setitem(globals(), "FACTOR", float("2.0"))
+    step(np.ones(2))
+    assert step.program is program
+    assert program.traced.guards._all_the_same()

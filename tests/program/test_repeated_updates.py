@@ -89,10 +89,15 @@ class Events:
         weight.grad = np.ones_like(weight.data)
         self.optimizer.step()
 
+    def freeze(self):
+        first = self.model[0]
+        first.freeze(first.weight.requires_grad)
+
     def another_optimizer(self):
         weight = self.model[0].weight
         weight.grad = np.ones_like(weight.data)
         self.other.step()
+        weight.grad = None
 
     def a_wrong_setting(self):
         rate = self.optimizer.groups[0].lr
@@ -116,3 +121,46 @@ def test_it_does_what_the_eager_one_does(name, loops, events):
                 getattr(side, event)()
     for p, q in zip(ours.model.parameters(), expected.model.parameters(), strict=True):
         np.testing.assert_array_equal(p.data, q.data)
+
+
+class Drawing(optim.SGD):
+    """Its numbers are others each time that it is asked."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, 0.1)
+        self.rng = np.random.default_rng(0)
+
+    def fused(self, step, settings):
+        loop, (rate,) = super().fused(step, settings)
+        return loop, (rate * self.rng.random(),)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_it_asks_once_for_the_numbers_of_a_loop(rows):
+    found = []
+    for made in (tg.compile, lambda f: f):
+        model = network("SGD")
+        step = made(learning_step(model, Drawing(model.parameters())))
+        with loops_in_python():
+            for _ in range(6):
+                step(tg.Tensor(np.ones((rows, 3))), tg.Tensor(np.zeros(rows, int)))
+        found.append(model[0].weight.data)
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_parameter_without_elements_is_no_obstacle():
+    model = network("SGD")
+    empty = tg.Tensor(np.ones((0, 3), np.float32), requires_grad=True)
+    optimizer = optim.SGD([*model.parameters(), empty], 0.1)
+
+    @tg.compile
+    def step(x):
+        optimizer.zero_grad()
+        loss = np.sum(model(x)) + np.sum(empty)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    losses = [step(np.ones((2, 3))).item() for _ in range(5)]
+    assert sorted(losses, reverse=True) == losses
+    assert losses[-1] < losses[0]

@@ -53,7 +53,7 @@ class Marker:
         self._changes: dict[Any, Any] = _changes_of(self._owner)
 
     def __call__(self) -> None:
-        """Now."""
+        """Mark it as changed now."""
         newest[0] = time = now()
         self._changes[self._span] = time, self._origin
 

@@ -36,8 +36,8 @@ import numpy as np
 
 Array = Any
 Loop = Callable[..., None]
-# what was compiled of it, the arrays, and the numbers that it takes after these
-LoopCall = tuple[Loop, tuple[Array, ...], tuple[Any, ...]]
+# what was compiled of it, the arrays it takes, and which run's numbers after these
+LoopCall = tuple[Loop, tuple[Array, ...], int]
 
 
 class Factors:
@@ -118,6 +118,8 @@ class FactoredGradients:
             parameter = flat.parameters[i]
             self.factors[id(parameter)] = Factors(self._memory[start:end], parameter)
         self._kernels: dict[tuple[Loop, int], Any] = {}
+        self._cut: Any = None
+        self._parts: list[list[tuple[Array, Array]]] = []
 
     def multiply_out(self) -> None:
         """Write the products into the flat gradient."""
@@ -126,25 +128,28 @@ class FactoredGradients:
                 self.factors[id(parameter)].product(out=view)
 
     def calls(
-        self, runs: list[Run], threads: int, loops: list[tuple[Loop, tuple[Any, ...]]]
+        self, runs: list[Run], threads: int, loops: list[tuple[Loop, int]]
     ) -> list[list[LoopCall]] | None:
         """For each of so many threads the calls to make.
 
         Args:
-            loops: for each run its loop, and the numbers that it takes.
+            loops: for each run its loop, and how many numbers that takes.
 
         Returns:
             None where a loop cannot be compiled with the product in it.
         """
         flat = self._flat
-        kernels = [self._kernel(loop, len(numbers)) for loop, numbers in loops]
+        kernels = [self._kernel(loop, numbers) for loop, numbers in loops]
         if None in kernels:
             return None
+        cut = [(run.start, run.end) for run in runs], threads
+        if cut != self._cut:
+            self._cut, self._parts = cut, [self._tables(run, threads) for run in runs]
         arrays = flat.values, flat.gradient, *flat.state.values(), self._memory
         found: list[list[LoopCall]] = [[] for _ in range(threads)]
-        for kernel, (_, numbers), run in zip(kernels, loops, runs, strict=True):
-            for calls, (table, piece) in zip(found, self._tables(run, threads), strict=True):
-                calls.append((kernel, (*arrays, piece, table), numbers))
+        for i, (kernel, parts) in enumerate(zip(kernels, self._parts, strict=True)):
+            for calls, (table, piece) in zip(found, parts, strict=True):
+                calls.append((kernel, (*arrays, piece, table), i))
         return found
 
     def _kernel(self, loop: Loop, numbers: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fm.engine import Origin, find_origin, layout_of, mark_changed, memory_of, state
+from tinygrad_fm.recorded import have_arrays
 from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
@@ -67,9 +67,6 @@ class Block(NamedTuple):
     gradient: Array
     scratch: Array
     state: list[Array]
-
-
-_array_of = operator.attrgetter("_array")
 
 
 def _alike(g: Array, view: Array) -> bool:
@@ -140,14 +137,12 @@ class Flat:
 
     def adopt(self) -> None:
         """Make each parameter's array a view of the flat one, where it is not (any more)."""
+        if have_arrays(self.parameters, self.views):
+            return
         for p, view in zip(self.parameters, self.views, strict=True):
             if p._array is not view:
                 np.copyto(view, p._array)
                 p._array = view
-
-    def adopted(self) -> bool:
-        """Whether each parameter's array is a view of the flat one."""
-        return all(map(operator.is_, map(_array_of, self.parameters), self.views))
 
     def gather(self, gradients: Sequence[Any]) -> list[Run]:
         """Count a step for each parameter that has a gradient, and say what is to be updated.
@@ -178,8 +173,8 @@ class Flat:
             runs.append(Run(start, end, step, None))
         return runs
 
-    def in_step(self) -> bool:
-        """Whether each parameter has been updated as often as the others."""
+    def equally_often(self) -> bool:
+        """Whether all parameters have been updated equally often."""
         return self.steps.count(self.steps[0]) == len(self.steps)
 
     def mark_changed(self, runs: list[Run], origin: Origin | None) -> None:
@@ -206,7 +201,7 @@ class Flat:
             parts = max(1, round(length / BLOCK))
         elif length < BLOCK:
             parts = 1
-        lines = -(-length // (LINE * parts))  # all blocks begin on a cache line
+        lines = max(1, -(-length // (LINE * parts)))  # all blocks begin on a cache line
         size = lines * LINE
         found = []
         for first in range(0, length, size):
@@ -224,14 +219,14 @@ class Flat:
             )
         return found
 
-    def forget(self) -> None:
-        """Every FORGET steps, set to zero the state that is about to become subnormal.
+    def forget(self, step: int) -> None:
+        """At every FORGETth step, set to zero the state that is about to become subnormal.
 
         The state of a weight whose gradient stays zero (of a unit that died, say) decays to
         subnormal numbers and stays there, and processors are slow on those: a step of Adam on
         784-128-64-10 took 1.4 ms instead of 0.3 after five epochs of 6,000 images.
         """
-        if max(self.steps) % FORGET:
+        if step % FORGET:
             return
         for array in self.state.values():
             for start in range(0, len(array), BLOCK):

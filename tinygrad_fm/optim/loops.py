@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tinygrad_fm import fast, threads
-from tinygrad_fm.optim.factored import FactoredGradients, LoopCall
+from tinygrad_fm.optim.factored import FactoredGradients, Loop, LoopCall
 from tinygrad_fm.optim.flat import SHARE, Flat, Run, Settings
 
 # a loop over elements, and the numbers it takes after the arrays
-Fused = tuple[Callable[..., None], tuple[float, ...]]
+Fused = tuple[Loop, tuple[float, ...]]
 
 
 def update(
@@ -19,16 +20,18 @@ def update(
     factors: FactoredGradients | None,
 ) -> None:
     """Update the runs of a flat buffer by the loops of `Optimizer.fused`."""
-    loops = [typed(flat, fused(run.step, flat.settings)) for run in runs]
-    before, made = calls(flat, runs, loops, factors)
+    found = [typed(flat, fused(run.step, flat.settings)) for run in runs]
+    numbers = [numbers for _, numbers in found]
+    before, made = calls(flat, runs, [(loop, len(n)) for loop, n in found], factors)
     if before is not None:
         before()
-    threads.share(_call_all, [(part,) for part in made])
+    threads.share(call_all, [(part, numbers) for part in made])
 
 
-def _call_all(calls: list[LoopCall]) -> None:
-    for call, arrays, numbers in calls:
-        call(*arrays, *numbers)
+def call_all(calls: list[LoopCall], numbers: list[tuple[Any, ...]]) -> None:
+    """Make the calls, with the numbers of each run."""
+    for function, arrays, run in calls:
+        function(*arrays, *numbers[run])
 
 
 def typed(flat: Flat, fused: Fused) -> Fused:
@@ -43,18 +46,23 @@ def thread_count(flat: Flat) -> int:
 
 
 def calls(
-    flat: Flat, runs: list[Run], loops: list[Fused], factors: FactoredGradients | None
+    flat: Flat, runs: list[Run], loops: list[tuple[Loop, int]], factors: FactoredGradients | None
 ) -> tuple[Callable[[], None] | None, list[list[LoopCall]]]:
-    """For each thread the calls that update the runs, and before that what is called at all."""
+    """For each thread the calls that update the runs; first, what is to be called before them.
+
+    Args:
+        loops: for each run its loop, and how many numbers that takes.
+    """
     count = thread_count(flat)
     made = None if factors is None else factors.calls(runs, count, loops)
     if made is not None:
         return None, made
     before = None if factors is None else factors.multiply_out
     found: list[list[LoopCall]] = [[] for _ in range(count)]
-    for run, blocks, (loop, numbers) in zip(runs, flat.blocks(runs, count), loops, strict=True):
-        call = fast.compiled(loop, flat.kind, 2 + len(flat.state), len(numbers))
+    cut = flat.blocks(runs, count)
+    for i, (run, blocks, (loop, numbers)) in enumerate(zip(runs, cut, loops, strict=True)):
+        function = fast.compiled(loop, flat.kind, 2 + len(flat.state), numbers)
         for part, (start, end, w, own, _, state) in zip(found, blocks, strict=False):
             g = own if run.elsewhere is None else run.elsewhere[start:end]
-            part.append((call, (w, g, *state), numbers))
+            part.append((function, (w, g, *state), i))
     return before, found

@@ -13,7 +13,7 @@ from tinygrad_fm.optim import loops
 from tinygrad_fm.optim.factored import FactoredGradients
 from tinygrad_fm.optim.flat import Array, Flat, Settings
 from tinygrad_fm.optim.loops import Fused
-from tinygrad_fm.optim.repeated import Repeated
+from tinygrad_fm.optim.repeated import RepeatedStep
 from tinygrad_fm.tensor import Tensor
 
 
@@ -91,7 +91,7 @@ class Optimizer:
             for dtype in dict.fromkeys(p.dtype for p in unique)
         ]
 
-    def check_changed(self, flat: Flat) -> None:
+    def _check_changed(self, flat: Flat) -> None:
         """Refuse what a user set in a group that no group can have, and make the state it needs."""
         kind, settings = type(self).__name__, flat.settings
         for name in vars(settings):
@@ -197,18 +197,17 @@ class Optimizer:
             origin,
         )
 
-    def repeated(
-        self, factored: Sequence[FactoredGradients | None] | None, origin: engine.Origin | None
-    ) -> list[Repeated] | None:
-        """After a `step_flat` of all parameters: what does the next one, as long as it is ready.
+    def repeated_step(
+        self,
+        missing: Collection[int] = (),
+        factored: Sequence[FactoredGradients | None] | None = None,
+        origin: engine.Origin | None = None,
+    ) -> RepeatedStep:
+        """A function that does what `step_flat` does with these, and finds most of it ready.
 
-        Returns:
-            one for each flat buffer; None where parameters were not updated equally often.
+        It calls `step_flat` only where parameters are missing, or not updated equally often.
         """
-        if not all(flat.in_step() for flat in self._flats):
-            return None
-        given = factored or [None] * len(self._flats)
-        return [Repeated(self, flat, f, origin) for flat, f in zip(self._flats, given, strict=True)]
+        return RepeatedStep(self, missing, factored or [None] * len(self._flats), origin)
 
     def factored(self, wanted: Collection[int]) -> list[FactoredGradients | None]:
         """Places for gradients that are a column times a row, for `step_flat`.
@@ -222,7 +221,7 @@ class Optimizer:
         found: list[FactoredGradients | None] = []
         for flat in self._flats:
             positions = [i for i, p in enumerate(flat.parameters) if id(p) in wanted]
-            able = positions and self.has_loop(flat)
+            able = positions and self._has_loop and flat.kind in fast.DTYPES
             found.append(FactoredGradients(flat, positions) if able else None)
         return found
 
@@ -236,19 +235,19 @@ class Optimizer:
         factored = factored or [None] * len(self._flats)
         for flat in self._flats:
             if vars(flat.settings) != flat.checked:
-                self.check_changed(flat)
+                self._check_changed(flat)
         for flat, found, factors in zip(self._flats, gradients, factored, strict=True):
             flat.adopt()
             runs = flat.gather(found)
             flat.mark_changed(runs, origin)
-            if self.has_loop(flat) and (factors is not None or fast.ready(len(flat.values))):
+            if self._compiles(flat, factors):
                 loops.update(flat, runs, self.fused, factors)
             else:
                 for run, blocks in zip(runs, flat.blocks(runs), strict=True):
                     for start, end, w, own, scratch, state in blocks:
                         g = own if run.elsewhere is None else run.elsewhere[start:end]
                         self.update(w, g, scratch, run.step, flat.settings, *state)
-            flat.forget()
+            flat.forget(max(flat.steps))
 
     def update(
         self, w: Array, g: Array, scratch: Array, step: int, settings: Settings, *state: Array
@@ -270,9 +269,10 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} has no loop to compile")
 
-    def has_loop(self, flat: Flat) -> bool:
-        """Whether `fused` has a loop for a flat buffer, which could be compiled."""
-        return self._has_loop and flat.kind in fast.DTYPES
+    def _compiles(self, flat: Flat, factors: FactoredGradients | None) -> bool:
+        """Whether the next update of a flat buffer is by compiled loops; to ask counts as one."""
+        able = self._has_loop and flat.kind in fast.DTYPES
+        return able and (factors is not None or fast.ready(len(flat.values)))
 
     _has_loop: ClassVar[bool] = False
 

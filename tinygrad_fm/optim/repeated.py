@@ -1,91 +1,107 @@
-"""Updates that are repeated, as those of compiled steps are, with as little around them as may be.
+"""Steps that are repeated, as those of compiled programs are, with as little around them as may be.
 
-What surrounds an update takes longer than that of a small network: between two of them a step has
-used the whole cache, so that each object which is looked at comes from memory.
+What surrounds an update takes longer than that of a small network: between two of them a program
+has used the whole cache, so that each object which is looked at comes from memory.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from tinygrad_fm import fast, threads
+from tinygrad_fm import threads
 from tinygrad_fm.engine import Marker, Origin
 from tinygrad_fm.optim import loops
-from tinygrad_fm.optim.factored import FactoredGradients, LoopCall
-from tinygrad_fm.optim.flat import FORGET, Flat, Run
+from tinygrad_fm.optim.factored import FactoredGradients
+from tinygrad_fm.optim.flat import Flat, Run
+
+if TYPE_CHECKING:
+    from tinygrad_fm.optim.optimizer import Optimizer
 
 
-class Repeated:
-    """The update of a whole flat buffer from the gradients in it, put together once.
-
-    Args:
-        optimizer: whose update it is.
-        flat: one of its buffers, of parameters that are all updated equally often.
-        factors: the gradients that are given as factors.
-        origin: the user's line that updates.
-    """
+class RepeatedStep:
+    """An optimizer's step from the gradients in its flat buffers; see Optimizer.repeated_step."""
 
     def __init__(
         self,
-        optimizer: Any,
+        optimizer: Optimizer,
+        missing: Collection[int],
+        factored: Sequence[FactoredGradients | None],
+        origin: Origin | None,
+    ):
+        self._general = partial(optimizer.step_flat, missing, factored, origin)
+        self._updates = [
+            _WholeUpdate(optimizer, flat, factors, origin)
+            for flat, factors in zip(optimizer._flats, factored, strict=True)
+            if not missing
+        ]
+
+    def __call__(self) -> None:
+        """Update; errors as those of Optimizer.step."""
+        updates = self._updates
+        if not updates or not all(update.flat.equally_often() for update in updates):
+            self._general()
+            return
+        numbers = [update.prepare() for update in updates]  # what refuses does it before any update
+        for update, given in zip(updates, numbers, strict=True):
+            update(given)
+
+
+class _WholeUpdate:
+    """The update of all of a flat buffer, put together anew only where that must be."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
         flat: Flat,
         factors: FactoredGradients | None,
         origin: Origin | None,
     ):
+        self.flat = flat
         self._optimizer = optimizer
-        self._flat = flat
-        self._state = flat.state
+        self._factors = factors
         self._mark = Marker((flat.owner, flat.base, flat.base + flat.values.nbytes), origin)
-        self._has_loop = optimizer.has_loop(flat)
-        self._compiled = self._has_loop and (factors is not None or fast.ready(len(flat.values)))
-        everything = [Run(0, len(flat.values), flat.steps[0], None)]
-        if self._compiled:
-            loop, numbers = loops.typed(flat, optimizer.fused(flat.steps[0], flat.settings))
-            self._loop = loop
-            self._threads = loops.thread_count(flat)
-            self._before, self._calls = loops.calls(flat, everything, [(loop, numbers)], factors)
-        else:
-            (self._blocks,) = flat.blocks(everything)
+        self._made_for: tuple[Any, ...] | None = None
+        self._state: Any = None
 
-    def ready(self) -> tuple[Any, ...] | None:
-        """Whether the next update is as the last one but for the gradients and its numbers.
-
-        Returns:
-            the numbers that a loop takes, none where there is no loop; None where it is not.
-
-        Raises:
-            ValueError, AttributeError: the settings were set to what they cannot be.
-        """
-        flat = self._flat
+    def prepare(self) -> tuple[Any, ...]:
+        """Before the next update: the numbers that its loop takes, none where there is no loop."""
+        flat, optimizer = self.flat, self._optimizer
         if vars(flat.settings) != flat.checked:
-            self._optimizer.check_changed(flat)
-        if flat.state is not self._state or not flat.in_step() or not flat.adopted():
-            return None
-        if not self._compiled:
-            return None if self._has_loop and fast.ready(len(flat.values)) else ()
-        loop, numbers = self._optimizer.fused(flat.steps[0] + 1, flat.settings)
-        if loop is not self._loop or loops.thread_count(flat) != self._threads:
-            return None
-        return tuple(map(flat.values.dtype.type, numbers))
+            optimizer._check_changed(flat)
+        flat.adopt()
+        loop: Callable[..., None] | None = None
+        numbers: tuple[Any, ...] = ()
+        if optimizer._compiles(flat, self._factors):
+            loop, numbers = loops.typed(flat, optimizer.fused(flat.steps[0] + 1, flat.settings))
+        made_for = loop, len(numbers), loops.thread_count(flat)
+        if made_for != self._made_for or flat.state is not self._state:
+            self._put_together(loop, len(numbers))
+            self._made_for, self._state = made_for, flat.state
+        return numbers
+
+    def _put_together(self, loop: Callable[..., None] | None, count: int) -> None:
+        flat = self.flat
+        whole = [Run(0, len(flat.values), 0, None)]
+        self._calls = None
+        if loop is None:
+            (self._blocks,) = flat.blocks(whole)
+        else:
+            self._before, self._calls = loops.calls(flat, whole, [(loop, count)], self._factors)
 
     def __call__(self, numbers: tuple[Any, ...]) -> None:
-        """Update with these numbers."""
-        flat = self._flat
+        """Update with what `prepare` gave."""
+        flat = self.flat
         step = flat.steps[0] + 1
         flat.steps = [step] * len(flat.steps)
         self._mark()
-        if not self._compiled:
+        if self._calls is None:
             update, settings = self._optimizer.update, flat.settings
             for _, _, w, g, scratch, state in self._blocks:
                 update(w, g, scratch, step, settings, *state)
         else:
             if self._before is not None:
                 self._before()
-            threads.share(_call_all, [(part, numbers) for part in self._calls])
-        if step % FORGET == 0:
-            flat.forget()
-
-
-def _call_all(calls: list[LoopCall], numbers: tuple[Any, ...]) -> None:
-    for call, arrays, _ in calls:
-        call(*arrays, *numbers)
+            threads.share(loops.call_all, [(part, [numbers]) for part in self._calls])
+        flat.forget(step)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import linecache
-import operator
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from tinygrad_fm.program.opened import opened
 from tinygrad_fm.program.plan import Plan, size
 from tinygrad_fm.program.trace import Trace
 from tinygrad_fm.program.values import Instruction, Value, values_in
-from tinygrad_fm.recorded import as_array, make
+from tinygrad_fm.recorded import as_array, have_arrays, make
 from tinygrad_fm.trees import leaves, map_tree, rebuild
 
 
@@ -196,15 +195,12 @@ class Program:
             self._ready.append(workspace)
 
 
-_array_of = operator.attrgetter("_array")
-
-
 class Workspace:
     """Buffers of a program, for one thread at a time, and the function that works in them."""
 
     def __init__(self, program: Program):
         self.tensors = [tensor for _, tensor in program._cells]
-        self.arrays = list(map(_array_of, self.tensors))
+        self.arrays = [tensor._array for tensor in self.tensors]
         names = {name: tensor._array for name, tensor in program._cells}
         namespace = {**program.text.given, **names}
         exec(program._code, namespace)
@@ -215,7 +211,7 @@ class Workspace:
 
     def fits(self) -> bool:
         """Whether the Tensors still have the arrays that the function was made with."""
-        return all(map(operator.is_, map(_array_of, self.tensors), self.arrays))
+        return have_arrays(self.tensors, self.arrays)
 
 
 def _used(instructions: list[Instruction], *more: Any) -> list[Value]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import operator
+import sys
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -62,11 +63,12 @@ class Guards:
             return "no_grad()"
         seen = latest_setting[0]
         quick = seen is self._seen and _all_equal(self._own)
-        if not quick or not all(map(operator.is_, [look() for look in self._looks], self._values)):
+        if not (quick and self._all_the_same()):
             for name, look, value in self._unnoticed if quick else self.settings:
                 found = look()
                 if found is not value and not _equal(found, value):
                     return name
+            self._values = [look() for look in self._looks]  # equal ones, but maybe others
         if not quick:
             self._seen = seen
             self._own = [(own, dict(own)) for own, _ in self._own]
@@ -78,6 +80,10 @@ class Guards:
             if (tensor._grad is not None) is not had:
                 return f".grad of {tensor._describe()}"
         return ""
+
+    def _all_the_same(self) -> bool:
+        """Whether what changes unnoticed is the very same, without a look at each by itself."""
+        return all(map(operator.is_, [look() for look in self._looks], self._values))
 
     # ---- what to watch ---------------------------------------------------------------------------
 
@@ -182,7 +188,7 @@ def _is_module(value: Any) -> bool:
 
 def _names_in(own: dict[str, Any]) -> str:
     """The names of a module's public attributes; whether it trains is watched by itself."""
-    return " ".join(name for name in own if name[0] != "_" and name != "training")
+    return sys.intern(" ".join(name for name in own if name[0] != "_" and name != "training"))
 
 
 def _all_equal(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> bool:

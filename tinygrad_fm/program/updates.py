@@ -14,7 +14,11 @@ from tinygrad_fm.program.values import Instruction, Value, layout, steps, values
 
 
 class Update:
-    """An optimizer's step from gradients that lie in its own buffers, or are given as factors."""
+    """An optimizer's step from gradients that lie in its own buffers, or are given as factors.
+
+    Attributes:
+        missing: the id() of each parameter that has no gradient.
+    """
 
     def __init__(
         self,
@@ -25,22 +29,11 @@ class Update:
     ):
         self.optimizer = optimizer
         self.missing = missing
-        self.factored = factored
-        self.origin = origin
-        self._repeated: list[Any] | None = None
+        self._step = optimizer.repeated_step(missing, factored, origin)
 
     def __call__(self) -> None:
         """Update."""
-        repeated = self._repeated
-        if repeated is not None:
-            ready = [update.ready() for update in repeated]
-            if None not in ready:
-                for update, numbers in zip(repeated, ready, strict=True):
-                    update(numbers)
-                return
-        self.optimizer.step_flat(self.missing, self.factored, self.origin)
-        if not self.missing:
-            self._repeated = self.optimizer.repeated(self.factored, self.origin)
+        self._step()
 
 
 class OuterProducts:
