@@ -94,3 +94,25 @@ def test_a_restarted_default_generator_is_drawn_from():
     found = step(np.ones(100)).data
     nn.init.seed(1)
     np.testing.assert_array_equal(layer(np.ones(100)).data, found)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_step_that_updates_twice_follows_a_parameter_that_its_optimizer_moves(frozen):
+    found = []
+    for made in (tg.compile, lambda f: f):
+        w = tg.Tensor(np.ones(3), requires_grad=True)
+        v = tg.Tensor(np.full(3, 2.0), requires_grad=True)
+        optimizer = optim.SGD([w, v], lr=0.1)
+        optim.SGD([w], lr=0.1)  # it lies in the buffer of this one
+        w.requires_grad_(not frozen)
+
+        @made
+        def step(x, w=w, v=v, optimizer=optimizer):
+            for _ in range(2):
+                optimizer.zero_grad()
+                np.sum((w * v - x) ** 2).backward()
+                optimizer.step()
+            return w * v
+
+        found.append([step(np.full(3, float(i))).data for i in range(5)])
+    np.testing.assert_array_equal(*found)

@@ -32,6 +32,7 @@ class Arrays:
 
     def __init__(self, earlier: Arrays | None):
         self._known: dict[int, tuple[Any, Value]] = {}  # by id: a way to the array, and its Value
+        self._cells: dict[int, Value] = {}  # by id of the Tensor, which the Value holds
         self._gradients: dict[int, tuple[weakref.ref[Any], Value | None, bool]] = {}
         self.memory: list[Any] = [] if earlier is None else earlier.memory[:]
         self.outside: dict[int, Any] = {} if earlier is None else earlier.outside_now()
@@ -56,11 +57,16 @@ class Arrays:
         """An argument of the step."""
         return self._learn(array, Value(array, "input", path))
 
-    def cell(self, tensor: Any) -> None:
-        """A Tensor that lives outside of the step, whose array is read at each call."""
+    def cell(self, tensor: Any, moved: bool = False) -> None:
+        """A Tensor that lives outside of the step, whose array is read at each call.
+
+        If an optimizer has just `moved` it into its own buffer, that is no other one.
+        """
         found = self._known.get(id(tensor._array))
         if found is None or found[0]() is not tensor._array:
-            self._learn(tensor._array, Value(tensor._array, "cell", tensor))
+            before = self._cells.get(id(tensor)) if moved else None
+            value = before or Value(tensor._array, "cell", tensor)
+            self._cells[id(tensor)] = self._learn(tensor._array, value)
 
     def outside_now(self) -> dict[int, Any]:
         """Those of `outside` that are still there."""

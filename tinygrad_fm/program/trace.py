@@ -215,8 +215,9 @@ class Trace(Arrays):
 
     def _rewritten(self, array: Any, by: Instruction) -> None:
         """Everything that lies in the memory of `array` has new numbers."""
-        for reference, value in list(self._known.values()):
-            seen = reference()
+        found = [(reference(), value) for reference, value in self._known.values()]
+        found.sort(key=lambda pair: pair[1].number)  # that of arrays may be another in each call
+        for seen, value in found:
             if seen is not None and (seen is array or np.may_share_memory(seen, array)):
                 new = Value(seen, "result", None, by, value, rewritten=True)
                 self._learn(seen, new)
@@ -233,6 +234,7 @@ class Trace(Arrays):
         """After an optimizer's step."""
         pairs = []
         for p in optimizer.parameters:
+            self.cell(p, moved=True)
             self.touch(p)
             if p._grad is not None:
                 pairs.append((p, self.value_of(p._grad._array)))
@@ -240,7 +242,6 @@ class Trace(Arrays):
         self._append(made)
         buffers = {}
         for p, _ in pairs:
-            self.cell(p)  # the optimizer may have moved it into its own buffer
             base = p._array if p._array.base is None else p._array.base
             buffers[id(base)] = base
         for base in buffers.values():  # a few, where the parameters may be thousands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,9 @@ from tinygrad_fm.engine import Origin, line_of
 
 class TraceError(TypeError):
     """A step did something that a program cannot repeat; the message says where, and what else."""
+
+
+_numbers = itertools.count()
 
 
 class Value:
@@ -26,9 +30,13 @@ class Value:
         source: the instruction that made it, for a result.
         base: the value whose memory it lies in, for a view, and for what an assignment left behind.
         rewritten: whether it is `base` itself after an assignment, and not a view of it.
+        number: of those that were made before it.
     """
 
-    __slots__ = ("base", "dtype", "holds", "kind", "rewritten", "shape", "source", "strides")
+    __slots__ = (
+        *("base", "dtype", "holds", "kind", "number", "rewritten", "shape", "source"),
+        "strides",
+    )
 
     def __init__(
         self,
@@ -47,6 +55,7 @@ class Value:
         self.source = source
         self.base = base
         self.rewritten = rewritten
+        self.number = next(_numbers)
 
     @property
     def root(self) -> Value:
