@@ -23,13 +23,21 @@ def update(
     found = [typed(flat, fused(run.step, flat.settings)) for run in runs]
     numbers = [numbers for _, numbers in found]
     before, made = calls(flat, runs, [(loop, len(n)) for loop, n in found], factors)
+    make(before, made, numbers)
+
+
+def make(
+    before: Callable[[], None] | None,
+    made: list[list[LoopCall]],
+    numbers: list[tuple[Any, ...]],
+) -> None:
+    """Make what `calls` found, with the numbers of each run."""
     if before is not None:
         before()
-    threads.share(call_all, [(part, numbers) for part in made])
+    threads.share(_call_all, [(part, numbers) for part in made])
 
 
-def call_all(calls: list[LoopCall], numbers: list[tuple[Any, ...]]) -> None:
-    """Make the calls, with the numbers of each run."""
+def _call_all(calls: list[LoopCall], numbers: list[tuple[Any, ...]]) -> None:
     for function, arrays, run in calls:
         function(*arrays, *numbers[run])
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fm import threads
 from tinygrad_fm.engine import Marker, Origin
 from tinygrad_fm.optim import loops
 from tinygrad_fm.optim.factored import FactoredGradients
@@ -101,7 +100,5 @@ class _WholeUpdate:
             for _, _, w, g, scratch, state in self._blocks:
                 update(w, g, scratch, step, settings, *state)
         else:
-            if self._before is not None:
-                self._before()
-            threads.share(loops.call_all, [(part, [numbers]) for part in self._calls])
+            loops.make(self._before, self._calls, [numbers])
         flat.forget(step)
