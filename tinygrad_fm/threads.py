@@ -1,4 +1,4 @@
-"""Threads: how many the matrix library uses, and work that is shared among as many."""
+"""The matrix library that NumPy has, how many threads it uses, and work that these share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
+
+import numpy as np
 
 # The number of threads of NumPy's matrix library. Whoever sets one of these has chosen.
 VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS_NUM_THREADS")
@@ -16,8 +18,31 @@ def count() -> int:
 
     Needs the extra `threads` to ask it; without, the environment's number, or one for each CPU.
     """
-    known = [library.num_threads for library in _libraries() if library.num_threads]
+    known = counts()
     return min(known) if known else _count_unasked()
+
+
+def counts() -> list[int]:
+    """How many threads each loaded matrix library uses, NumPy's first; empty if nothing tells."""
+    return [loaded.num_threads for loaded in _libraries() if loaded.num_threads]
+
+
+def library() -> tuple[str, str]:
+    """Name and version of the matrix library: "openblas", "mkl", or what NumPy was built with.
+
+    Needs the extra `threads` where NumPy was built for any, as that of conda-forge is.
+    """
+    for loaded in _libraries():  # NumPy's is the first
+        return loaded.internal_api, loaded.version or ""
+    return _built_with()
+
+
+@functools.cache
+def _built_with() -> tuple[str, str]:
+    built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    name = built.get("name") or "unknown"
+    known = (k for k in ("openblas", "mkl") if k in name.lower())  # "scipy-openblas", "mkl-sdl"
+    return next(known, name), built.get("version") or ""
 
 
 @functools.cache
@@ -27,6 +52,7 @@ def _libraries() -> list[Any]:
         from threadpoolctl import ThreadpoolController
     except ModuleNotFoundError:
         return []
+    np.zeros((2, 2)) @ np.zeros((2, 2))  # some are loaded when they are first used
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fm as tg
-from tinygrad_fm import Tensor, functional, nn
+from tinygrad_fm import Tensor, functional, nn, threads
 from tinygrad_fm.functional.convolution_method import fastest
 from tinygrad_fm.rules import columns, fourier, gathering, toom_cook, windows, workspace
 from tinygrad_fm.rules.plan import Plan
@@ -316,6 +316,15 @@ def test_what_is_chosen_computes_in_bounded_memory(n, c, o, size):
     method = fastest(plan, n, c, o, dtype)
     most = fourier.parts(plan, n, c, o, dtype)[0].stop
     assert method == "im2col" or fourier.workspace(plan, most, c, o, dtype) <= workspace.KEPT
+
+
+@pytest.mark.parametrize(
+    ("library", "way"), [("openblas", "tiles"), ("mkl", "dft"), ("another", "tiles")]
+)
+def test_what_is_chosen_depends_on_the_matrix_library(monkeypatch, library, way):
+    monkeypatch.setattr(threads, "library", lambda: (library, "1.0"))
+    plan = Plan("auto", (14, 14), (3, 3), (1, 1), (14, 14))
+    assert fastest.__wrapped__(plan, 32, 32, 32, np.dtype(np.float32)) == way
 
 
 def test_many_images_go_by_dft_in_parts(monkeypatch):

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 import tinygrad_fm
-from tinygrad_fm import data, fast
+from tinygrad_fm import data, fast, threads
 from tinygrad_fm.cli.data import where
 from tinygrad_fm.cli.text import bold, table
 from tinygrad_fm.data.known import KNOWN
 from tinygrad_fm.graph import find_renderer
-from tinygrad_fm.threads import VARIABLES, cpus
 
 # distribution: (what it gives, the extra that installs it; "" for what is required)
 PACKAGES = {
@@ -61,7 +60,7 @@ def examine() -> dict[str, Any]:
         },
         "python": {"version": platform.python_version(), "path": sys.executable},
         "platform": platform.platform(),
-        "cpus": cpus(),
+        "cpus": threads.cpus(),
         "blas": blas(),
         "packages": packages,
         "numpy_steps_because": fast.why_not(),
@@ -88,21 +87,12 @@ def gradient_error() -> float:
 
 def blas() -> dict[str, Any]:
     """Name, version and threads of the matrix library; threads are None where nothing tells."""
-    built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    facts = {"name": built.get("name"), "version": built.get("version"), "threads": None}
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        set_by = [name for name in VARIABLES if os.environ.get(name)]
-        return {**facts, "source": ", ".join(f"${name}" for name in set_by) or "NumPy's build"}
-    np.zeros((2, 2)) @ np.zeros((2, 2))  # the library is loaded when it is first used
-    for pool in threadpool_info():
-        if pool.get("user_api") == "blas":
-            version = pool.get("version") or facts["version"]
-            facts |= {"name": pool["internal_api"], "version": version}
-            facts["threads"] = pool["num_threads"]
-            break
-    return {**facts, "source": "threadpoolctl"}
+    name, version = threads.library()
+    if counts := threads.counts():
+        return {"name": name, "version": version, "threads": counts[0], "source": "threadpoolctl"}
+    set_by = [f"${name}" for name in threads.VARIABLES if os.environ.get(name)]
+    source = ", ".join(set_by) or "NumPy's build"
+    return {"name": name, "version": version, "threads": None, "source": source}
 
 
 def _version(distribution: str) -> str | None:
@@ -124,7 +114,7 @@ def _folder(name: str) -> str | None:
 
 def _page(found: dict[str, Any]) -> str:
     blas_facts = found["blas"]
-    threads = blas_facts["threads"]
+    count = blas_facts["threads"]
     right = found["gradient_error"] <= TOLERANCE
     sections = {
         "here": [
@@ -133,7 +123,7 @@ def _page(found: dict[str, Any]) -> str:
             (
                 "BLAS",
                 f"{blas_facts['name']} {blas_facts['version']}",
-                f"{threads or 'unknown number of'} threads on {found['cpus']} CPUs",
+                f"{count or 'unknown number of'} threads on {found['cpus']} CPUs",
             ),
             _optimizers(found["numpy_steps_because"]),
             ("system", "", found["platform"]),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+import operator
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.rules import fourier, toom_cook
 from tinygrad_fm.rules.plan import Pair, Plan
 from tinygrad_fm.rules.workspace import KEPT
@@ -64,8 +66,32 @@ def why_not(plan: Plan, method: str, arrays: list[Any]) -> str:
 
 # ---- estimates -----------------------------------------------------------------------------------
 
-# Nanoseconds for forward and backward, fitted to the times of 47 shapes (benchmarks/convolution.py,
-# and batches of 4) in float32 on one thread, to within 30%. What counts is how they compare.
+
+class Rates(NamedTuple):
+    """Nanoseconds for forward and backward, of what each method does; see the estimates below.
+
+    Fitted to the times of the shapes in benchmarks/convolution.py, and of batches of 4 and 12, in
+    float32 on one thread, to within 40%. What counts is how they compare.
+    """
+
+    im2col: tuple[float, float, float, float]
+    dft: tuple[float, float, float, float, float]
+    tiles: tuple[float, float, float, float]
+
+
+# by the matrix library: MKL is the faster one where matrices are many and small, as in "dft"
+RATES = {
+    "openblas": Rates(
+        im2col=(26_000, 1.1, 0.048, 0.6),
+        dft=(0, 0.0385, 0.076, 0, 0.079),
+        tiles=(120_000, 1.47, 0.0744, 34),
+    ),
+    "mkl": Rates(
+        im2col=(56_700, 0.746, 0.0441, 0.446),
+        dft=(165_000, 0.0263, 0.0151, 1.16, 0.0369),
+        tiles=(173_000, 1.96, 0.0705, 57.3),
+    ),
+}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -74,24 +100,34 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
 
     "dft" is left out where it would compute in more memory than is kept from call to call.
     """
-    found = {"im2col": _im2col(plan, n, c, o), "dft": _dft(plan, n, c, o)}
+    rates = RATES.get(threads.library()[0], RATES["openblas"])
+    found = {
+        "im2col": _time(rates.im2col, *_im2col(plan, n, c, o)),
+        "dft": _time(rates.dft, *_dft(plan, n, c, o)),
+    }
     if found["dft"] < found["im2col"]:
         parts = fourier.parts(plan, n, c, o, dtype)
-        found["dft"] = _dft(plan, n, c, o, len(parts))
+        found["dft"] = _time(rates.dft, *_dft(plan, n, c, o, len(parts)))
         if fourier.workspace(plan, parts[0].stop, c, o, dtype) > KEPT:
             del found["dft"]
     if plan.kernel == (3, 3) and plan.dilation == (1, 1):
-        found["tiles"] = _tiles(plan, n, c, o)
+        found["tiles"] = _time(rates.tiles, *_tiles(plan, n, c, o))
     return min(found, key=found.__getitem__)
 
 
-def _im2col(plan: Plan, n: int, c: int, o: int) -> float:
+def _time(rates: tuple[float, ...], *numbers: float) -> float:
+    """Of a call, whose rate comes first, and of so much of each kind of work."""
+    return rates[0] + sum(map(operator.mul, rates[1:], numbers))
+
+
+def _im2col(plan: Plan, n: int, c: int, o: int) -> tuple[float, ...]:
+    """Pixels that are copied, multiplications, and weights."""
     copied = n * math.prod(plan.out) * math.prod(plan.kernel) * c
-    weights = math.prod(plan.kernel) * c * o
-    return 26_000 + 1.1 * copied + 0.048 * copied * o + 0.6 * weights
+    return copied, copied * o, math.prod(plan.kernel) * c * o
 
 
-def _dft(plan: Plan, n: int, c: int, o: int, parts: int = 1) -> float:
+def _dft(plan: Plan, n: int, c: int, o: int, parts: int = 1) -> tuple[float, ...]:
+    """Multiplications to transform images and kernels, numbers of kernels, and multiplications."""
     high, wide = fourier.sizes(plan)
 
     def transform(size: Pair) -> int:  # multiplications for one channel of one image
@@ -99,9 +135,11 @@ def _dft(plan: Plan, n: int, c: int, o: int, parts: int = 1) -> float:
 
     images = 2 * n * (transform(plan.image) * c + transform(plan.out) * o)
     kernels = parts * 3 * transform(plan.kernel) * c * o
-    return 0.0385 * images + 0.076 * kernels + 0.079 * fourier.rank(plan) * n * c * o
+    numbers = parts * fourier.rank(plan) * c * o
+    return images, kernels, numbers, fourier.rank(plan) * n * c * o
 
 
-def _tiles(plan: Plan, n: int, c: int, o: int) -> float:
+def _tiles(plan: Plan, n: int, c: int, o: int) -> tuple[float, ...]:
+    """Numbers of images at points, multiplications, and kernels."""
     numbers = toom_cook.rank(plan) * n
-    return 120_000 + numbers * (1.47 * (c + o) + 0.0744 * c * o) + 34 * c * o
+    return numbers * (c + o), numbers * c * o, c * o
