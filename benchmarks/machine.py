@@ -97,24 +97,16 @@ def threads(count: int) -> dict[str, Any]:
 
     They read their variables when they are imported: the parent process has set them.
     """
-    import numpy as np
+    from tinygrad_fm import threads
 
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     found: dict[str, Any] = {
         "threads": count,
         "cores": cores(),
         "variables": {name: os.environ.get(name) for name in THREAD_VARIABLES},
-        "blas": f"{blas['name']} {blas['version']}",
-        "blas_threads": None,  # only threadpoolctl can tell
+        "blas": " ".join(threads.library()),
+        "blas_threads": threads.counts() or None,  # only threadpoolctl can tell
         "torch_threads": None,
     }
-    try:
-        import threadpoolctl
-
-        pools = threadpoolctl.threadpool_info()
-        found["blas_threads"] = [p["num_threads"] for p in pools if p["user_api"] == "blas"]
-    except ImportError:
-        pass
     if "torch" in sys.modules:
         found["torch_threads"] = sys.modules["torch"].get_num_threads()
     return found

@@ -49,7 +49,12 @@ def merge(path: Path, results: dict[str, Any]) -> None:
     order = list(registry.BENCHMARKS)
     known = sorted(
         (r for r in runs.values() if r["benchmark"] in order),
-        key=lambda r: (r["threads"], not r["numba"], order.index(r["benchmark"])),
+        key=lambda r: (
+            table.library(r) != table.USUAL,
+            r["threads"],
+            not r["numba"],
+            order.index(r["benchmark"]),
+        ),
     )
     kept = {"machine": results["machine"], "quick": results["quick"], "runs": _brief(known)}
     file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
@@ -77,14 +82,18 @@ def _text(path: Path, results: dict[str, Any]) -> str:
     if results["quick"]:
         parts.append(QUICK)
     parts.append("\n## The machine\n\n" + table.header(results).replace("\n", "  \n"))
-    rows = [
-        ("benchmark", "threads", "cores", "BLAS says", "PyTorch says", "load", "taken", "version")
-    ]
-    rows += [_how(r) for r in runs]
+    heading = (
+        "benchmark, threads, NumPy's BLAS, cores, BLAS says, PyTorch says, load, taken, version"
+    )
+    rows = [tuple(heading.split(", ")), *map(_how, runs)]
     variables = ", ".join(runs[0]["variables"])
-    parts.append(f"\nNumPy's BLAS is {runs[0]['blas']}. Threads are set by {variables}, and each")
-    parts.append("process is held to as many cores. Load: processes that ran or waited, on average")
-    parts.append("over the minute before. Version: the commit, with + where it had been changed.")
+    parts.append(f"\nThreads are set by {variables},")
+    parts.append(
+        "and each process is held to as many cores. Load: processes that ran or waited, on"
+    )
+    parts.append(
+        "average over the minute before. Version: the commit, with + where it was changed."
+    )
     parts.append("\n" + table.markdown(rows))
     if judged := goals.judge(runs):
         parts.append("\n## The aims\n\n" + table.markdown(judged))
@@ -102,6 +111,7 @@ def _how(run: dict[str, Any]) -> tuple[str, ...]:
     return (
         run["benchmark"],
         str(run["threads"]) + ("" if run["numba"] else ", without Numba"),
+        run["blas"],
         str(run["cores"]),
         str(blas[0]) if blas else "",
         str(run["torch_threads"] or ""),

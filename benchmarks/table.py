@@ -12,6 +12,9 @@ from benchmarks.measure import OURS
 # by name, how further facts are written
 FACTS = {"steps": ",.0f", "accuracy": ".4f", "whole process": ".1f"}
 
+# the matrix library in NumPy's wheels for Linux
+USUAL = "OpenBLAS"
+
 
 def quantity(value: float, unit: str) -> str:
     """A number with three or four digits and its unit."""
@@ -32,9 +35,21 @@ def header(results: dict[str, Any]) -> str:
     return f"{m['processor']}, {m['cores']} cores, {m['system']}, {m['python']}\n{versions}"
 
 
+def library(found: dict[str, Any]) -> str:
+    """The matrix library that NumPy had in a run, by the name that people give it."""
+    name = str(found["blas"].partition(" ")[0])
+    known = (k for k in ("OpenBLAS", "MKL", "BLIS", "Accelerate") if k.lower() in name.lower())
+    return next(known, name)
+
+
 def setting(found: dict[str, Any]) -> str:
-    """What a run was told."""
-    return f"--threads {found['setting']}" + ("" if found["numba"] else ", without Numba")
+    """What a run was told, and with which NumPy, where that is not the one of the wheels."""
+    text = f"--threads {found['setting']}"
+    if not found["numba"]:
+        text += ", without Numba"
+    if library(found) != USUAL:
+        text += f", NumPy on {library(found)}"
+    return text
 
 
 def threads(found: dict[str, Any]) -> str:

@@ -72,7 +72,9 @@ def test_a_later_run_replaces_its_own_numbers_and_no_others(copied, numbers):
     assert [r["benchmark"] for r in merged if r["commit"] == "later"] == ["chain"]
 
 
-@pytest.mark.parametrize("change", [{"setting": "2", "threads": 2}, {"numba": None}])
+@pytest.mark.parametrize(
+    "change", [{"setting": "2", "threads": 2}, {"numba": None}, {"blas": "another 1.0"}]
+)
 def test_a_run_of_another_setting_is_added(copied, numbers, change):
     first = numbers["runs"][0]
     if "numba" in change:
@@ -81,6 +83,13 @@ def test_a_run_of_another_setting_is_added(copied, numbers, change):
     text = copied.read_text(encoding="utf-8")
     for setting in (table.setting(first), table.setting({**first, **change})):
         assert f"\n## With {setting}\n" in text
+
+
+def test_the_matrix_library_is_named_where_it_is_not_the_usual_one():
+    told = {"setting": "1", "numba": True}
+    assert table.setting({**told, "blas": "scipy-openblas 0.3"}) == "--threads 1"
+    assert table.setting({**told, "blas": "mkl 2026.2"}) == "--threads 1, NumPy on MKL"
+    assert table.setting({**told, "blas": "new 1.0"}) == "--threads 1, NumPy on new"
 
 
 @pytest.mark.parametrize("key", ["machine", "quick"])
@@ -112,7 +121,7 @@ def _case(name, **ratios):
 def _judge(goal, monkeypatch, *cases):
     monkeypatch.setattr(goals, "GOALS", [goal])
     _, (_, _, found) = goals.judge(
-        [{"benchmark": "b", "setting": "1", "numba": True, "cases": list(cases)}]
+        [{"benchmark": "b", "setting": "1", "numba": True, "blas": "openblas", "cases": cases}]
     )
     return found
 
