@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from learning import learning_step
 
 import tinygrad_fm as tg
 from tinygrad_fm import nn, optim
@@ -115,6 +116,23 @@ def test_a_training_step_is_the_same_bit_for_bit(model, optimizer, variant):
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
         else:
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_layers_of_two_dtypes_are_the_same_bit_for_bit(rows):
+    found = []
+    for wrap in (lambda step: step, tg.compile):
+        layers = nn.Linear(33, 20, rng=0, **WIDE), nn.Tanh(), nn.Linear(20, 9, rng=1)
+        model = nn.Sequential(*layers)
+        step = wrap(learning_step(model, optim.SGD(model.parameters(), 0.1)))
+        draw = np.random.default_rng(1)
+        for _ in range(4):
+            step(
+                tg.Tensor(draw.standard_normal((rows, 33))), tg.Tensor(draw.integers(9, size=rows))
+            )
+        found.append([p.data for p in model.parameters()])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_float32_stays_float32():

@@ -14,14 +14,21 @@ def turned(matrix: Any) -> Any:
     return matrix.T if matrix.ndim == 2 else np.swapaxes(matrix, -1, -2)
 
 
+def product(a: Any, b: Any) -> Any:
+    """a @ b. Of a column times a row, np.dot takes a sixth of the time.
+
+    With two dtypes it rounds in another order than np.matmul, which is what a compiled step has.
+    """
+    alike = a.ndim == b.ndim == 2 and a.dtype == b.dtype
+    return np.dot(a, b) if alike else np.matmul(a, b)
+
+
 def _matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
     """dA = dY B^T (report 000, 3.1.2); a vector is a matrix of one row or one column."""
     if b.ndim == 1:
         return g[..., None] * b  # the engine sums the batch axes, here and below
-    if g.ndim == 2 and b.ndim == 2:
-        return np.dot(g, b.T)  # np.matmul takes six times as long for a column times a row
     rows = g[..., None, :] if _a.ndim == 1 else g
-    return np.matmul(rows, turned(b))
+    return product(rows, turned(b))
 
 
 def _matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
@@ -30,9 +37,7 @@ def _matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
         return a * g[..., None]
     if a.ndim == 1:
         return a[:, None] * g[..., None, :]
-    if a.ndim == 2 and g.ndim == 2:
-        return np.dot(a.T, g)
-    return np.matmul(turned(a), g)
+    return product(turned(a), g)
 
 
 defvjp(np.matmul, _matmul_left, _matmul_right)
