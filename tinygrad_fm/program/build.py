@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import linecache
 import threading
@@ -127,7 +128,8 @@ class Program:
         linecache.cache[file] = len(self.source), None, lines, file  # for tracebacks
         self._cells = list(text.cells.items())
         self._ready: list[Workspace] = []
-        self._lock = threading.RLock() if any(i.ordered for i in self.instructions) else None
+        ordered = any(i.ordered for i in self.instructions)
+        self._lock: Any = threading.RLock() if ordered else contextlib.nullcontext()
 
     def _source(self) -> str:
         lines = [
@@ -155,11 +157,17 @@ class Program:
         if self._before:
             before = [(value, value.holds._grad._array) for value in self._before]
             arrays = [*arrays, *(np.copy(a) if v in self._copied else a for v, a in before)]
-        if self._lock is None:
-            found = self._run(arrays)
-        else:
-            with self._lock:
-                found = self._run(arrays)
+        with self._lock:
+            try:
+                workspace = self._ready.pop()
+            except IndexError:
+                workspace = Workspace(self)
+            if not have_arrays(workspace.tensors, workspace.arrays):
+                workspace = Workspace(self)
+            try:
+                found = workspace.step(*arrays)
+            finally:
+                self._ready.append(workspace)
         for tensor, view in self._views:
             tensor._grad = view
         for tensor, factors in self._factors:
@@ -182,21 +190,13 @@ class Program:
             ],
         )
 
-    def _run(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
-        try:
-            workspace = self._ready.pop()
-        except IndexError:
-            workspace = Workspace(self)
-        if not workspace.fits():
-            workspace = Workspace(self)
-        try:
-            return workspace.step(*arrays)
-        finally:
-            self._ready.append(workspace)
-
 
 class Workspace:
-    """Buffers of a program, for one thread at a time, and the function that works in them."""
+    """Buffers of a program, for one thread at a time, and the function that works in them.
+
+    Attributes:
+        tensors, arrays: those that it reads, and their arrays, which the function was made with.
+    """
 
     def __init__(self, program: Program):
         self.tensors = [tensor for _, tensor in program._cells]
@@ -208,10 +208,6 @@ class Workspace:
             steady = [namespace.get(argument) for argument in arguments]
             namespace[name] = kernel.compiled(steady)  # in place of the same loops in Python
         self.step: Callable[..., tuple[Any, ...]] = namespace[program.name]
-
-    def fits(self) -> bool:
-        """Whether the Tensors still have the arrays that the function was made with."""
-        return have_arrays(self.tensors, self.arrays)
 
 
 def _used(instructions: list[Instruction], *more: Any) -> list[Value]:

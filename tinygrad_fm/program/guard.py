@@ -24,6 +24,7 @@ _OURS = "tinygrad_fm."
 _MOST = 64  # a longer list, tuple or dictionary is data and no setting
 
 Look = Callable[[], Any]
+_call = operator.call
 
 
 class Guards:
@@ -43,13 +44,14 @@ class Guards:
         # a step of fifty.
         self._unnoticed: list[tuple[str, Look, Any]] = []
         self._seen = latest_setting[0]
-        self._own: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._own: list[dict[str, Any]] = []
         self._cells = {id(tensor) for tensor in cells}
         self._read: set[Any] = set()
         self._modules: dict[int, Any] = {}
         for module in trace.modules.values():
             self._watch_module(module)
         self._watch_function(function)
+        self._before = list(map(dict, self._own))
         self._looks = [look for _, look, _ in self._unnoticed]
         self._values = [value for _, _, value in self._unnoticed]
         self.needed = [(tensor, tensor.requires_grad) for tensor in cells]
@@ -62,8 +64,9 @@ class Guards:
         if state.mode.recording is not self.recording:
             return "no_grad()"
         seen = latest_setting[0]
-        quick = seen is self._seen and _all_equal(self._own)
-        if not (quick and self._all_the_same()):
+        quick = seen is self._seen and _equal_dicts(self._own, self._before)
+        # whether what changes unnoticed is the very same, without a look at each by itself
+        if not (quick and all(map(operator.is_, map(_call, self._looks), self._values))):
             for name, look, value in self._unnoticed if quick else self.settings:
                 found = look()
                 if found is not value and not _equal(found, value):
@@ -71,7 +74,7 @@ class Guards:
             self._values = [look() for look in self._looks]  # equal ones, but maybe others
         if not quick:
             self._seen = seen
-            self._own = [(own, dict(own)) for own, _ in self._own]
+            self._before = list(map(dict, self._own))
         for tensor, wanted in self.needed:
             node = tensor._node
             if (node is not None and node.requires_grad) is not wanted:
@@ -80,10 +83,6 @@ class Guards:
             if (tensor._grad is not None) is not had:
                 return f".grad of {tensor._describe()}"
         return ""
-
-    def _all_the_same(self) -> bool:
-        """Whether what changes unnoticed is the very same, without a look at each by itself."""
-        return all(map(operator.is_, [look() for look in self._looks], self._values))
 
     # ---- what to watch ---------------------------------------------------------------------------
 
@@ -126,7 +125,7 @@ class Guards:
         own = vars(module)
         noticed = kind.__module__.startswith(_OURS)
         if noticed:
-            self._own.append((own, dict(own)))
+            self._own.append(own)
         if kind not in self._read:
             self._read.add(kind)
             of_kind = functools.partial(getattr, kind, "training", None)
@@ -191,15 +190,12 @@ def _names_in(own: dict[str, Any]) -> str:
     return sys.intern(" ".join(name for name in own if name[0] != "_" and name != "training"))
 
 
-def _all_equal(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> bool:
+def _equal_dicts(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
     """Whether all values are the very same, or are equal."""
     try:
-        for own, kept in pairs:
-            if own != kept:
-                return False
+        return a == b
     except Exception:  # of arrays that were compared, as one took the other's place
         return False
-    return True
 
 
 def _code(function: Any) -> Any:
