@@ -85,6 +85,18 @@ def test_without_threadpoolctl_the_threads_are_unknown(monkeypatch):
     assert facts["name"]
 
 
+@pytest.mark.parametrize(
+    ("library", "setting", "said"),
+    [("mkl", "", True), ("mkl", "AUTO,STRICT", False), ("openblas", "", False)],
+)
+def test_mkl_needs_a_setting_for_the_same_bits(command, monkeypatch, library, setting, said):
+    monkeypatch.setattr(doctor.threads, "library", lambda: (library, "1.0"))
+    monkeypatch.setenv("MKL_CBWR", setting)
+    out = command("doctor").out
+    assert f"{library} 1.0" in out
+    assert ("MKL_CBWR=AUTO,STRICT" in out) == said
+
+
 @pytest.mark.parametrize("name", doctor.PACKAGES)
 def test_every_package_is_one_that_the_project_names(name):
     import tomllib

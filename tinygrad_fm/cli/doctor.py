@@ -113,18 +113,12 @@ def _folder(name: str) -> str | None:
 
 
 def _page(found: dict[str, Any]) -> str:
-    blas_facts = found["blas"]
-    count = blas_facts["threads"]
     right = found["gradient_error"] <= TOLERANCE
     sections = {
         "here": [
             ("tinygrad_fm", found["tinygrad_fm"]["version"], found["tinygrad_fm"]["path"]),
             ("Python", found["python"]["version"], found["python"]["path"]),
-            (
-                "BLAS",
-                f"{blas_facts['name']} {blas_facts['version']}",
-                f"{count or 'unknown number of'} threads on {found['cpus']} CPUs",
-            ),
+            _matrix_library(found["blas"], found["cpus"]),
             _optimizers(found["numpy_steps_because"]),
             ("system", "", found["platform"]),
         ],
@@ -142,6 +136,13 @@ def _page(found: dict[str, Any]) -> str:
     blocks = [f"{bold(title)}\n{table(rows, '  ')}" for title, rows in sections.items()]
     verdict = "all is well" if found["ok"] else "something that is needed is missing or wrong"
     return "\n\n".join([*blocks, bold(verdict)])
+
+
+def _matrix_library(library: dict[str, Any], cpus: int) -> tuple[str, str, str]:
+    note = f"{library['threads'] or 'unknown number of'} threads on {cpus} CPUs"
+    if library["name"] == "mkl" and not os.environ.get("MKL_CBWR"):
+        note += "; the same bits from run to run only with MKL_CBWR=AUTO,STRICT"
+    return "BLAS", f"{library['name']} {library['version']}", note
 
 
 def _package(name: str, package: dict[str, Any]) -> tuple[str, str, str]:
