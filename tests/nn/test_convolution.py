@@ -118,6 +118,21 @@ def test_derivatives_to_second_order(method):
     check_grads(f, x, w, b, elements=8)
 
 
+@pytest.mark.parametrize("size", [(13, 10), (3, 16)])
+@pytest.mark.parametrize("padding", [(0, 0), (1, 2), (6, 5)])  # which tiles are all or part of
+def test_tiles_at_the_edges(size, padding):
+    out = tuple(s + 2 * p - 2 for s, p in zip(size, padding, strict=True))
+    plan = Plan("tiles", size, (3, 3), padding, out)
+    draw = np.random.default_rng(0).standard_normal
+    x, w, b, g = draw((*size, 2, 3)), draw((3, 3, 3, 4)), draw(4), draw((*out, 2, 4))
+    for product in (
+        lambda way: way.convolve(x, w, b, plan),
+        lambda way: way.input_gradient(g, w, plan),
+        lambda way: way.weight_gradient(x, g, plan),
+    ):
+        np.testing.assert_allclose(product(toom_cook), product(columns), atol=1e-11)
+
+
 @pytest.mark.parametrize("way", [columns, fourier, toom_cook], ids=lambda m: m.__name__)
 @settings(max_examples=30)
 @given(convolutions())

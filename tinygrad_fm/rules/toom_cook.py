@@ -22,9 +22,11 @@ from tinygrad_fm.rules.plan import Pair, Plan, turned, turned_kernels
 from tinygrad_fm.rules.workspace import finite, scratch
 
 Array = Any
+Rectangle = tuple[slice, slice]  # rows and columns
 
 POINTS = (0, 1, -1, 2, -2)  # and infinity, where a polynomial's value is its last coefficient
 TILE, KERNEL, READ = 4, 3, 6  # results of a tile, pixels of the kernel, pixels that a tile reads
+KERNELS = slice(0, KERNEL), slice(0, KERNEL)  # the rectangle that a kernel is
 ONE = POINTS.index(1) * (READ + 1)  # the point 1 along both axes: its value goes to all results
 
 WORKSPACE = 1 << 20  # bytes of images at points at a time, or what one tile of all images needs
@@ -65,45 +67,84 @@ def _stretches(x: Array, length: int) -> Array:
     return np.ndarray(shape, x.dtype, x, strides=(*strides, TILE * along, along, last))
 
 
-def _to_points(matrix: Array, x: Array, mid: Array, out: Array) -> Array:
-    """(rows, columns, a, b) to (36, tiles * a, b), in the first parts of `mid` and `out`."""
-    rows, columns, a, b = x.shape
-    length = matrix.shape[1]
-    high, wide = ((n - length) // TILE + 1 for n in (rows, columns))
-    mid = mid[: high * READ * columns * a * b].reshape(high, READ, columns * a * b)
-    np.matmul(matrix, _stretches(x.reshape(rows, -1), length), out=mid)
-    stretches = _stretches(mid.reshape(high, READ, columns, a * b), length)
+def _inside(where: slice, size: int) -> slice:
+    """The part of a range that lies within 0 and size; an empty one if none does."""
+    start = min(max(0, where.start), size)
+    return slice(start, max(start, min(where.stop, size)))
+
+
+def _rows_of_tiles(where: slice, length: int, size: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Rows of tiles, each of `length` rows of an array that has `size` rows.
+
+    Yields which tiles they are, their rows of the array, and which of `length` these are: first
+    all that lie inside together, then those that reach beyond the array one by one.
+    """
+    count = (where.stop - where.start - length) // TILE + 1
+    first = min(count, max(0, -(where.start // TILE)))
+    last = max(first, min(count, (size - length - where.start) // TILE + 1))
+    if first < last:
+        start, end = (where.start + TILE * i for i in (first, last - 1))
+        yield slice(first, last), slice(start, end + length), slice(0, length)
+    for i in (*range(first), *range(last, count)):
+        start = where.start + TILE * i
+        rows = _inside(slice(start, start + length), size)
+        yield slice(i, i + 1), rows, slice(rows.start - start, rows.stop - start)
+
+
+def _counts(where: Rectangle, length: int) -> Iterator[int]:
+    """How many tiles are along both axes of a rectangle, where each takes `length`."""
+    return ((axis.stop - axis.start - length) // TILE + 1 for axis in where)
+
+
+def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array) -> Array:
+    """A rectangle of (rows, columns, a, b), zeros outside of it, to (36, tiles * a, b).
+
+    The result, and what is between the two axes, are in the first parts of `out` and `mid`.
+    """
+    length, (a, b) = matrix.shape[1], x.shape[2:]
+    high, wide = _counts(where, length)
+    rows, columns = where
+    mid = mid[: high * READ * (columns.stop - columns.start) * a * b].reshape(high, READ, -1)
+    inside = _inside(columns, x.shape[1])
+    begin, end = ((i - columns.start) * a * b for i in (inside.start, inside.stop))
+    if end - begin < mid.shape[-1]:
+        mid[..., :begin] = mid[..., end:] = 0
+    pixels = x.reshape(len(x), -1)[:, inside.start * a * b : inside.stop * a * b]
+    for tiles, those, part in _rows_of_tiles(rows, length, len(x)):
+        given = pixels[those]
+        if tiles.stop - tiles.start > 1:
+            given = _stretches(np.ascontiguousarray(given), length)
+        np.matmul(matrix[:, part], given, out=mid[tiles, :, begin:end])
+    stretches = _stretches(mid.reshape(high, READ, -1, a * b), length)
     made = out[: READ**2 * high * wide * a * b].reshape(READ, READ, high, wide, a * b)
     np.matmul(matrix, stretches, out=made.transpose(2, 0, 3, 1, 4))
     return made.reshape(READ**2, high * wide * a, b)
 
 
-def _from_points(
-    matrix: Array, points: Array, high: int, wide: int, mid: Array, out: Array | None = None
-) -> Array:
-    """The transpose of `_to_points` where tiles do not overlap: (rows, columns, a * b).
+def _from_points(matrix: Array, points: Array, where: Rectangle, mid: Array, out: Array) -> None:
+    """The transpose of `_to_points` where tiles do not overlap, to where the rectangle is in `out`.
 
-    `out` is memory for it, (rows, columns * a * b).
+    What is outside of `out` is left out.
     """
-    length = matrix.shape[1]
-    given = points.reshape(READ, READ, high, wide, -1).transpose(2, 0, 3, 1, 4)
-    mid = mid[: high * READ * wide * length * given.shape[-1]]
-    np.matmul(matrix.T, given, out=mid.reshape(high, READ, wide, length, -1))
-    into = None if out is None else out.reshape(high, length, -1)
-    made = np.matmul(matrix.T, mid.reshape(high, READ, -1), out=into)
-    return made.reshape(high * length, wide * length, -1)
+    length, size = matrix.shape[1], out.shape[2] * out.shape[3]
+    high, wide = _counts(where, length)
+    given = points.reshape(READ, READ, high, wide, size).transpose(2, 0, 3, 1, 4)
+    mid = mid[: high * READ * wide * length * size]
+    np.matmul(matrix.T, given, out=mid.reshape(high, READ, wide, length, size))
+    rows, columns = where
+    inside = _inside(columns, out.shape[1])
+    lines = mid.reshape(high, READ, -1)[..., : (inside.stop - inside.start) * size]
+    pixels = out.reshape(len(out), -1)[:, inside.start * size : inside.stop * size]
+    for tiles, those, part in _rows_of_tiles(rows, length, len(out)):
+        into = pixels[those].reshape(tiles.stop - tiles.start, -1, lines.shape[-1])
+        np.matmul(matrix.T[part], lines[tiles], out=into)
 
 
-class Cut:
-    """A rectangle of tiles, and where it reads and writes."""
+class Cut(NamedTuple):
+    """A rectangle of tiles: where it writes and reads; both may reach beyond the images."""
 
-    def __init__(self, plan: Plan, rows: slice, columns: slice):
-        self.high, self.wide = rows.stop - rows.start, columns.stop - columns.start
-        self.out = tuple(slice(TILE * s.start, TILE * s.stop) for s in (rows, columns))
-        self.image = tuple(
-            slice(TILE * s.start - p, TILE * s.stop - p + READ - TILE)
-            for s, p in zip((rows, columns), plan.before, strict=True)
-        )
+    results: Rectangle
+    pixels: Rectangle
 
 
 def _cuts(plan: Plan, tile: int) -> Iterator[Cut]:
@@ -113,29 +154,13 @@ def _cuts(plan: Plan, tile: int) -> Iterator[Cut]:
     columns = wide if rows > 1 else min(wide, max(1, WORKSPACE // max(1, tile)))
     for i in range(0, high, rows):
         for j in range(0, wide, columns):
-            yield Cut(plan, slice(i, min(i + rows, high)), slice(j, min(j + columns, wide)))
-
-
-def _inside(where: tuple[slice, ...], x: Array) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a rectangle that lies in the image: in the rectangle, and in the image."""
-    ends = [(max(s.start, 0), min(s.stop, n)) for s, n in zip(where, x.shape[:2], strict=True)]
-    here = [slice(b - s.start, e - s.start) for (b, e), s in zip(ends, where, strict=True)]
-    return (here[0], here[1]), (slice(*ends[0]), slice(*ends[1]))
-
-
-def _read(x: Array, where: tuple[slice, ...], padded: Array) -> Array:
-    """The pixels of a rectangle, zeros outside the image, where need be in a part of `padded`."""
-    here, there = _inside(where, x)
-    sizes = tuple(s.stop - s.start for s in where)
-    if sizes[1] == x.shape[1] and x[there].shape[:2] == sizes:
-        return x[there]
-    shape = (*sizes, *x.shape[2:])
-    made = padded[: math.prod(shape)].reshape(shape)
-    rows, columns = here
-    made[: rows.start], made[rows.stop :] = 0, 0
-    made[rows, : columns.start], made[rows, columns.stop :] = 0, 0
-    made[here] = x[there]
-    return made
+            tops = slice(i, min(i + rows, high)), slice(j, min(j + columns, wide))
+            results = [slice(TILE * s.start, TILE * s.stop) for s in tops]
+            pixels = [
+                slice(s.start - p, s.stop - p + READ - TILE)
+                for s, p in zip(results, plan.before, strict=True)
+            ]
+            yield Cut((results[0], results[1]), (pixels[0], pixels[1]))
 
 
 # ---- the three products --------------------------------------------------------------------------
@@ -148,18 +173,17 @@ class Work(NamedTuple):
     images: Array
     results: Array
     mid: Array  # between the two axes
-    padded: Array  # pixels of a rectangle
 
 
 def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Cut], Work]:
     """The rectangles, and memory for kernels, and for images and results of a rectangle."""
     cuts = list(_cuts(plan, READ**2 * n * max(c, o) * dtype.itemsize))
-    numbers = READ**2 * n * max(cut.high * cut.wide for cut in cuts)
-    wide = TILE * max(cut.wide for cut in cuts) + READ - TILE
-    mid = READ * n * max(c, o) * wide * max(cut.high for cut in cuts)
-    pixels = wide * n * max(c, o) * (TILE * max(cut.high for cut in cuts) + READ - TILE)
-    sizes = (READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o), pixels)
-    return cuts, Work(*scratch(dtype, *((size,) for size in sizes)))
+    sizes = [_counts(cut.results, TILE) for cut in cuts]
+    high, wide = map(max, zip(*sizes, strict=True))
+    numbers = READ**2 * n * high * wide
+    mid = READ * n * max(c, o) * (TILE * wide + READ - TILE) * high
+    counts = READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o)
+    return cuts, Work(*scratch(dtype, *((count,) for count in counts)))
 
 
 # Each returns None where an array has a NaN or an infinity: it makes NaN of all 36 numbers of its
@@ -173,19 +197,17 @@ def convolve(
     image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
     cuts, work = _work(plan, n, c, o, x.dtype)
-    at_w = _to_points(kernel, weight, work.mid, work.kernels)
+    at_w = _to_points(kernel, weight, KERNELS, work.mid, work.kernels)
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
     for cut in cuts:
-        at_x = _to_points(image, _read(x, cut.image, work.padded), work.mid, work.images)
+        at_x = _to_points(image, x, cut.pixels, work.mid, work.images)
         if not finite(at_x[0], at_w[0]):
             return None
         at_y = work.results[: at_x.size // c * o].reshape(*at_x.shape[:2], o)
         np.matmul(at_x, at_w, out=at_y)
         if bias is not None:
             at_y[ONE] += bias
-        made = _from_points(result, at_y, cut.high, cut.wide, work.mid)
-        here, there = _inside(cut.out, y)
-        y[there] = made.reshape(*made.shape[:2], n, o)[here]
+        _from_points(result, at_y, cut.results, work.mid, y)
     return y
 
 
@@ -204,12 +226,12 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
     cuts, work = _work(plan, n, c, o, x.dtype)
     total: Array = None
     for cut in cuts:
-        at_x = _to_points(image, _read(x, cut.image, work.padded), work.mid, work.images)
-        at_y = _to_points(result, _read(g, cut.out, work.padded), work.mid, work.results)
+        at_x = _to_points(image, x, cut.pixels, work.mid, work.images)
+        at_y = _to_points(result, g, cut.results, work.mid, work.results)
         if not finite(at_x[0], at_y[0]):
             return None
         part = np.matmul(at_x.transpose(0, 2, 1), at_y)
         total = part if total is None else np.add(total, part, out=total)
-    into = None if out is None else out.reshape(KERNEL, -1)
-    made = _from_points(kernel, total, 1, 1, work.mid, into)
-    return made.reshape(KERNEL, KERNEL, c, o)
+    made = np.empty((KERNEL, KERNEL, c, o), x.dtype) if out is None else out
+    _from_points(kernel, total, KERNELS, work.mid, made)
+    return made
