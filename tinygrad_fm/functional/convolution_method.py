@@ -71,7 +71,7 @@ class Rates(NamedTuple):
     """Nanoseconds for forward and backward, of what each method does; see the estimates below.
 
     Fitted to the times of the shapes in benchmarks/convolution.py, and of batches of 4 and 12, in
-    float32 on one thread, to within 40%. What counts is how they compare.
+    float32 on one thread. What counts is how they compare: for all of these the fastest is chosen.
     """
 
     im2col: tuple[float, float, float, float]
@@ -82,14 +82,14 @@ class Rates(NamedTuple):
 # by the matrix library: MKL is the faster one where matrices are many and small, as in "dft"
 RATES = {
     "openblas": Rates(
-        im2col=(26_000, 1.1, 0.048, 0.6),
-        dft=(0, 0.0385, 0.076, 0, 0.079),
-        tiles=(120_000, 1.47, 0.0744, 34),
+        im2col=(62_100, 0.921, 0.0428, 0.966),
+        dft=(39_100, 0.0414, 0.0555, 0.0995, 0.0740),
+        tiles=(225_000, 1.06, 0.0633, 50.8),
     ),
     "mkl": Rates(
-        im2col=(56_700, 0.746, 0.0441, 0.446),
-        dft=(165_000, 0.0263, 0.0151, 1.16, 0.0369),
-        tiles=(173_000, 1.96, 0.0705, 57.3),
+        im2col=(59_200, 0.521, 0.0507, 0.502),
+        dft=(158_000, 0.0306, 0.0174, 0.965, 0.0491),
+        tiles=(213_000, 1.83, 0.0504, 59.2),
     ),
 }
 
