@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,11 +21,9 @@ from tinygrad_fm.rules.plan import Pair, Plan, turned, turned_kernels
 from tinygrad_fm.rules.workspace import finite, scratch
 
 Array = Any
-Rectangle = tuple[slice, slice]  # rows and columns
 
 POINTS = (0, 1, -1, 2, -2)  # and infinity, where a polynomial's value is its last coefficient
 TILE, KERNEL, READ = 4, 3, 6  # results of a tile, pixels of the kernel, pixels that a tile reads
-KERNELS = slice(0, KERNEL), slice(0, KERNEL)  # the rectangle that a kernel is
 ONE = POINTS.index(1) * (READ + 1)  # the point 1 along both axes: its value goes to all results
 
 WORKSPACE = 1 << 20  # bytes of images at points at a time, or what one tile of all images needs
@@ -73,94 +70,116 @@ def _inside(where: slice, size: int) -> slice:
     return slice(start, max(start, min(where.stop, size)))
 
 
-def _rows_of_tiles(where: slice, length: int, size: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Rows of tiles, each of `length` rows of an array that has `size` rows.
+class Rectangle(NamedTuple):
+    """Tiles of an array of rows and columns, beyond which they may reach.
 
-    Yields which tiles they are, their rows of the array, and which of `length` these are: first
-    all that lie inside together, then those that reach beyond the array one by one.
+    Attributes:
+        high, wide: how many tiles.
+        span: how many columns they take.
+        before: how many of these are before the array's first.
+        columns: those that are in the array.
+        groups: which rows of tiles, their rows in the array, and which rows of a tile these are;
+            first all that lie in the array, then those that reach beyond it one by one.
     """
-    count = (where.stop - where.start - length) // TILE + 1
-    first = min(count, max(0, -(where.start // TILE)))
-    last = max(first, min(count, (size - length - where.start) // TILE + 1))
+
+    high: int
+    wide: int
+    span: int
+    before: int
+    columns: slice
+    groups: tuple[tuple[slice, slice, slice], ...]
+
+
+def _rectangle(rows: slice, columns: slice, length: int, size: Pair) -> Rectangle:
+    """The tiles between these rows and columns, each of `length`, of an array of that size."""
+    high, wide = ((along.stop - along.start - length) // TILE + 1 for along in (rows, columns))
+    first = min(high, max(0, -(rows.start // TILE)))
+    last = max(first, min(high, (size[0] - length - rows.start) // TILE + 1))
+    groups = []
     if first < last:
-        start, end = (where.start + TILE * i for i in (first, last - 1))
-        yield slice(first, last), slice(start, end + length), slice(0, length)
-    for i in (*range(first), *range(last, count)):
-        start = where.start + TILE * i
-        rows = _inside(slice(start, start + length), size)
-        yield slice(i, i + 1), rows, slice(rows.start - start, rows.stop - start)
+        start, end = (rows.start + TILE * i for i in (first, last - 1))
+        groups.append((slice(first, last), slice(start, end + length), slice(0, length)))
+    for i in (*range(first), *range(last, high)):
+        start = rows.start + TILE * i
+        here = _inside(slice(start, start + length), size[0])
+        groups.append((slice(i, i + 1), here, slice(here.start - start, here.stop - start)))
+    here = _inside(columns, size[1])
+    span, before = columns.stop - columns.start, here.start - columns.start
+    return Rectangle(high, wide, span, before, here, tuple(groups))
 
 
-def _counts(where: Rectangle, length: int) -> Iterator[int]:
-    """How many tiles are along both axes of a rectangle, where each takes `length`."""
-    return ((axis.stop - axis.start - length) // TILE + 1 for axis in where)
-
-
-def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array) -> Array:
-    """A rectangle of (rows, columns, a, b), zeros outside of it, to (36, tiles * a, b).
-
-    The result, and what is between the two axes, are in the first parts of `out` and `mid`.
-    """
-    length, (a, b) = matrix.shape[1], x.shape[2:]
-    high, wide = _counts(where, length)
-    rows, columns = where
-    mid = mid[: high * READ * (columns.stop - columns.start) * a * b].reshape(high, READ, -1)
-    inside = _inside(columns, x.shape[1])
-    begin, end = ((i - columns.start) * a * b for i in (inside.start, inside.stop))
-    if end - begin < mid.shape[-1]:
-        mid[..., :begin] = mid[..., end:] = 0
-    pixels = x.reshape(len(x), -1)[:, inside.start * a * b : inside.stop * a * b]
-    for tiles, those, part in _rows_of_tiles(rows, length, len(x)):
-        given = pixels[those]
-        if tiles.stop - tiles.start > 1:
-            given = _stretches(np.ascontiguousarray(given), length)
-        np.matmul(matrix[:, part], given, out=mid[tiles, :, begin:end])
-    stretches = _stretches(mid.reshape(high, READ, -1, a * b), length)
-    made = out[: READ**2 * high * wide * a * b].reshape(READ, READ, high, wide, a * b)
-    np.matmul(matrix, stretches, out=made.transpose(2, 0, 3, 1, 4))
-    return made.reshape(READ**2, high * wide * a, b)
-
-
-def _from_points(matrix: Array, points: Array, where: Rectangle, mid: Array, out: Array) -> None:
-    """The transpose of `_to_points` where tiles do not overlap, to where the rectangle is in `out`.
-
-    What is outside of `out` is left out.
-    """
-    length, size = matrix.shape[1], out.shape[2] * out.shape[3]
-    high, wide = _counts(where, length)
-    given = points.reshape(READ, READ, high, wide, size).transpose(2, 0, 3, 1, 4)
-    mid = mid[: high * READ * wide * length * size]
-    np.matmul(matrix.T, given, out=mid.reshape(high, READ, wide, length, size))
-    rows, columns = where
-    inside = _inside(columns, out.shape[1])
-    lines = mid.reshape(high, READ, -1)[..., : (inside.stop - inside.start) * size]
-    pixels = out.reshape(len(out), -1)[:, inside.start * size : inside.stop * size]
-    for tiles, those, part in _rows_of_tiles(rows, length, len(out)):
-        into = pixels[those].reshape(tiles.stop - tiles.start, -1, lines.shape[-1])
-        np.matmul(matrix.T[part], lines[tiles], out=into)
+KERNELS = _rectangle(slice(0, KERNEL), slice(0, KERNEL), KERNEL, (KERNEL, KERNEL))
 
 
 class Cut(NamedTuple):
-    """A rectangle of tiles: where it writes and reads; both may reach beyond the images."""
+    """Tiles that are computed at a time: what they write of the results, and read of the images."""
 
     results: Rectangle
     pixels: Rectangle
 
 
-def _cuts(plan: Plan, tile: int) -> Iterator[Cut]:
-    """All tiles, in rectangles of whole rows or of one row; `tile` bytes of workspace for each."""
+def _cut(plan: Plan, *tops: slice) -> Cut:
+    """The tiles in these rows and columns of tiles."""
+    written = [slice(TILE * s.start, TILE * s.stop) for s in tops]
+    more = READ - TILE
+    read = [
+        slice(s.start - p, s.stop - p + more) for s, p in zip(written, plan.before, strict=True)
+    ]
+    return Cut(
+        _rectangle(written[0], written[1], TILE, plan.out),
+        _rectangle(read[0], read[1], READ, plan.image),
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _cuts(plan: Plan, most: int) -> tuple[Cut, ...]:
+    """All tiles, in rectangles of whole rows or of one row, of at most so many tiles if may be."""
     high, wide = tiles(plan)
-    rows = min(high, max(1, WORKSPACE // max(1, wide * tile)))
-    columns = wide if rows > 1 else min(wide, max(1, WORKSPACE // max(1, tile)))
-    for i in range(0, high, rows):
-        for j in range(0, wide, columns):
-            tops = slice(i, min(i + rows, high)), slice(j, min(j + columns, wide))
-            results = [slice(TILE * s.start, TILE * s.stop) for s in tops]
-            pixels = [
-                slice(s.start - p, s.stop - p + READ - TILE)
-                for s, p in zip(results, plan.before, strict=True)
-            ]
-            yield Cut((results[0], results[1]), (pixels[0], pixels[1]))
+    rows = min(high, max(1, most // wide))
+    columns = wide if rows > 1 else min(wide, max(1, most))
+    return tuple(
+        _cut(plan, slice(i, min(i + rows, high)), slice(j, min(j + columns, wide)))
+        for i in range(0, high, rows)
+        for j in range(0, wide, columns)
+    )
+
+
+def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array) -> Array:
+    """Tiles of (rows, columns, a, b), zeros beyond it, to (36, tiles * a, b).
+
+    The result, and what is between the two axes, are in the first parts of `out` and `mid`.
+    """
+    high, wide, span, before, inside, groups = where
+    length, (a, b) = matrix.shape[1], x.shape[2:]
+    size = a * b
+    begin, end = before * size, (before + inside.stop - inside.start) * size
+    mid = mid[: high * READ * span * size].reshape(high, READ, span * size)
+    if end - begin < span * size:
+        mid[..., :begin] = mid[..., end:] = 0
+    pixels = x.reshape(len(x), -1)[:, inside.start * size : inside.stop * size]
+    for those, rows, part in groups:
+        given = pixels[rows]
+        if those.stop - those.start > 1:
+            given = _stretches(np.ascontiguousarray(given), length)
+        np.matmul(matrix[:, part], given, out=mid[those, :, begin:end])
+    stretches = _stretches(mid.reshape(high, READ, span, size), length)
+    made = out[: READ**2 * high * wide * size].reshape(READ, READ, high, wide, size)
+    np.matmul(matrix, stretches, out=made.transpose(2, 0, 3, 1, 4))
+    return made.reshape(READ**2, high * wide * a, b)
+
+
+def _from_points(matrix: Array, points: Array, where: Rectangle, mid: Array, out: Array) -> None:
+    """The transpose of `_to_points` where tiles do not overlap, to their places in `out`."""
+    high, wide, _, _, inside, groups = where
+    length, size = matrix.shape[1], out.shape[2] * out.shape[3]
+    given = points.reshape(READ, READ, high, wide, size).transpose(2, 0, 3, 1, 4)
+    mid = mid[: high * READ * wide * length * size]
+    np.matmul(matrix.T, given, out=mid.reshape(high, READ, wide, length, size))
+    lines = mid.reshape(high, READ, -1)[..., : (inside.stop - inside.start) * size]
+    pixels = out.reshape(len(out), -1)[:, inside.start * size : inside.stop * size]
+    for those, rows, part in groups:
+        into = pixels[rows].reshape(those.stop - those.start, -1, lines.shape[-1])
+        np.matmul(matrix.T[part], lines[those], out=into)
 
 
 # ---- the three products --------------------------------------------------------------------------
@@ -175,15 +194,15 @@ class Work(NamedTuple):
     mid: Array  # between the two axes
 
 
-def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Cut], Work]:
-    """The rectangles, and memory for kernels, and for images and results of a rectangle."""
-    cuts = list(_cuts(plan, READ**2 * n * max(c, o) * dtype.itemsize))
-    sizes = [_counts(cut.results, TILE) for cut in cuts]
-    high, wide = map(max, zip(*sizes, strict=True))
+def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[tuple[Cut, ...], Work]:
+    """What is computed at a time, and memory for kernels, and for images and results of that."""
+    widest = max(c, o)
+    cuts = _cuts(plan, WORKSPACE // max(1, READ**2 * n * widest * dtype.itemsize))
+    high, wide = cuts[0].results[:2]  # no other one is larger
     numbers = READ**2 * n * high * wide
-    mid = READ * n * max(c, o) * (TILE * wide + READ - TILE) * high
-    counts = READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o)
-    return cuts, Work(*scratch(dtype, *((count,) for count in counts)))
+    mid = READ * n * widest * (TILE * wide + READ - TILE) * high
+    sizes = READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o)
+    return cuts, Work(*scratch(dtype, *((size,) for size in sizes)))
 
 
 # Each returns None where an array has a NaN or an infinity: it makes NaN of all 36 numbers of its
