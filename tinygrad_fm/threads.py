@@ -23,26 +23,24 @@ def count() -> int:
 
 
 def counts() -> list[int]:
-    """How many threads each loaded matrix library uses, NumPy's first; empty if nothing tells."""
+    """How many threads each loaded matrix library uses; empty if nothing tells."""
     return [loaded.num_threads for loaded in _libraries() if loaded.num_threads]
 
 
-def library() -> tuple[str, str]:
-    """Name and version of the matrix library: "openblas", "mkl", or what NumPy was built with.
-
-    Needs the extra `threads` where NumPy was built for any, as that of conda-forge is.
-    """
-    for loaded in _libraries():  # NumPy's is the first
-        return loaded.internal_api, loaded.version or ""
-    return _built_with()
-
-
 @functools.cache
-def _built_with() -> tuple[str, str]:
+def library() -> tuple[str, str]:
+    """Name and version of NumPy's matrix library: "openblas", "mkl", or what NumPy calls it.
+
+    Needs the extra `threads` where NumPy was built for any library, as that of conda-forge is.
+    """
     built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    name = built.get("name") or "unknown"
-    known = (k for k in ("openblas", "mkl") if k in name.lower())  # "scipy-openblas", "mkl-sdl"
-    return next(known, name), built.get("version") or ""
+    name, version = built.get("name") or "unknown", built.get("version") or ""
+    for known in ("openblas", "mkl"):  # "scipy-openblas", "mkl-sdl"
+        if known in name.lower():
+            return known, version
+    for loaded in _libraries():  # not asked before, as it may be that of another package
+        return loaded.internal_api, loaded.version or ""
+    return name, version
 
 
 @functools.cache

@@ -88,8 +88,9 @@ def gradient_error() -> float:
 def blas() -> dict[str, Any]:
     """Name, version and threads of the matrix library; threads are None where nothing tells."""
     name, version = threads.library()
-    if counts := threads.counts():
-        return {"name": name, "version": version, "threads": counts[0], "source": "threadpoolctl"}
+    if threads.counts():
+        asked = {"threads": threads.count(), "source": "threadpoolctl"}
+        return {"name": name, "version": version, **asked}
     set_by = [f"${name}" for name in threads.VARIABLES if os.environ.get(name)]
     source = ", ".join(set_by) or "NumPy's build"
     return {"name": name, "version": version, "threads": None, "source": source}
