@@ -24,7 +24,6 @@ _OURS = "tinygrad_fm."
 _MOST = 64  # a longer list, tuple or dictionary is data and no setting
 
 Look = Callable[[], Any]
-_call = operator.call
 
 
 class Guards:
@@ -66,7 +65,7 @@ class Guards:
         seen = latest_setting[0]
         quick = seen is self._seen and _equal_dicts(self._own, self._before)
         # whether what changes unnoticed is the very same, without a look at each by itself
-        if not (quick and all(map(operator.is_, map(_call, self._looks), self._values))):
+        if not (quick and all(map(operator.is_, map(operator.call, self._looks), self._values))):
             for name, look, value in self._unnoticed if quick else self.settings:
                 found = look()
                 if found is not value and not _equal(found, value):
