@@ -96,13 +96,6 @@ def _pointwise(plan: Plan) -> bool:
     return plan.kernel == plan.stride == (1, 1) and plan.out == plan.image
 
 
-def _inside(plan: Plan) -> bool:
-    """Whether no window reaches beyond the image."""
-    axes = zip(plan.out, plan.stride, plan.kernel, plan.dilation, plan.image, strict=True)
-    ends = (s * (o - 1) + d * (k - 1) < n for o, s, k, d, n in axes)
-    return plan.before == (0, 0) and all(ends)
-
-
 def _windows(x: Array, plan: Plan, part: Part) -> Array:
     """The windows of a part of the result as rows: (pixels * N, KH * KW * C)."""
     n, c = x.shape[2:]
@@ -111,16 +104,46 @@ def _windows(x: Array, plan: Plan, part: Part) -> Array:
     high, wide = (s.stop - s.start for s in part)
     depth = math.prod(plan.kernel) * c
     if c < FEW_CHANNELS:  # as columns, in which neighbouring images lie side by side
-        (made,) = _scratch(x, (*plan.kernel, c, high, wide, n))
-        if not _inside(plan):
+        shape = *plan.kernel, c, high, wide, n
+        if type(x) is np.ndarray:
+            made = _columns(x, plan, part, shape)
+        else:
+            (made,) = _scratch(x, shape)
             made[...] = 0
-        for k, m, (i, j), pixels in _places(plan, part):
-            made[k, m, :, i, j] = moved(x[pixels], (3, 0, 1, 2))
+            for k, m, (i, j), pixels in _places(plan, part):
+                made[k, m, :, i, j] = moved(x[pixels], (3, 0, 1, 2))
         return shaped(made, (depth, -1)).T
     (rows, columns) = part
     band, reading = _reading(plan, rows.start, rows.stop, columns.start, columns.stop)
     made = gathering.rows_of(x, band, gathering.numbers(reading, n), _scratch)
     return shaped(made, (high * wide * n, depth))
+
+
+def _columns(x: Array, plan: Plan, part: Part, shape: tuple[int, ...]) -> Array:
+    """The windows of a part, (KH, KW, C, rows, columns, N), by one copy of a view of them."""
+    starts = [s.start * t - p for s, t, p in zip(part, plan.stride, plan.before, strict=True)]
+    spans = [
+        (results - 1) * stride + (places - 1) * dilation + 1
+        for results, stride, places, dilation in zip(
+            shape[3:5], plan.stride, plan.kernel, plan.dilation, strict=True
+        )
+    ]
+    seen, made = _scratch(x, (*spans, *x.shape[2:]), shape)
+    inside = [
+        (max(0, start), max(0, start, min(size, start + span)))
+        for start, span, size in zip(starts, spans, plan.image, strict=True)
+    ]
+    (top, bottom), (left, right) = inside
+    i, j = top - starts[0], left - starts[1]
+    middle = slice(i, i + bottom - top), slice(j, j + right - left)
+    seen[: middle[0].start] = seen[middle[0].stop :] = 0
+    seen[middle[0], : middle[1].start] = seen[middle[0], middle[1].stop :] = 0
+    seen[middle] = x[top:bottom, left:right]
+    rows, columns, image, channel = seen.strides
+    (down, across), (apart, beside) = plan.stride, plan.dilation
+    steps = apart * rows, beside * columns, channel, down * rows, across * columns, image
+    made[...] = np.ndarray(shape, x.dtype, seen, strides=steps)
+    return made
 
 
 def _add_windows(rows: Array, total: Array, plan: Plan, part: Part) -> None:
