@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+SLAB = (
+    64  # channels of kernels that are turned at a time: more leave the cache before they are read
+)
+
 Array = Any
 Pair = tuple[int, int]
 
@@ -34,7 +38,12 @@ def turned(plan: Plan) -> Plan:
 
 def turned_kernels(weight: Array) -> Array:
     """(KH, KW, C, O) turned around, as (KH, KW, O, C)."""
-    return np.copy(moved(weight[::-1, ::-1], (0, 1, 3, 2)), order="C")
+    around = moved(weight[::-1, ::-1], (0, 1, 3, 2))
+    made = np.empty_like(around, order="C")
+    for start in range(0, around.shape[3], SLAB):
+        slab = (..., slice(start, start + SLAB))
+        made[slab] = around[slab]
+    return made
 
 
 # NumPy's own functions look for arrays of other libraries first, which takes most of a small call.
