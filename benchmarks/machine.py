@@ -97,14 +97,14 @@ def threads(count: int) -> dict[str, Any]:
 
     They read their variables when they are imported: the parent process has set them.
     """
-    from tinygrad_fm import threads
+    from tinygrad_fm.threads import counts, library
 
     found: dict[str, Any] = {
         "threads": count,
         "cores": cores(),
         "variables": {name: os.environ.get(name) for name in THREAD_VARIABLES},
-        "blas": " ".join(threads.library()),
-        "blas_threads": threads.counts() or None,  # only threadpoolctl can tell
+        "blas": " ".join(library()).strip(),
+        "blas_threads": counts() or None,  # only threadpoolctl can tell
         "torch_threads": None,
     }
     if "torch" in sys.modules:

@@ -16,8 +16,10 @@ class Loaded:
         ({"name": "scipy-openblas", "version": "0.3.31"}, [], ("openblas", "0.3.31")),
         ({"name": "mkl-sdl", "version": "2026.2"}, [Loaded], ("mkl", "2026.2")),  # not NumPy's
         ({"name": "blas", "version": "3.9.0"}, [Loaded], ("blis", "1.0")),  # any will do
-        ({"name": "accelerate"}, [], ("accelerate", "")),
-        ({}, [], ("unknown", "")),
+        ({"name": "accelerate"}, [Loaded], ("accelerate", "")),
+        ({"name": "blas"}, [], ("blas", "")),
+        ({}, [Loaded], ("unknown", "")),
+        (None, [], ("unknown", "")),
     ],
 )
 def test_the_matrix_library_is_numpys_own(monkeypatch, built_with, loaded, expected):

@@ -23,7 +23,7 @@ def count() -> int:
 
 
 def counts() -> list[int]:
-    """How many threads each loaded matrix library uses; empty if nothing tells."""
+    """How many threads each matrix library uses that was there at first; empty if nothing tells."""
     return [loaded.num_threads for loaded in _libraries() if loaded.num_threads]
 
 
@@ -33,13 +33,14 @@ def library() -> tuple[str, str]:
 
     Needs the extra `threads` where NumPy was built for any library, as that of conda-forge is.
     """
-    built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    name, version = built.get("name") or "unknown", built.get("version") or ""
+    built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas") or {}
+    name, version = str(built.get("name") or "unknown"), str(built.get("version") or "")
     for known in ("openblas", "mkl"):  # "scipy-openblas", "mkl-sdl"
         if known in name.lower():
             return known, version
-    for loaded in _libraries():  # not asked before, as it may be that of another package
-        return loaded.internal_api, loaded.version or ""
+    if name.lower() in ("blas", "cblas"):  # only then: what is loaded may be another package's
+        for loaded in _libraries():
+            return loaded.internal_api, loaded.version or ""
     return name, version
 
 
@@ -48,7 +49,7 @@ def _libraries() -> list[Any]:
     """The loaded matrix libraries; to look for them takes milliseconds, to ask them nothing."""
     try:
         from threadpoolctl import ThreadpoolController
-    except ModuleNotFoundError:
+    except ImportError:
         return []
     np.zeros((2, 2)) @ np.zeros((2, 2))  # some are loaded when they are first used
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)

@@ -87,7 +87,12 @@ def test_without_threadpoolctl_the_threads_are_unknown(monkeypatch):
 
 @pytest.mark.parametrize(
     ("library", "setting", "said"),
-    [("mkl", "", True), ("mkl", "AUTO,STRICT", False), ("openblas", "", False)],
+    [
+        ("mkl", "", True),
+        ("mkl", "AUTO", True),
+        ("mkl", "AUTO,STRICT", False),
+        ("openblas", "", False),
+    ],
 )
 def test_mkl_needs_a_setting_for_the_same_bits(command, monkeypatch, library, setting, said):
     monkeypatch.setattr(doctor.threads, "library", lambda: (library, "1.0"))

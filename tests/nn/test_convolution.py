@@ -342,6 +342,26 @@ def test_what_is_chosen_depends_on_the_matrix_library(monkeypatch, library, way)
     assert fastest.__wrapped__(plan, 32, 32, 32, np.dtype(np.float32)) == way
 
 
+@pytest.mark.parametrize(("stride", "dilation"), [(16, 1), (1, 16)])
+def test_few_channels_take_no_more_memory_than_their_windows(monkeypatch, stride, dilation):
+    monkeypatch.setattr(columns, "WORKSPACE", 1 << 12)
+    asked = []
+    scratch = columns.scratch
+    monkeypatch.setattr(
+        columns, "scratch", lambda *a: asked.append(8 * sum(map(np.prod, a[1:]))) or scratch(*a)
+    )
+    x, w = np.ones((4, 2, 91, 91)), np.ones((3, 2, 3, 3))
+    functional.conv2d(x, w, padding=dilation, stride=stride, dilation=dilation, method="im2col")
+    assert max(asked) <= 2 * columns.WORKSPACE
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_an_image_without_rows_gives_what_padding_gives(method):
+    x, w = np.ones((1, 2, 0, 5)), np.ones((3, 2, 3, 3))
+    y = functional.conv2d(x, w, np.arange(3.0), padding=2, method=method)
+    np.testing.assert_array_equal(y.data, np.broadcast_to(np.arange(3.0)[:, None, None], y.shape))
+
+
 def test_many_images_go_by_dft_in_parts(monkeypatch):
     plan = Plan("dft", (6, 5), (3, 3), (1, 1), (6, 5))
     draw = np.random.default_rng(0).standard_normal

@@ -300,4 +300,4 @@ def test_a_variable_that_is_set_to_an_equal_value_is_the_same(monkeypatch):
     step(np.ones(2))
     assert step.program is program
     guards = program.traced.guards
-    assert [look() for look in guards._looks] == guards._values
+    assert all(look() is value for look, value in zip(guards._looks, guards._values, strict=True))

@@ -1,5 +1,7 @@
 """A compiled step gives the bits of the step itself: results, gradients, parameters, state."""
 
+import functools
+
 import numpy as np
 import pytest
 from learning import learning_step
@@ -133,6 +135,39 @@ def test_layers_of_two_dtypes_are_the_same_bit_for_bit(rows):
         found.append([p.data for p in model.parameters()])
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("rows", [1, 6])
+@pytest.mark.parametrize("view", [np.s_[:, ::-1], np.s_[::-1], np.s_[:, ::2], np.s_[:]])
+def test_products_of_views_are_the_same_bit_for_bit(rows, view):
+    draw = functools.partial(np.random.default_rng(0).standard_normal, dtype=np.float32)
+    x, w = draw((rows, 64))[view], draw((64, 64))[view]
+    w = tg.Tensor(w[: x.shape[1]], requires_grad=True)
+
+    def step(x):
+        w.grad = None
+        y = x @ w
+        (y * y).sum().backward()
+        return y, w.grad.detach()
+
+    run = tg.compile(step)
+    for _ in range(3):
+        found = run(x)
+    for a, b in zip(found, step(tg.Tensor(x)), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_an_empty_array_has_an_empty_gradient():
+    a = tg.Tensor(np.ones((0, 3)), requires_grad=True)
+
+    @tg.compile
+    def step():
+        a.grad = None
+        (a * a).sum().backward()
+        return a.grad.detach()
+
+    for _ in range(3):
+        assert step().shape == (0, 3)
 
 
 def test_float32_stays_float32():

@@ -141,7 +141,8 @@ def _page(found: dict[str, Any]) -> str:
 
 def _matrix_library(library: dict[str, Any], cpus: int) -> tuple[str, str, str]:
     note = f"{library['threads'] or 'unknown number of'} threads on {cpus} CPUs"
-    if library["name"] == "mkl" and not os.environ.get("MKL_CBWR"):
+    setting = os.environ.get("MKL_CBWR", "").upper()
+    if library["name"] == "mkl" and "STRICT" not in setting and setting != "COMPATIBLE":
         note += "; the same bits from run to run only with MKL_CBWR=AUTO,STRICT"
     return "BLAS", f"{library['name']} {library['version']}", note
 

@@ -93,9 +93,11 @@ def conv2d(
             - "auto": the one with the lowest estimate of its time.
             The errors of "dft" and "tiles" are relative to the largest pixel of the image, or of
             the tile: an outlier of 1e4 costs results near 1 about 1e-3 by "dft", however far away
-            they are. Where there is a NaN or an infinity, they turn to "im2col".
-            Each thread keeps the memory that it computes in, at most 128 MiB: "im2col" needs 4 MiB,
-            or the windows of one pixel of the result; "tiles" 4 MiB, or one tile of all images,
+            they are. Numbers near the largest of the dtype may overflow on the way. Where there is
+            a NaN or an infinity, both turn to "im2col".
+            Each thread keeps the memory that it computes in, at most 128 MiB: "im2col" needs 4 MiB
+            (up to 8 below 8 channels), or the windows of one pixel of the result; "tiles" 4 MiB,
+            or one tile of all images,
             and 4 times the kernels; "dft" more than images and results take, for as many images at
             a time as that allows, and "auto" leaves it out where it does not allow one.
 

@@ -64,8 +64,8 @@ class Guards:
             return "no_grad()"
         seen = latest_setting[0]
         quick = seen is self._seen and _equal_dicts(self._own, self._before)
-        # whether what changes unnoticed is the very same, without a look at each by itself
-        if not (quick and all(map(operator.is_, map(operator.call, self._looks), self._values))):
+        found_now = map(operator.call, self._looks)
+        if not (quick and all(map(operator.is_, found_now, self._values))):  # the very same
             for name, look, value in self._unnoticed if quick else self.settings:
                 found = look()
                 if found is not value and not _equal(found, value):

@@ -52,7 +52,7 @@ class Plan:
                 continue
             for result in instruction.results:
                 elsewhere = result.base is not None or result in fresh or result in outside
-                if elsewhere or not result.shape:
+                if elsewhere or not result.shape or not result.bytes:
                     continue
                 slot = self._in_place(i, instruction, result)
                 if slot is None:

@@ -105,8 +105,14 @@ def _windows(x: Array, plan: Plan, part: Part) -> Array:
     depth = math.prod(plan.kernel) * c
     if c < FEW_CHANNELS:  # as columns, in which neighbouring images lie side by side
         shape = *plan.kernel, c, high, wide, n
-        if type(x) is np.ndarray:
-            made = _columns(x, plan, part, shape)
+        spans = [
+            (results - 1) * stride + (places - 1) * dilation + 1
+            for results, stride, places, dilation in zip(
+                (high, wide), plan.stride, plan.kernel, plan.dilation, strict=True
+            )
+        ]
+        if type(x) is np.ndarray and math.prod(spans) <= high * wide * math.prod(plan.kernel):
+            made = _viewed(x, plan, part, spans, shape)
         else:
             (made,) = _scratch(x, shape)
             made[...] = 0
@@ -119,15 +125,13 @@ def _windows(x: Array, plan: Plan, part: Part) -> Array:
     return shaped(made, (high * wide * n, depth))
 
 
-def _columns(x: Array, plan: Plan, part: Part, shape: tuple[int, ...]) -> Array:
-    """The windows of a part, (KH, KW, C, rows, columns, N), by one copy of a view of them."""
+def _viewed(x: Array, plan: Plan, part: Part, spans: list[int], shape: tuple[int, ...]) -> Array:
+    """The windows of a part, (KH, KW, C, rows, columns, N), by one copy of a view of them.
+
+    Args:
+        spans: how many rows and columns they read, zeros around the image among them.
+    """
     starts = [s.start * t - p for s, t, p in zip(part, plan.stride, plan.before, strict=True)]
-    spans = [
-        (results - 1) * stride + (places - 1) * dilation + 1
-        for results, stride, places, dilation in zip(
-            shape[3:5], plan.stride, plan.kernel, plan.dilation, strict=True
-        )
-    ]
     seen, made = _scratch(x, (*spans, *x.shape[2:]), shape)
     inside = [
         (max(0, start), max(0, start, min(size, start + span)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ POINTS = (0, 1, -1, 2, -2)  # and infinity, where a polynomial's value is its la
 TILE, KERNEL, READ = 4, 3, 6  # results of a tile, pixels of the kernel, pixels that a tile reads
 ONE = POINTS.index(1) * (READ + 1)  # the point 1 along both axes: its value goes to all results
 
+FEW = (
+    16  # cuts of a convolution that are kept: to make them takes as long as to compute a small one
+)
 WORKSPACE = 1 << 20  # bytes of images at points at a time, or what one tile of all images needs
 
 
@@ -131,17 +135,23 @@ def _cut(plan: Plan, *tops: slice) -> Cut:
     )
 
 
-@functools.lru_cache(maxsize=256)
-def _cuts(plan: Plan, most: int) -> tuple[Cut, ...]:
-    """All tiles, in rectangles of whole rows or of one row, of at most so many tiles if may be."""
+def _cuts(plan: Plan, rows: int, columns: int) -> Iterable[Cut]:
+    """All tiles, in rectangles of so many rows and columns of tiles."""
     high, wide = tiles(plan)
-    rows = min(high, max(1, most // wide))
-    columns = wide if rows > 1 else min(wide, max(1, most))
-    return tuple(
-        _cut(plan, slice(i, min(i + rows, high)), slice(j, min(j + columns, wide)))
-        for i in range(0, high, rows)
-        for j in range(0, wide, columns)
-    )
+    few = -(-high // rows) * -(-wide // columns) <= FEW
+    return (_few if few else _made)(plan, rows, columns)
+
+
+def _made(plan: Plan, rows: int, columns: int) -> Iterator[Cut]:
+    high, wide = tiles(plan)
+    for i in range(0, high, rows):
+        for j in range(0, wide, columns):
+            yield _cut(plan, slice(i, min(i + rows, high)), slice(j, min(j + columns, wide)))
+
+
+@functools.lru_cache(maxsize=256)
+def _few(plan: Plan, rows: int, columns: int) -> tuple[Cut, ...]:
+    return tuple(_made(plan, rows, columns))
 
 
 def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array) -> Array:
@@ -194,15 +204,17 @@ class Work(NamedTuple):
     mid: Array  # between the two axes
 
 
-def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[tuple[Cut, ...], Work]:
+def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[Iterable[Cut], Work]:
     """What is computed at a time, and memory for kernels, and for images and results of that."""
     widest = max(c, o)
-    cuts = _cuts(plan, WORKSPACE // max(1, READ**2 * n * widest * dtype.itemsize))
-    high, wide = cuts[0].results[:2]  # no other one is larger
-    numbers = READ**2 * n * high * wide
-    mid = READ * n * widest * (TILE * wide + READ - TILE) * high
+    most = WORKSPACE // max(1, READ**2 * n * widest * dtype.itemsize)  # tiles, in whole rows
+    high, wide = tiles(plan)
+    rows = min(high, max(1, most // wide))
+    columns = wide if rows > 1 else min(wide, max(1, most))
+    numbers = READ**2 * n * rows * columns
+    mid = READ * n * widest * (TILE * columns + READ - TILE) * rows
     sizes = READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o)
-    return cuts, Work(*scratch(dtype, *((size,) for size in sizes)))
+    return _cuts(plan, rows, columns), Work(*scratch(dtype, *((size,) for size in sizes)))
 
 
 # Each returns None where an array has a NaN or an infinity: it makes NaN of all 36 numbers of its
