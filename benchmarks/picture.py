@@ -21,16 +21,23 @@ PEERS = {
     "NumPy, planned": ("#0072B2", "P"),
     "GEMMs alone": ("#999999", "|"),
 }
+FEWEST = 4  # a setting with less than this part of another's rows has no panel
 WITHOUT_RATIOS = ("growth", "import")
 INK, FAINT = "#333333", "#D9D9D9"
 
 
 def draw(runs: list[dict[str, Any]], path: Path) -> str:
     """Write the picture and return the lines of Markdown that show it, or say why there is none."""
-    settings = list(dict.fromkeys(map(table.setting, runs)))
     rows = _rows(runs)
     if not rows:
         return "No case with a peer has been measured."
+    counts = {
+        setting: sum(setting in row for row in rows.values())
+        for setting in map(table.setting, runs)
+    }
+    # one that has few rows would be an empty panel
+    settings = [s for s, count in counts.items() if FEWEST * count >= max(counts.values())]
+    rows = {case: row for case, row in rows.items() if any(s in row for s in settings)}
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -61,7 +68,8 @@ def draw(runs: list[dict[str, Any]], path: Path) -> str:
     return (
         f"![our time over each peer's, by case]({path.name})\n\nTo the left of the line "
         "tinygrad_fm takes less than the peer. Full: a compiled step, or what Numba compiled; "
-        "pale: where there is neither. Of PyTorch's forms the fastest is shown."
+        "pale: where there is neither. Of PyTorch's forms the fastest is shown. What was measured "
+        "in few cases only is in the tables."
     )
 
 
