@@ -97,9 +97,9 @@ def conv2d(
             a NaN or an infinity, both turn to "im2col".
             Each thread keeps the memory that it computes in, at most 128 MiB: "im2col" needs 4 MiB
             (up to 8 below 8 channels), or the windows of one pixel of the result; "tiles" 4 MiB,
-            or one tile of all images,
-            and 4 times the kernels; "dft" more than images and results take, for as many images at
-            a time as that allows, and "auto" leaves it out where it does not allow one.
+            or one tile of all images, and 4 times the kernels; "dft" more than images and results
+            take, for as many images at a time as that allows, and "auto" leaves it out where it
+            does not allow one.
 
     Returns:
         (N, O, OH, OW), OH = (H + paddings - dilation * (KH - 1) - 1) // stride + 1.

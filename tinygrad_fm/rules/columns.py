@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.rules import gathering
-from tinygrad_fm.rules.plan import Plan, moved, shaped, turned, turned_kernels
+from tinygrad_fm.rules.plan import Plan, inside, moved, shaped, turned, turned_kernels
 from tinygrad_fm.rules.workspace import scratch
 
 Array = Any
@@ -131,22 +131,23 @@ def _viewed(x: Array, plan: Plan, part: Part, spans: list[int], shape: tuple[int
     Args:
         spans: how many rows and columns they read, zeros around the image among them.
     """
-    starts = [s.start * t - p for s, t, p in zip(part, plan.stride, plan.before, strict=True)]
     seen, made = _scratch(x, (*spans, *x.shape[2:]), shape)
-    inside = [
-        (max(0, start), max(0, start, min(size, start + span)))
+    starts = [s.start * t - p for s, t, p in zip(part, plan.stride, plan.before, strict=True)]
+    rows, columns = (
+        inside(slice(start, start + span), size)
         for start, span, size in zip(starts, spans, plan.image, strict=True)
-    ]
-    (top, bottom), (left, right) = inside
-    i, j = top - starts[0], left - starts[1]
-    middle = slice(i, i + bottom - top), slice(j, j + right - left)
-    seen[: middle[0].start] = seen[middle[0].stop :] = 0
-    seen[middle[0], : middle[1].start] = seen[middle[0], middle[1].stop :] = 0
-    seen[middle] = x[top:bottom, left:right]
-    rows, columns, image, channel = seen.strides
-    (down, across), (apart, beside) = plan.stride, plan.dilation
-    steps = apart * rows, beside * columns, channel, down * rows, across * columns, image
-    made[...] = np.ndarray(shape, x.dtype, seen, strides=steps)
+    )
+    above, below = rows.start - starts[0], rows.stop - starts[0]
+    left, right = columns.start - starts[1], columns.stop - starts[1]
+    seen[:above] = seen[below:] = 0
+    seen[above:below, :left] = seen[above:below, right:] = 0
+    seen[above:below, left:right] = x[rows, columns]
+    *along, image, channel = seen.strides
+    places, results = (
+        [step * stride for step, stride in zip(steps, along, strict=True)]
+        for steps in (plan.dilation, plan.stride)
+    )
+    made[...] = np.ndarray(shape, x.dtype, seen, strides=(*places, channel, *results, image))
     return made
 
 

@@ -28,6 +28,12 @@ class Plan(NamedTuple):
     groups: int = 1
 
 
+def inside(where: slice, size: int) -> slice:
+    """The part of a range that lies within 0 and size; an empty one if none does."""
+    start = min(max(0, where.start), size)
+    return slice(start, max(start, min(where.stop, size)))
+
+
 @functools.lru_cache(maxsize=256)
 def turned(plan: Plan) -> Plan:
     """Of the convolution by kernels turned around that takes a gradient back, at stride 1."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fm.rules.plan import Pair, Plan, turned, turned_kernels
+from tinygrad_fm.rules.plan import Pair, Plan, inside, turned, turned_kernels
 from tinygrad_fm.rules.workspace import finite, scratch
 
 Array = Any
@@ -68,12 +68,6 @@ def _stretches(x: Array, length: int) -> Array:
     return np.ndarray(shape, x.dtype, x, strides=(*strides, TILE * along, along, last))
 
 
-def _inside(where: slice, size: int) -> slice:
-    """The part of a range that lies within 0 and size; an empty one if none does."""
-    start = min(max(0, where.start), size)
-    return slice(start, max(start, min(where.stop, size)))
-
-
 class Rectangle(NamedTuple):
     """Tiles of an array of rows and columns, beyond which they may reach.
 
@@ -105,9 +99,9 @@ def _rectangle(rows: slice, columns: slice, length: int, size: Pair) -> Rectangl
         groups.append((slice(first, last), slice(start, end + length), slice(0, length)))
     for i in (*range(first), *range(last, high)):
         start = rows.start + TILE * i
-        here = _inside(slice(start, start + length), size[0])
+        here = inside(slice(start, start + length), size[0])
         groups.append((slice(i, i + 1), here, slice(here.start - start, here.stop - start)))
-    here = _inside(columns, size[1])
+    here = inside(columns, size[1])
     span, before = columns.stop - columns.start, here.start - columns.start
     return Rectangle(high, wide, span, before, here, tuple(groups))
 
@@ -159,14 +153,14 @@ def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array
 
     The result, and what is between the two axes, are in the first parts of `out` and `mid`.
     """
-    high, wide, span, before, inside, groups = where
+    high, wide, span, before, columns, groups = where
     length, (a, b) = matrix.shape[1], x.shape[2:]
     size = a * b
-    begin, end = before * size, (before + inside.stop - inside.start) * size
+    begin, end = before * size, (before + columns.stop - columns.start) * size
     mid = mid[: high * READ * span * size].reshape(high, READ, span * size)
     if end - begin < span * size:
         mid[..., :begin] = mid[..., end:] = 0
-    pixels = x.reshape(len(x), -1)[:, inside.start * size : inside.stop * size]
+    pixels = x.reshape(len(x), -1)[:, columns.start * size : columns.stop * size]
     for those, rows, part in groups:
         given = pixels[rows]
         if those.stop - those.start > 1:
@@ -180,13 +174,13 @@ def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array
 
 def _from_points(matrix: Array, points: Array, where: Rectangle, mid: Array, out: Array) -> None:
     """The transpose of `_to_points` where tiles do not overlap, to their places in `out`."""
-    high, wide, _, _, inside, groups = where
+    high, wide, _, _, columns, groups = where
     length, size = matrix.shape[1], out.shape[2] * out.shape[3]
     given = points.reshape(READ, READ, high, wide, size).transpose(2, 0, 3, 1, 4)
     mid = mid[: high * READ * wide * length * size]
     np.matmul(matrix.T, given, out=mid.reshape(high, READ, wide, length, size))
-    lines = mid.reshape(high, READ, -1)[..., : (inside.stop - inside.start) * size]
-    pixels = out.reshape(len(out), -1)[:, inside.start * size : inside.stop * size]
+    lines = mid.reshape(high, READ, -1)[..., : (columns.stop - columns.start) * size]
+    pixels = out.reshape(len(out), -1)[:, columns.start * size : columns.stop * size]
     for those, rows, part in groups:
         into = pixels[rows].reshape(those.stop - those.start, -1, lines.shape[-1])
         np.matmul(matrix.T[part], lines[those], out=into)
