@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import os
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,13 +15,20 @@ import numpy as np
 # The number of threads of NumPy's matrix library. Whoever sets one of these has chosen.
 VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS_NUM_THREADS")
 
+# Multiplications in products of matrices that are worth a thread of their own: to wake one up takes
+# 0.1 ms, as long as some millions, and a convolution does so up to three times.
+WORTH = 24_000_000
+
 
 def count() -> int:
-    """How many threads to use: as many as the matrix library does at the moment.
+    """How many threads to use: as many as the matrix library does, or did before `one_each`.
 
     Needs the extra `threads` to ask it; without, the environment's number, or one for each CPU.
+    In a thread that does its part of shared products it is one.
     """
-    known = counts()
+    if _here.shares:
+        return 1
+    known = [number for number in _before if number] if _users else counts()
     return min(known) if known else _count_unasked()
 
 
@@ -70,21 +80,69 @@ def cpus() -> int:
     return os.cpu_count() or 1
 
 
-def share(call: Callable[..., Any], works: Iterable[tuple[Any, ...]]) -> None:
+def several(multiplications: int) -> int:
+    """How many threads are to share products of matrices by `share_products`; 1 if it is not worth.
+
+    Needs the extra `threads`, by which the matrix library is told to use one thread in each.
+    """
+    if multiplications < 2 * WORTH or not _libraries():
+        return 1
+    return max(1, min(count(), multiplications // WORTH))
+
+
+def share_products(call: Callable[..., Any], works: list[tuple[Any, ...]]) -> list[Any]:
+    """`share`, with one thread of the matrix library in each, and none that shares once more."""
+    global times_shared
+    if len(works) == 1:
+        return [call(*works[0])]
+    times_shared += 1
+    with one_each():
+        return share(_do_part, [(call, work) for work in works])
+
+
+times_shared = 0  # how often `share_products` has done so
+
+
+class _Here(threading.local):
+    shares = False
+
+
+_here = _Here()
+
+
+def _do_part(call: Callable[..., Any], work: tuple[Any, ...]) -> Any:
+    _here.shares = True
+    try:
+        return call(*work)
+    finally:
+        _here.shares = False
+
+
+def spans(length: int, count: int) -> list[slice]:
+    """A length in so many slices of about one size; in fewer where they would be empty."""
+    count = max(1, min(count, length))
+    return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
+
+
+def share(call: Callable[..., Any], works: Iterable[tuple[Any, ...]]) -> list[Any]:
     """call(*work) for each work, the first one here and each of the others in its own thread.
 
     It gains where the calls let other threads run: long calls of NumPy or of compiled loops.
+
+    Returns:
+        what the calls returned, in the order of the works.
     """
     first, *others = works
     if not others:
-        call(*first)
-        return
-    waiting = [_pool(os.getpid()).submit(call, *work) for work in others]
+        return [call(*first)]
+    pool = _pool(os.getpid())
+    # what np.errstate says here is to be so there
+    waiting = [pool.submit(contextvars.copy_context().run, call, *work) for work in others]
     try:
-        call(*first)
+        done = [call(*first)]
     finally:
-        for future in waiting:
-            future.result()
+        rest = [future.result() for future in waiting]
+    return done + rest
 
 
 @functools.lru_cache(maxsize=1)
@@ -93,3 +151,37 @@ def _pool(process: int) -> Any:
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(max(1, cpus() - 1), thread_name_prefix="tinygrad_fm")
+
+
+_lock = threading.Lock()
+_before: list[int] = []  # threads of each library when the first of these entered
+_users = 0  # who are within `one_each`
+
+
+@contextlib.contextmanager
+def one_each() -> Iterator[None]:
+    """Until the end the matrix libraries use one thread for a product, and `count` stays.
+
+    Their own threads, once used, wait for the next product for 100 ms or more without giving up
+    their core: what others share meanwhile takes twice as long. So this is held for as long as a
+    program runs that shares its products, and not only while it does.
+    """
+    global _before, _users
+    with _lock:
+        if not _users:
+            _before = [loaded.num_threads for loaded in _libraries()]
+            _tell([number and 1 for number in _before])
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                _tell(_before)
+
+
+def _tell(numbers: list[int]) -> None:
+    for loaded, number in zip(_libraries(), numbers, strict=True):
+        if number:
+            loaded.set_num_threads(number)

@@ -99,7 +99,9 @@ def conv2d(
             (up to 8 below 8 channels), or the windows of one pixel of the result; "tiles" 4 MiB,
             or one tile of all images, and 4 times the kernels; "dft" more than images and results
             take, for as many images at a time as that allows, and "auto" leaves it out where it
-            does not allow one.
+            does not allow one. With the extra `threads` as many threads as the matrix library uses
+            share a convolution that is large enough, and the library uses one meanwhile; so do
+            they for as long as a compiled step runs that has one.
 
     Returns:
         (N, O, OH, OW), OH = (H + paddings - dilation * (KH - 1) - 1) // stride + 1.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.program import chains, passes, updates
 from tinygrad_fm.program.emit import Text
 from tinygrad_fm.program.guard import Guards
@@ -128,6 +129,7 @@ class Program:
         linecache.cache[file] = len(self.source), None, lines, file  # for tracebacks
         self._cells = list(text.cells.items())
         self._ready: list[Workspace] = []
+        self._shares = False  # whether threads have shared products in it
         ordered = any(i.ordered for i in self.instructions)
         self._lock: Any = threading.RLock() if ordered else contextlib.nullcontext()
 
@@ -165,7 +167,13 @@ class Program:
             if not have_arrays(workspace.tensors, workspace.arrays):
                 workspace = Workspace(self)
             try:
-                found = workspace.step(*arrays)
+                if self._shares:
+                    with threads.one_each():
+                        found = workspace.step(*arrays)
+                else:
+                    earlier = threads.times_shared
+                    found = workspace.step(*arrays)
+                    self._shares = threads.times_shared != earlier
             finally:
                 self._ready.append(workspace)
         for tensor, view in self._views:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.rules import gathering
 from tinygrad_fm.rules.plan import Plan, inside, moved, shaped, turned, turned_kernels
 from tinygrad_fm.rules.workspace import scratch
@@ -77,14 +78,15 @@ def _reading(
 
 
 @functools.lru_cache(maxsize=256)
-def _parts(plan: Plan, pixel: int) -> tuple[Part, ...]:
-    """The result in parts of whole rows, or of one row, of `pixel` bytes of workspace each."""
-    return tuple(_cut(plan, pixel))
+def _parts(plan: Plan, pixel: int, count: int = 1) -> list[tuple[Part, ...]]:
+    """For each thread parts of the result, whole rows or of one row, by the bytes of a pixel."""
+    cut = tuple(_cut(plan, pixel, count))
+    return [cut[s] for s in threads.spans(len(cut), count)]
 
 
-def _cut(plan: Plan, pixel: int) -> Iterator[Part]:
+def _cut(plan: Plan, pixel: int, count: int) -> Iterator[Part]:
     high, wide = plan.out
-    rows = min(high, max(1, WORKSPACE // max(1, wide * pixel)))
+    rows = min(-(-high // count), max(1, WORKSPACE // max(1, wide * pixel)))
     columns = wide if rows > 1 else min(wide, max(1, WORKSPACE // max(1, pixel)))
     for i in range(0, high, rows):
         for j in range(0, wide, columns):
@@ -186,6 +188,13 @@ def _workspace(plan: Plan, x: Array, channels: int) -> int:
     return math.prod(plan.kernel) * x.shape[2] * channels * x.dtype.itemsize
 
 
+def _threads(x: Array, plan: Plan, weights: int) -> int:
+    """How many threads share the windows and their products with so many weights."""
+    if type(x) is not np.ndarray or _pointwise(plan):  # only a product, which needs no help
+        return 1
+    return threads.several(math.prod(plan.out) * x.shape[2] * weights)
+
+
 def _by_channel(plan: Plan, c: int, o: int) -> bool:
     """Whether each channel is a group with one kernel: no matrices, only products of numbers."""
     return 1 < c == o == plan.groups
@@ -210,13 +219,18 @@ def convolve(
         for k, m, seen, pixels in _places(plan, _whole(plan)):
             y[seen] += x[pixels] * weight[k, m, 0]
         return y
-    for part in _parts(plan, _workspace(plan, x, weight.shape[2])):
-        for channels, kernels in _groups(plan, x.shape[3], o):
-            rows = _windows(x[..., channels], plan, part)
-            results = shaped(y[part][..., kernels], (-1, o // plan.groups))  # a view
-            np.matmul(rows, matrix[:, kernels], out=results)
-        if bias is not None:
-            y[part] += bias
+
+    def compute(*parts: Part) -> None:
+        for part in parts:
+            for channels, kernels in _groups(plan, x.shape[3], o):
+                rows = _windows(x[..., channels], plan, part)
+                results = shaped(y[part][..., kernels], (-1, o // plan.groups))  # a view
+                np.matmul(rows, matrix[:, kernels], out=results)
+            if bias is not None:
+                y[part] += bias
+
+    count = _threads(x, plan, depth * o)
+    threads.share_products(compute, _parts(plan, _workspace(plan, x, weight.shape[2]), count))
     return y
 
 
@@ -235,7 +249,8 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
         for k, m, seen, pixels in _places(plan, _whole(plan)):
             total[pixels] += g[seen] * weight[k, m, 0]
         return total
-    for part in _parts(plan, _workspace(plan, g, weight.shape[2])):
+    (parts,) = _parts(plan, _workspace(plan, g, weight.shape[2]))
+    for part in parts:
         for channels, kernels in _groups(plan, c, o):
             rows = shaped(g[part][..., kernels], (-1, o // plan.groups))
             (windows,) = _scratch(total, (len(rows), len(matrix)))
@@ -269,12 +284,22 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
         for k, m, seen, pixels in _places(plan, _whole(plan)):
             by_place[k, m] = np.sum(x[pixels] * g[seen], axis=(0, 1, 2))
         return shaped(total, (*plan.kernel, 1, o))
-    for i, part in enumerate(_parts(plan, _workspace(plan, x, c // plan.groups))):
-        for channels, kernels in _groups(plan, c, o):
-            rows = _windows(x[..., channels], plan, part)
-            given = shaped(g[part][..., kernels], (-1, o // plan.groups))
-            if i:
-                total[:, kernels] += np.matmul(rows.T, given)
-            else:
-                np.matmul(rows.T, given, out=total[:, kernels])
+
+    def compute(i: int, parts: tuple[Part, ...]) -> None:
+        total = totals[i]
+        for part in parts:
+            for channels, kernels in _groups(plan, c, o):
+                rows = _windows(x[..., channels], plan, part)
+                given = shaped(g[part][..., kernels], (-1, o // plan.groups))
+                if part is parts[0]:
+                    np.matmul(rows.T, given, out=total[:, kernels])
+                else:
+                    total[:, kernels] += np.matmul(rows.T, given)
+
+    count = _threads(x, plan, depth * o)
+    parts = _parts(plan, _workspace(plan, x, c // plan.groups), count)
+    totals = [total, *(np.empty_like(total) for _ in parts[1:])]
+    threads.share_products(compute, list(enumerate(parts)))
+    for other in totals[1:]:
+        total += other
     return shaped(total, (*plan.kernel, c // plan.groups, o))

@@ -25,9 +25,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.rules import workspace as memory
 from tinygrad_fm.rules.plan import Pair, Plan, turned, turned_kernels
-from tinygrad_fm.rules.workspace import finite, scratch
+from tinygrad_fm.rules.workspace import OF_ONE, finite, scratch
 
 Array = Any
 
@@ -126,9 +127,19 @@ def transforms(plan: Plan, dtype: Any) -> tuple[Transform, Transform, Transform]
 # ---- the stages ----------------------------------------------------------------------------------
 
 
-def _first(t: Transform, x: Array, out: Array) -> None:
-    """(height, width, a, b) to (rows, width * a * b)."""
-    np.matmul(t.height, x.reshape(len(x), -1), out=out)
+def _first(of: list[tuple[Array, Array, Array]], count: int) -> None:
+    """Matrices times (height, width, a, b), into (rows, width * a * b); threads share columns."""
+    portions: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(count)]
+    for matrix, x, out in of:
+        flat, made = x.reshape(len(x), -1), out.reshape(len(out), -1)
+        for portion, columns in zip(portions, threads.spans(flat.shape[1], count), strict=False):
+            portion.append((matrix, flat[:, columns], made[:, columns]))
+
+    def multiply(portion: list[tuple[Array, Array, Array]]) -> None:
+        for matrix, x, out in portion:
+            np.matmul(matrix, x, out=out)
+
+    threads.share_products(multiply, [(portion,) for portion in portions])
 
 
 def _second(t: Transform, rows: Array, block: Block, out: Array) -> Array:
@@ -148,16 +159,21 @@ def _second_back(t: Transform, numbers: Array, block: Block, rows: Array) -> Non
     np.matmul(matrix.T, given, out=out)
 
 
-def _first_back(t: Transform, rows: Array, a: int, b: int, out: Array | None) -> Array:
+def _first_back(t: Transform, rows: Array, a: int, b: int, out: Array | None, count: int) -> Array:
     """The transpose of `_first`, in `out` if that is given."""
-    into = None if out is None else out.reshape(len(out), -1)
-    return np.matmul(t.height.T, rows, out=into).reshape(t.height.shape[1], -1, a, b)
+    made = out
+    if made is None:
+        made = np.empty((t.height.shape[1], t.real.shape[1], a, b), rows.dtype)
+    _first([(t.height.T, rows, made)], count)
+    return made
 
 
-def _blocks(t: Transform, c: int, o: int) -> tuple[list[Block], int]:
+def _blocks(t: Transform, c: int, o: int, count: int) -> tuple[list[Block], int]:
     """All blocks, and how many numbers the largest has: kernels (numbers, c, o) fit WORKSPACE."""
     real, numbers = 2 - len(t.height) % 2, len(t.pairs)
     most = max(1, WORKSPACE // max(1, numbers * c * o * t.height.itemsize))
+    if count > 1:  # some for each thread, and what is over is little
+        most = max(1, min(most, len(t.height) // (4 * count)))
     found = [Block(slice(0, real), False, real)]
     for start in range(real, len(t.height), 2 * most):
         end = min(start + 2 * most, len(t.height))
@@ -165,20 +181,19 @@ def _blocks(t: Transform, c: int, o: int) -> tuple[list[Block], int]:
     return found, max(real * len(t.real), max(b.pairs for b in found) * numbers)
 
 
-class Work(NamedTuple):
-    """What a convolution computes in: the rows between the stages, and blocks of numbers."""
-
-    images: Array
-    kernels: Array
-    results: Array
-    at_x: Array
-    at_w: Array
-    products: Array
+def _portions(blocks: list[Block], count: int) -> list[list[Block]]:
+    """The blocks for each thread, by size: the next one to whom has least."""
+    found: list[list[Block]] = [[] for _ in range(min(count, len(blocks)))]
+    for block in sorted(blocks, key=lambda b: -b.pairs):
+        min(found, key=lambda portion: sum(b.pairs for b in portion)).append(block)
+    return found
 
 
-def _shapes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], list[Any]]:
+def _shapes(
+    plan: Plan, n: int, c: int, o: int, dtype: Any, count: int = 1
+) -> tuple[list[Block], list[Any]]:
     transform = transforms(plan, dtype)
-    blocks, most = _blocks(transform[1], c, o)
+    blocks, most = _blocks(transform[1], c, o, count)
     channels = ((n, c), (c, o), (n, o))
     rows = [
         (len(t.height), t.real.shape[1] * a * b)
@@ -205,11 +220,6 @@ def _images_at_once(plan: Plan, c: int, o: int, dtype: Any, kept: int) -> int:
     return max(1, (kept - kernels) // (workspace(plan, 1, c, o, dtype) - kernels))
 
 
-def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[list[Block], Work]:
-    blocks, shapes = _shapes(plan, n, c, o, dtype)
-    return blocks, Work(*scratch(dtype, *shapes))
-
-
 def _of_parts(
     product: Callable[[Array], Array | None], x: Array, split: list[slice], made: Array
 ) -> Array | None:
@@ -224,9 +234,51 @@ def _of_parts(
 
 # ---- the three products --------------------------------------------------------------------------
 
+IMAGES, KERNELS, RESULTS = range(3)  # two are given, and make the third
 
-# Each returns None where an array has a NaN or an infinity, which would go everywhere: the number
-# at frequency 0, the sum of all pixels, shows it.
+
+def _made(
+    goal: int,
+    multiply: Callable[..., Any],
+    given: dict[int, Array],
+    plan: Plan,
+    channels: tuple[int, int, int],
+    out: Array | None,
+    bias: Array | None = None,
+) -> Array | None:
+    """What two arrays make, each taken to frequencies, multiplied there, and taken back.
+
+    None where one has a NaN or an infinity, which would go everywhere: the number at frequency 0,
+    the sum of all pixels, shows it.
+    """
+    n, c, o = channels
+    dtype = next(iter(given.values())).dtype
+    t = transforms(plan, dtype)
+    count = threads.several(rank(plan) * (n * c * o + OF_ONE * (n * c + c * o + n * o)))
+    blocks, shapes = _shapes(plan, n, c, o, dtype, count)
+    arrays = scratch(dtype, *shapes)
+    rows, own = arrays[:3], arrays[3:]
+    _first([(t[i].height, array, rows[i]) for i, array in given.items()], count)
+
+    def compute(blocks: list[Block], own: list[Array] | None) -> bool:
+        at = own or scratch(dtype, *shapes[3:])
+        for block in blocks:
+            numbers = [_second(t[i], rows[i], block, at[i]) for i in given]
+            first = block.rows.start == 0
+            if first and not finite(*(a[0] for a in numbers)):
+                return False
+            products = at[goal][: len(numbers[0])]
+            multiply(*numbers, out=products)
+            if first and bias is not None:
+                products[0] += bias * math.prod(sizes(plan))
+            _second_back(t[goal], products, block, rows[goal])
+        return True
+
+    portions = _portions(blocks, count) if count > 1 else [blocks]
+    works = [(portion, None if i else own) for i, portion in enumerate(portions)]
+    if not all(threads.share_products(compute, works)):
+        return None
+    return _first_back(t[goal], rows[goal], *((n, c), (c, o), (n, o))[goal], out, count)
 
 
 def convolve(
@@ -238,20 +290,8 @@ def convolve(
     if len(split) > 1:
         y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
         return _of_parts(lambda part: convolve(part, weight, bias, plan), x, split, y)
-    image, kernel, result = transforms(plan, x.dtype)
-    blocks, work = _work(plan, n, c, o, x.dtype)
-    _first(image, x, work.images)
-    _first(kernel, weight, work.kernels)
-    for block in blocks:
-        at_x = _second(image, work.images, block, work.at_x)
-        at_w = _second(kernel, work.kernels, block, work.at_w)
-        if block.rows.start == 0 and not finite(at_x[0], at_w[0]):
-            return None
-        products = np.matmul(at_x, at_w, out=work.products[: len(at_x)])
-        if bias is not None and block.rows.start == 0:
-            products[0] += bias * math.prod(sizes(plan))
-        _second_back(result, products, block, work.results)
-    return _first_back(result, work.results, n, o, out)
+    given = {IMAGES: x, KERNELS: weight}
+    return _made(RESULTS, np.matmul, given, plan, (n, c, o), out, bias)
 
 
 def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
@@ -267,18 +307,11 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     if len(split) > 1:
         x = np.empty((*plan.image, n, c), g.dtype) if out is None else out
         return _of_parts(lambda part: input_gradient(part, weight, plan), g, split, x)
-    image, kernel, result = transforms(plan, g.dtype)
-    blocks, work = _work(plan, n, c, o, g.dtype)
-    _first(kernel, weight, work.kernels)
-    _first(result, g, work.results)
-    for block in blocks:
-        at_w = _second(kernel, work.kernels, block, work.at_w).transpose(0, 2, 1)
-        products = _second(result, work.results, block, work.products)
-        if block.rows.start == 0 and not finite(at_w[0], products[0]):
-            return None
-        at_x = np.matmul(products, at_w, out=work.at_x[: len(at_w)])
-        _second_back(image, at_x, block, work.images)
-    return _first_back(image, work.images, n, c, out)
+
+    def multiply(w: Array, y: Array, out: Array) -> None:
+        np.matmul(y, w.transpose(0, 2, 1), out=out)
+
+    return _made(IMAGES, multiply, {KERNELS: weight, RESULTS: g}, plan, (n, c, o), out)
 
 
 def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
@@ -295,17 +328,9 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
                 return None
             made += found
         return made
-    image, kernel, result = transforms(plan, x.dtype)
-    blocks, work = _work(plan, n, c, o, x.dtype)
-    _first(image, x, work.images)
-    _first(result, g, work.results)
-    for block in blocks:
-        at_x = _second(image, work.images, block, work.at_x).transpose(0, 2, 1)
-        products = _second(result, work.results, block, work.products)
-        if block.rows.start == 0 and not finite(at_x[0], products[0]):
-            return None
+
+    def multiply(x: Array, y: Array, out: Array) -> None:
         # of one image: a product by np.matmul takes nine times as long
-        product = np.multiply if n == 1 else np.matmul
-        at_w = product(at_x, products, out=work.at_w[: len(at_x)])
-        _second_back(kernel, at_w, block, work.kernels)
-    return _first_back(kernel, work.kernels, c, o, out)
+        (np.multiply if n == 1 else np.matmul)(x.transpose(0, 2, 1), y, out=out)
+
+    return _made(KERNELS, multiply, {IMAGES: x, RESULTS: g}, plan, (n, c, o), out)

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.rules.plan import Pair, Plan, inside, turned, turned_kernels
-from tinygrad_fm.rules.workspace import finite, scratch
+from tinygrad_fm.rules.workspace import OF_ONE, finite, scratch
 
 Array = Any
 
@@ -27,9 +28,8 @@ POINTS = (0, 1, -1, 2, -2)  # and infinity, where a polynomial's value is its la
 TILE, KERNEL, READ = 4, 3, 6  # results of a tile, pixels of the kernel, pixels that a tile reads
 ONE = POINTS.index(1) * (READ + 1)  # the point 1 along both axes: its value goes to all results
 
-FEW = (
-    16  # cuts of a convolution that are kept: to make them takes as long as to compute a small one
-)
+# cuts of a convolution that are kept: to make them takes as long as to compute a small one
+FEW = 16
 WORKSPACE = 1 << 20  # bytes of images at points at a time, or what one tile of all images needs
 
 
@@ -190,7 +190,7 @@ def _from_points(matrix: Array, points: Array, where: Rectangle, mid: Array, out
 
 
 class Work(NamedTuple):
-    """What a convolution computes in."""
+    """What a convolution, or a thread's part of it, computes in."""
 
     kernels: Array
     images: Array
@@ -198,17 +198,39 @@ class Work(NamedTuple):
     mid: Array  # between the two axes
 
 
-def _work(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[Iterable[Cut], Work]:
-    """What is computed at a time, and memory for kernels, and for images and results of that."""
+class Parts(NamedTuple):
+    """What each thread computes at a time, and how many numbers each array of `Work` has."""
+
+    cuts: list[Iterable[Cut]]
+    sizes: tuple[int, int, int, int]
+
+    def works(self, own: Work) -> list[Any]:
+        """The cuts of each thread, for the first with the arrays it has, for the others none."""
+        return [(cuts, None if i else own) for i, cuts in enumerate(self.cuts)]
+
+
+def _parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> Parts:
     widest = max(c, o)
     most = WORKSPACE // max(1, READ**2 * n * widest * dtype.itemsize)  # tiles, in whole rows
     high, wide = tiles(plan)
-    rows = min(high, max(1, most // wide))
+    count = min(high, threads.several(rank(plan) * n * (c * o + OF_ONE * (c + o))))
+    rows = min(-(-high // count), max(1, most // wide))
     columns = wide if rows > 1 else min(wide, max(1, most))
     numbers = READ**2 * n * rows * columns
     mid = READ * n * widest * (TILE * columns + READ - TILE) * rows
     sizes = READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o)
-    return _cuts(plan, rows, columns), Work(*scratch(dtype, *((size,) for size in sizes)))
+    cuts = _cuts(plan, rows, columns)
+    if count == 1:
+        return Parts([cuts], sizes)
+    split = list(cuts)
+    return Parts([split[s] for s in threads.spans(len(split), count)], sizes)
+
+
+def _work(parts: Parts, dtype: Any) -> Work:
+    return Work(*scratch(dtype, *((size,) for size in parts.sizes)))
+
+
+# ---- the three products --------------------------------------------------------------------------
 
 
 # Each returns None where an array has a NaN or an infinity: it makes NaN of all 36 numbers of its
@@ -221,19 +243,25 @@ def convolve(
     """(OH, OW, N, O). A bias is added at the point 1, which takes no pass over the result."""
     image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
-    cuts, work = _work(plan, n, c, o, x.dtype)
-    at_w = _to_points(kernel, weight, KERNELS, work.mid, work.kernels)
+    parts = _parts(plan, n, c, o, x.dtype)
+    own = _work(parts, x.dtype)
+    at_w = _to_points(kernel, weight, KERNELS, own.mid, own.kernels)
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
-    for cut in cuts:
-        at_x = _to_points(image, x, cut.pixels, work.mid, work.images)
-        if not finite(at_x[0], at_w[0]):
-            return None
-        at_y = work.results[: at_x.size // c * o].reshape(*at_x.shape[:2], o)
-        np.matmul(at_x, at_w, out=at_y)
-        if bias is not None:
-            at_y[ONE] += bias
-        _from_points(result, at_y, cut.results, work.mid, y)
-    return y
+
+    def compute(cuts: Iterable[Cut], work: Work | None) -> bool:
+        work = work or _work(parts, x.dtype)
+        for cut in cuts:
+            at_x = _to_points(image, x, cut.pixels, work.mid, work.images)
+            if not finite(at_x[0], at_w[0]):
+                return False
+            at_y = work.results[: at_x.size // c * o].reshape(*at_x.shape[:2], o)
+            np.matmul(at_x, at_w, out=at_y)
+            if bias is not None:
+                at_y[ONE] += bias
+            _from_points(result, at_y, cut.results, work.mid, y)
+        return True
+
+    return y if all(threads.share_products(compute, parts.works(own))) else None
 
 
 def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
@@ -248,15 +276,26 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
     """(3, 3, C, O), from the gradient (OH, OW, N, O) of the result."""
     image, kernel, result = matrices(x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
-    cuts, work = _work(plan, n, c, o, x.dtype)
-    total: Array = None
-    for cut in cuts:
-        at_x = _to_points(image, x, cut.pixels, work.mid, work.images)
-        at_y = _to_points(result, g, cut.results, work.mid, work.results)
-        if not finite(at_x[0], at_y[0]):
-            return None
-        part = np.matmul(at_x.transpose(0, 2, 1), at_y)
-        total = part if total is None else np.add(total, part, out=total)
+    parts = _parts(plan, n, c, o, x.dtype)
+    own = _work(parts, x.dtype)
+
+    def compute(cuts: Iterable[Cut], work: Work | None) -> Array | None:
+        work = work or _work(parts, x.dtype)
+        total: Array = None
+        for cut in cuts:
+            at_x = _to_points(image, x, cut.pixels, work.mid, work.images)
+            at_y = _to_points(result, g, cut.results, work.mid, work.results)
+            if not finite(at_x[0], at_y[0]):
+                return None
+            part = np.matmul(at_x.transpose(0, 2, 1), at_y)
+            total = part if total is None else np.add(total, part, out=total)
+        return total
+
+    total, *others = threads.share_products(compute, parts.works(own))
+    if total is None or any(other is None for other in others):
+        return None
+    for other in others:
+        total += other
     made = np.empty((KERNEL, KERNEL, c, o), x.dtype) if out is None else out
-    _from_points(kernel, total, KERNELS, work.mid, made)
+    _from_points(kernel, total, KERNELS, own.mid, made)
     return made

@@ -10,6 +10,9 @@ import numpy as np
 
 KEPT = 128 << 20  # bytes that a thread keeps at most; larger workspaces are fresh each time
 LINE = 64  # bytes of a cache line, on which every array begins
+# Multiplications in a product that take as long as to take one number to frequencies or points, by
+# which it is seen whether a convolution is worth several threads.
+OF_ONE = 16
 
 
 class _Kept(threading.local):
