@@ -1,0 +1,49 @@
+"""Where parameters, gradients and state lie in memory: each from the start of a cache line."""
+
+import numpy as np
+import pytest
+
+from tinygrad_fm import Tensor, optim
+from tinygrad_fm.optim.flat import LINE
+
+SHAPES = [(3, 5), (1,), (17,), (), (2, 2, 2)]
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def parameters(dtype):
+    draw = np.random.default_rng(0)
+    found = [Tensor(np.asarray(draw.random(s), dtype), requires_grad=True) for s in SHAPES]
+    for p in found:
+        p.grad = np.asarray(draw.random(p.shape) + 1, dtype)
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_each_parameter_its_gradient_and_its_state_begin_on_a_cache_line(dtype):
+    found = parameters(dtype)
+    optimizer = optim.Adam(found)
+    optimizer.step()
+    (flat,) = optimizer._flats
+    assert [address(p.data) % LINE for p in found] == [0] * len(found)
+    for array in (flat.values, flat.gradient, *flat.state.values()):
+        assert [address(view) % LINE for view in flat.views_of(array)] == [0] * len(found)
+    places = {address(a) % 4096 for a in (flat.values, flat.gradient, *flat.state.values())}
+    assert len(places) > 1  # what is written to one is not taken for what is read from another
+
+
+@pytest.mark.parametrize("without", [None, 0, 2, 4])
+def test_what_lies_between_parameters_disturbs_nobody(without):
+    together, one_by_one = parameters(np.float64), parameters(np.float64)
+    if without is not None:
+        together[without].grad = one_by_one[without].grad = None
+    alone = (optim.Adam([p], eps=0) for p in one_by_one if p.grad is not None)
+    optimizers = [optim.Adam(together, eps=0), *alone]
+    with np.errstate(all="raise"):  # 0 / 0, of what is not even there
+        for _ in range(3):
+            for optimizer in optimizers:
+                optimizer.step()
+    for a, b in zip(together, one_by_one, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
