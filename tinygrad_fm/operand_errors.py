@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine import Primitive, quoted, state
+from tinygrad_fm.engine import Primitive, quoted, registry, state
 from tinygrad_fm.recorded import Recorded
 
 
@@ -19,7 +19,7 @@ def explain(
     shapes = [shape for _, _, shape in operands]
     said = str(error).removeprefix(f"{primitive.name}: ")
     # linear's bias is the third; what does not fit there is not about the product
-    if primitive.function is np.matmul or (
+    if primitive is registry[np.matmul] or (
         primitive.name == "linear" and ("matmul" in said or "not aligned" in said)
     ):
         a, b = shapes[:2]

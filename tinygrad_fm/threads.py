@@ -32,6 +32,12 @@ def count() -> int:
     return min(known) if known else _count_unasked()
 
 
+def of_library() -> int:
+    """How many threads the matrix library uses for a product, at the moment."""
+    known = counts()
+    return min(known) if known else _count_unasked()
+
+
 def counts() -> list[int]:
     """How many threads each matrix library uses that was there at first; empty if nothing tells."""
     return [loaded.num_threads for loaded in _libraries() if loaded.num_threads]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fm as tg
 from tinygrad_fm import Tensor, functional, nn, threads
+from tinygrad_fm.functional import convolution_method
 from tinygrad_fm.functional.convolution_method import fastest
 from tinygrad_fm.rules import columns, fourier, gathering, toom_cook, windows, workspace
 from tinygrad_fm.rules.plan import Plan
@@ -334,12 +335,21 @@ def test_what_is_chosen_computes_in_bounded_memory(n, c, o, size):
 
 
 @pytest.mark.parametrize(
-    ("library", "way"), [("openblas", "tiles"), ("mkl", "dft"), ("another", "tiles")]
+    ("library", "images", "channels", "way"),
+    [
+        ("openblas", 32, 32, "tiles"),
+        ("mkl", 32, 32, "dft"),
+        ("another", 32, 32, "tiles"),
+        ("openblas", 1, 128, "im2col"),
+        ("openblas with small kernels", 1, 128, "tiles"),
+    ],
 )
-def test_what_is_chosen_depends_on_the_matrix_library(monkeypatch, library, way):
+def test_what_is_chosen_depends_on_the_matrix_library(monkeypatch, library, images, channels, way):
+    small = library.endswith("small kernels")
     monkeypatch.setattr(threads, "library", lambda: (library, "1.0"))
+    monkeypatch.setattr(convolution_method, "has_small_kernels", lambda: small)
     plan = Plan("auto", (14, 14), (3, 3), (1, 1), (14, 14))
-    assert fastest.__wrapped__(plan, 32, 32, 32, np.dtype(np.float32)) == way
+    assert fastest.__wrapped__(plan, images, channels, channels, np.dtype(np.float32)) == way
 
 
 @pytest.mark.parametrize(("stride", "dilation"), [(16, 1), (1, 16)])

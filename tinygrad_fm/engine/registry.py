@@ -205,6 +205,7 @@ def defvjp(
     variadic: Callable[..., Any] | None = None,
     multiple: bool = False,
     name: str = "",
+    by: Callable[..., Any] | None = None,
 ) -> Primitive:
     """Give a NumPy function (or any function that dispatches like one) its derivative.
 
@@ -219,11 +220,13 @@ def defvjp(
         variadic: instead of `rules`, one rule `(i, g, y, *args)` for every argument i.
         multiple: the function returns a tuple, and `g` is a tuple.
         name: how the operation is called in graphs and errors.
+        by: what computes it of arrays, in place of the function itself.
 
     Raises:
         TypeError: a rule does not take `(g, y, *args)`.
     """
     made = Primitive(function, rules, variadic=variadic, multiple=multiple, name=name)
+    made.function = by or function
     registry[function] = made
     rewrites.pop(function, None)
     return made

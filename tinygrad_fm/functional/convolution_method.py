@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fm import threads
-from tinygrad_fm.rules import fourier, toom_cook
+from tinygrad_fm.rules import fourier, frequencies, toom_cook
 from tinygrad_fm.rules.plan import Pair, Plan
+from tinygrad_fm.rules.products import has_small_kernels
 from tinygrad_fm.rules.workspace import KEPT
 from tinygrad_fm.tensor import Tensor, shape_of
 
@@ -79,7 +80,13 @@ class Rates(NamedTuple):
     tiles: tuple[float, float, float, float]
 
 
-# by the matrix library: MKL is the faster one where matrices are many and small, as in "dft"
+# by the matrix library, and whether it has kernels for small matrices (see rules.products), which
+# make "im2col" and "dft" faster; MKL is the faster one where matrices are many and small
+SMALL = Rates(
+    im2col=(38_600, 0.319, 0.0651, 0.604),
+    dft=(155_000, 0.0343, 0.0295, 0.0, 0.0967),
+    tiles=(173_000, 0.872, 0.0653, 16.9),
+)
 RATES = {
     "openblas": Rates(
         im2col=(62_100, 0.921, 0.0428, 0.966),
@@ -100,7 +107,7 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
 
     "dft" is left out where it would compute in more memory than is kept from call to call.
     """
-    rates = RATES.get(threads.library()[0], RATES["openblas"])
+    rates = SMALL if has_small_kernels() else RATES.get(threads.library()[0], RATES["openblas"])
     found = {
         "im2col": _time(rates.im2col, *_im2col(plan, n, c, o)),
         "dft": _time(rates.dft, *_dft(plan, n, c, o)),
@@ -128,15 +135,15 @@ def _im2col(plan: Plan, n: int, c: int, o: int) -> tuple[float, ...]:
 
 def _dft(plan: Plan, n: int, c: int, o: int, parts: int = 1) -> tuple[float, ...]:
     """Multiplications to transform images and kernels, numbers of kernels, and multiplications."""
-    high, wide = fourier.sizes(plan)
+    high, wide = frequencies.sizes(plan)
 
     def transform(size: Pair) -> int:  # multiplications for one channel of one image
         return high * size[1] * (size[0] + 3 * wide)
 
     images = 2 * n * (transform(plan.image) * c + transform(plan.out) * o)
     kernels = parts * 3 * transform(plan.kernel) * c * o
-    numbers = parts * fourier.rank(plan) * c * o
-    return images, kernels, numbers, fourier.rank(plan) * n * c * o
+    numbers = parts * frequencies.rank(plan) * c * o
+    return images, kernels, numbers, frequencies.rank(plan) * n * c * o
 
 
 def _tiles(plan: Plan, n: int, c: int, o: int) -> tuple[float, ...]:

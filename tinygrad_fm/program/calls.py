@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fm.program.values import Instruction, Value, layout
-from tinygrad_fm.rules import elementwise, indexing, shaping
+from tinygrad_fm.rules import elementwise, indexing, products, shaping
 
 Texts = list[str]
 
@@ -25,7 +26,7 @@ _GETITEM = indexing.getitem.function
 _ASTYPE = elementwise.astype.function
 _CONCATENATE = shaping.concatenate.function
 _FILLED = {np.zeros_like: "0", np.ones_like: "1"}
-_WRITTEN: set[Any] = {_GETITEM, _ASTYPE, _CONCATENATE}
+_WRITTEN: set[Any] = {_GETITEM, _ASTYPE, _CONCATENATE, products.multiply}
 
 
 def is_written(function: Any) -> bool:
@@ -107,8 +108,11 @@ def expression(call: Instruction, name: Callable[[Any], str], out: str = "") -> 
         if len(texts) == 1 and "axis" not in call.keywords:
             named.insert(0, "axis=None")
         return _call(f"{ufunc}.reduce", texts, named, into)
-    if function is np.matmul and _are_alike(call.args):
-        return _call("np.dot", texts, named, into)
+    if function is products.multiply:
+        cut = _cut(call.args)
+        if cut is not None:
+            return _call(name(products.in_pieces), [*texts, *map(str, cut)], named, into)
+        return _call("np.dot" if _are_alike(call.args) else "np.matmul", texts, named, into)
     if function is np.reshape and not named and isinstance(call.args[0], Value):
         return f"{texts[0]}.reshape({texts[1]})"
     if function is np.transpose and isinstance(call.args[0], Value) and not call.args[1:]:
@@ -180,7 +184,7 @@ def _are_alike(values: Sequence[Any]) -> bool:
     """Whether np.dot takes them: in six times less time for a column times a row.
 
     Of two dtypes, or out of order, it makes other numbers than np.matmul, in the last digit:
-    rules.linalg.product asks the same of arrays, and the two must agree.
+    rules.products.multiply asks the same of arrays, and the two must agree.
     """
     return (
         all(
@@ -193,3 +197,14 @@ def _are_alike(values: Sequence[Any]) -> bool:
         )
         and len({v.dtype for v in values}) == 1
     )
+
+
+def _cut(values: Sequence[Any]) -> tuple[int, int] | None:
+    """Rows and columns of the pieces in which `rules.products.multiply` makes a product."""
+    if not _are_alike(values):
+        return None
+    a, b = values
+    if math.prod(a.shape) * b.shape[1] <= products.MOST:
+        return None
+    turned = layout(a) != "C", layout(b) != "C"
+    return products.pieces_alone(a.shape, b.shape, turned, a.dtype)

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import numpy as np
-
 from tinygrad_fm.engine import Origin
 from tinygrad_fm.program.calls import is_elementwise, takes_out
 from tinygrad_fm.program.values import Instruction, Value, layout, steps, values_in
+from tinygrad_fm.rules.products import multiply
 
 
 class Update:
@@ -79,7 +78,7 @@ class OuterProducts:
 
 def _is_product(call: Instruction) -> bool:
     """Whether it is a column times a row."""
-    if call.function is not np.matmul or not all(isinstance(a, Value) for a in call.args):
+    if call.function is not multiply or not all(isinstance(a, Value) for a in call.args):
         return False
     column, row = call.args
     return (

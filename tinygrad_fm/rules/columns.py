@@ -17,6 +17,7 @@ import numpy as np
 from tinygrad_fm import threads
 from tinygrad_fm.rules import gathering
 from tinygrad_fm.rules.plan import Plan, inside, moved, shaped, turned, turned_kernels
+from tinygrad_fm.rules.products import batched
 from tinygrad_fm.rules.workspace import scratch
 
 Array = Any
@@ -225,7 +226,7 @@ def convolve(
             for channels, kernels in _groups(plan, x.shape[3], o):
                 rows = _windows(x[..., channels], plan, part)
                 results = shaped(y[part][..., kernels], (-1, o // plan.groups))  # a view
-                np.matmul(rows, matrix[:, kernels], out=results)
+                batched(rows, matrix[:, kernels], results)
             if bias is not None:
                 y[part] += bias
 
@@ -254,7 +255,7 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
         for channels, kernels in _groups(plan, c, o):
             rows = shaped(g[part][..., kernels], (-1, o // plan.groups))
             (windows,) = _scratch(total, (len(rows), len(matrix)))
-            np.matmul(rows, matrix[:, kernels].T, out=windows)
+            batched(rows, matrix[:, kernels].T, windows)
             _add_windows(windows, total[..., channels], plan, part)
     return total
 
@@ -292,9 +293,9 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
                 rows = _windows(x[..., channels], plan, part)
                 given = shaped(g[part][..., kernels], (-1, o // plan.groups))
                 if part is parts[0]:
-                    np.matmul(rows.T, given, out=total[:, kernels])
+                    batched(rows.T, given, total[:, kernels])
                 else:
-                    total[:, kernels] += np.matmul(rows.T, given)
+                    total[:, kernels] += batched(rows.T, given)
 
     count = _threads(x, plan, depth * o)
     parts = _parts(plan, _workspace(plan, x, c // plan.groups), count)

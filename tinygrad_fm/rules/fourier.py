@@ -13,7 +13,8 @@ and imaginary part, to complex ones. Then along the width, where a real row give
 each frequency, and a pair gives 3. Images are (H, W, N, C) in memory order, kernels (KH, KW, C, O).
 
 Between the two stages a block of rows at a time is transformed, multiplied and transformed back:
-the kernels at all frequencies would be many times as large as the kernels.
+the kernels at all frequencies would be many times as large as the kernels. If those of one block
+are still more than the cache holds, some kernels at a time are.
 """
 
 from __future__ import annotations
@@ -27,20 +28,18 @@ import numpy as np
 
 from tinygrad_fm import threads
 from tinygrad_fm.rules import workspace as memory
-from tinygrad_fm.rules.plan import Pair, Plan, turned, turned_kernels
+from tinygrad_fm.rules.frequencies import Transform, rank, sizes, transforms
+from tinygrad_fm.rules.plan import Plan, turned, turned_kernels
+from tinygrad_fm.rules.products import batched, has_small_kernels
 from tinygrad_fm.rules.workspace import OF_ONE, finite, scratch
 
 Array = Any
 
-WORKSPACE = 4 << 20  # bytes of transformed kernels at a time, or what one pair of rows needs
+IMAGES, KERNELS, RESULTS = range(3)  # of which two are given, and make the third
 
-
-class Transform(NamedTuple):
-    """Matrices of a linear map from an image to its numbers at frequencies."""
-
-    height: Array  # (rows, height of the image)
-    real: Array  # (numbers, width), for a row of a real frequency
-    pairs: Array  # (numbers, 2 width), for a pair of rows
+# Bytes of kernels at frequencies at a time, for the second-level cache; or what one pair of rows
+# needs, of LEAST kernels where these are split.
+WORKSPACE, LEAST = 2 << 20, 16
 
 
 class Block(NamedTuple):
@@ -51,93 +50,19 @@ class Block(NamedTuple):
     pairs: int  # or rows, where they are not paired
 
 
-def sizes(plan: Plan) -> Pair:
-    """Height and width of the transform: what wraps around is zero, or is not read."""
-    axes = zip(plan.image, plan.kernel, plan.before, plan.out, plan.dilation, strict=True)
-    high, wide = (max(o + (k - 1) * d - p, n + p) for n, k, p, o, d in axes)
-    return high, wide
-
-
-def rank(plan: Plan) -> int:
-    """How many numbers an image has, and products a convolution, for each pair of channels."""
-    high, wide = sizes(plan)
-    of_real = 3 * wide // 2 - 1 + wide % 2
-    return (2 - high % 2) * of_real + (high - 1) // 2 * 3 * wide
-
-
-# ---- the matrices --------------------------------------------------------------------------------
-
-
-def _frequencies(size: int, places: Array) -> tuple[Array, Array, list[int], slice]:
-    """Cosines and sines; which frequencies are real, and one of each pair of complex ones."""
-    angles = 2 * np.pi * (np.outer(np.arange(size), places) % size) / size
-    real = [0] if size % 2 else [0, size // 2]
-    return np.cos(angles), np.sin(angles), real, slice(1, (size + 1) // 2)
-
-
-def _in_pairs(a: Array, b: Array) -> Array:
-    """Rows of a and b in turn."""
-    return np.stack([a, b], axis=1).reshape(-1, a.shape[1])
-
-
-def _there(size: Pair, rows: Array, columns: Array) -> Transform:
-    """From pixels at these places; negative places conjugate the transform."""
-    cos, sin, real, kept = _frequencies(size[0], rows)
-    height = np.concatenate([cos[real], _in_pairs(cos[kept], -sin[kept])])
-    cos, sin, real, kept = _frequencies(size[1], columns)
-    a, b = cos[kept], -sin[kept]
-    x, y = np.hstack([cos, sin]), np.hstack([-sin, cos])
-    return Transform(
-        height, np.concatenate([cos[real], a, b, a + b]), np.concatenate([x, y, x + y])
-    )
-
-
-def _back(size: Pair, rows: Array, columns: Array) -> Transform:
-    """The transpose of the map from products m1, m2, m3 to pixels at these places.
-
-    A frequency that stands for its conjugate as well counts twice.
-    """
-    cos, sin, real, kept = _frequencies(size[0], rows)
-    height = np.concatenate([cos[real], _in_pairs(2 * cos[kept], -2 * sin[kept])])
-    cos, sin, real, kept = _frequencies(size[1], columns)
-    a, b = cos[kept], sin[kept]
-    of_m1, of_m2, of_m3 = (cos + sin, sin - cos), (sin - cos, -sin - cos), (-sin, cos)
-    return Transform(
-        height / math.prod(size),
-        np.concatenate([cos[real], 2 * (a + b), 2 * (b - a), -2 * b]),
-        np.concatenate([np.hstack(of_m1), np.hstack(of_m2), np.hstack(of_m3)]),
-    )
-
-
-@functools.lru_cache(maxsize=64)
-def transforms(plan: Plan, dtype: Any) -> tuple[Transform, Transform, Transform]:
-    """Of images, of kernels, and the transpose of that of results."""
-    size = sizes(plan)
-    kernel = [-d * np.arange(k) for k, d in zip(plan.kernel, plan.dilation, strict=True)]
-    result = [np.arange(o) - p for o, p in zip(plan.out, plan.before, strict=True)]
-    made = (
-        _there(size, *map(np.arange, plan.image)),
-        _there(size, *kernel),  # conjugate: a correlation does not turn the kernel around
-        _back(size, *result),
-    )
-    image, kernels, results = (Transform(*(m.astype(dtype) for m in t)) for t in made)
-    return image, kernels, results
-
-
 # ---- the stages ----------------------------------------------------------------------------------
 
 
 def _first(of: list[tuple[Array, Array, Array]], count: int) -> None:
-    """Matrices times (height, width, a, b), into (rows, width * a * b); threads share columns."""
+    """Matrices times (..., height, columns), into (..., rows, columns), which threads share."""
     portions: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(count)]
     for matrix, x, out in of:
-        flat, made = x.reshape(len(x), -1), out.reshape(len(out), -1)
-        for portion, columns in zip(portions, threads.spans(flat.shape[1], count), strict=False):
-            portion.append((matrix, flat[:, columns], made[:, columns]))
+        for portion, columns in zip(portions, threads.spans(x.shape[-1], count), strict=False):
+            portion.append((matrix, x[..., columns], out[..., columns]))
 
     def multiply(portion: list[tuple[Array, Array, Array]]) -> None:
         for matrix, x, out in portion:
-            np.matmul(matrix, x, out=out)
+            batched(matrix, x, out)
 
     threads.share_products(multiply, [(portion,) for portion in portions])
 
@@ -147,7 +72,7 @@ def _second(t: Transform, rows: Array, block: Block, out: Array) -> Array:
     matrix = t.pairs if block.paired else t.real
     made = out[: block.pairs * len(matrix)]
     given = rows[block.rows].reshape(block.pairs, matrix.shape[1], -1)
-    np.matmul(matrix, given, out=made.reshape(block.pairs, len(matrix), -1))
+    batched(matrix, given, made.reshape(block.pairs, len(matrix), -1))
     return made
 
 
@@ -156,16 +81,7 @@ def _second_back(t: Transform, numbers: Array, block: Block, rows: Array) -> Non
     matrix = t.pairs if block.paired else t.real
     given = numbers.reshape(block.pairs, len(matrix), -1)
     out = rows[block.rows].reshape(block.pairs, matrix.shape[1], -1)
-    np.matmul(matrix.T, given, out=out)
-
-
-def _first_back(t: Transform, rows: Array, a: int, b: int, out: Array | None, count: int) -> Array:
-    """The transpose of `_first`, in `out` if that is given."""
-    made = out
-    if made is None:
-        made = np.empty((t.height.shape[1], t.real.shape[1], a, b), rows.dtype)
-    _first([(t.height.T, rows, made)], count)
-    return made
+    batched(matrix.T, given, out)
 
 
 def _blocks(t: Transform, c: int, o: int, count: int) -> tuple[list[Block], int]:
@@ -189,22 +105,50 @@ def _portions(blocks: list[Block], count: int) -> list[list[Block]]:
     return found
 
 
-def _shapes(
-    plan: Plan, n: int, c: int, o: int, dtype: Any, count: int = 1
-) -> tuple[list[Block], list[Any]]:
+def _slabs(count: int, one: int) -> int:
+    """Into how many parts of the same size so many kernels or channels of `one` byte are split."""
+    most = max(LEAST, WORKSPACE // max(1, one))
+    return count // next(size for size in range(min(count, most), 0, -1) if count % size == 0)
+
+
+class Work(NamedTuple):
+    """What a convolution computes in: shapes of arrays, for images, kernels and results each.
+
+    Attributes:
+        slabs: into how many the kernels are split, or their channels where images are the goal.
+        by_slab: of the kernels, slab by slab; of nothing where they are not split.
+    """
+
+    blocks: list[Block]
+    slabs: int
+    by_slab: tuple[int, ...]
+    rows: list[tuple[int, ...]]
+    numbers: list[tuple[int, ...]]
+
+
+def _work(plan: Plan, n: int, c: int, o: int, dtype: Any, count: int, goal: int) -> Work:
     transform = transforms(plan, dtype)
     blocks, most = _blocks(transform[1], c, o, count)
-    channels = ((n, c), (c, o), (n, o))
-    rows = [
+    slabs, kernels = 1, (c, o)
+    if has_small_kernels():  # others are slower where there are few kernels
+        along, across = (c, o) if goal == IMAGES else (o, c)
+        slabs = _slabs(along, most * across * dtype.itemsize)
+        kernels = (c // slabs, o) if goal == IMAGES else (c, o // slabs)
+    channels = ((n, c), kernels, (n, o))
+    rows: list[tuple[int, ...]] = [
         (len(t.height), t.real.shape[1] * a * b)
         for t, (a, b) in zip(transform, channels, strict=True)
     ]
-    return blocks, [*rows, *((most, a, b) for a, b in channels)]
+    rows[KERNELS] = slabs, *rows[KERNELS]
+    by_slab = (slabs, *plan.kernel, *kernels) if slabs > 1 else (0,)
+    return Work(blocks, slabs, by_slab, rows, [(most, a, b) for a, b in channels])
 
 
 def workspace(plan: Plan, n: int, c: int, o: int, dtype: Any) -> int:
     """Bytes that a convolution of n images computes in: more than they and the results take."""
-    return sum(math.prod(shape) for shape in _shapes(plan, n, c, o, dtype)[1]) * dtype.itemsize
+    work = _work(plan, n, c, o, dtype, count=1, goal=RESULTS)
+    shapes = (work.by_slab, *work.rows, *work.numbers)
+    return sum(map(math.prod, shapes)) * dtype.itemsize
 
 
 def parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> list[slice]:
@@ -234,12 +178,10 @@ def _of_parts(
 
 # ---- the three products --------------------------------------------------------------------------
 
-IMAGES, KERNELS, RESULTS = range(3)  # two are given, and make the third
-
 
 def _made(
     goal: int,
-    multiply: Callable[..., Any],
+    multiply: Callable[[Array, Array, Array], Any],
     given: dict[int, Array],
     plan: Plan,
     channels: tuple[int, int, int],
@@ -250,35 +192,74 @@ def _made(
 
     None where one has a NaN or an infinity, which would go everywhere: the number at frequency 0,
     the sum of all pixels, shows it.
+
+    Args:
+        multiply: of numbers of images, kernels and results, makes those of the `goal`.
     """
     n, c, o = channels
     dtype = next(iter(given.values())).dtype
     t = transforms(plan, dtype)
     count = threads.several(rank(plan) * (n * c * o + OF_ONE * (n * c + c * o + n * o)))
-    blocks, shapes = _shapes(plan, n, c, o, dtype, count)
-    arrays = scratch(dtype, *shapes)
+    work = _work(plan, n, c, o, dtype, count, goal)
+    apart, *arrays = scratch(dtype, work.by_slab, *work.rows, *work.numbers)
     rows, own = arrays[:3], arrays[3:]
-    _first([(t[i].height, array, rows[i]) for i, array in given.items()], count)
+    along, size = (IMAGES, c // work.slabs) if goal == IMAGES else (RESULTS, o // work.slabs)
+    slabs = [slice(i * size, (i + 1) * size) for i in range(work.slabs)]
+
+    def in_slabs(kernels: Array) -> Array:
+        """(KH, KW, C, O) as (slabs, KH, KW, ...), a view; as it is where it is not split."""
+        if work.slabs == 1:
+            return kernels
+        if goal == IMAGES:
+            return kernels.reshape(*plan.kernel, work.slabs, size, o).transpose(2, 0, 1, 3, 4)
+        return kernels.reshape(*plan.kernel, c, work.slabs, size).transpose(3, 0, 1, 2, 4)
+
+    def flat(i: int, array: Array) -> Array:
+        return array.reshape(*rows[i].shape[:-2], t[i].height.shape[1], -1)
+
+    if KERNELS in given and work.slabs > 1:
+        np.copyto(apart, in_slabs(given[KERNELS]))
+        given = {**given, KERNELS: apart}
+    _first([(t[i].height, flat(i, array), rows[i]) for i, array in given.items()], count)
 
     def compute(blocks: list[Block], own: list[Array] | None) -> bool:
-        at = own or scratch(dtype, *shapes[3:])
+        at = own or scratch(dtype, *work.numbers)
         for block in blocks:
-            numbers = [_second(t[i], rows[i], block, at[i]) for i in given]
+            size = block.pairs * len(t[goal].pairs if block.paired else t[goal].real)
             first = block.rows.start == 0
-            if first and not finite(*(a[0] for a in numbers)):
-                return False
-            products = at[goal][: len(numbers[0])]
-            multiply(*numbers, out=products)
+            numbers = [a[:size] for a in at]
+            for i in given:
+                if i != KERNELS:
+                    _second(t[i], rows[i], block, numbers[i])
+                    if first and not finite(numbers[i][0]):
+                        return False
+            for slab, of_slab in zip(slabs, rows[KERNELS], strict=True):
+                part = numbers.copy()
+                part[along] = numbers[along][:, :, slab]
+                if goal != KERNELS:
+                    _second(t[KERNELS], of_slab, block, numbers[KERNELS])
+                    if first and not finite(numbers[KERNELS][0]):
+                        return False
+                multiply(*part)
+                if goal == KERNELS:
+                    _second_back(t[KERNELS], numbers[KERNELS], block, of_slab)
             if first and bias is not None:
-                products[0] += bias * math.prod(sizes(plan))
-            _second_back(t[goal], products, block, rows[goal])
+                numbers[RESULTS][0] += bias * math.prod(sizes(plan))
+            if goal != KERNELS:
+                _second_back(t[goal], numbers[goal], block, rows[goal])
         return True
 
-    portions = _portions(blocks, count) if count > 1 else [blocks]
+    portions = _portions(work.blocks, count) if count > 1 else [work.blocks]
     works = [(portion, None if i else own) for i, portion in enumerate(portions)]
     if not all(threads.share_products(compute, works)):
         return None
-    return _first_back(t[goal], rows[goal], *((n, c), (c, o), (n, o))[goal], out, count)
+    shape = ((*plan.image, n, c), (*plan.kernel, c, o), (*plan.out, n, o))[goal]
+    made = np.empty(shape, dtype) if out is None else out
+    split = goal == KERNELS and work.slabs > 1
+    _first([(t[goal].height.T, rows[goal], flat(goal, apart if split else made))], count)
+    if split:
+        np.copyto(in_slabs(made), apart)
+    return made
 
 
 def convolve(
@@ -291,7 +272,7 @@ def convolve(
         y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
         return _of_parts(lambda part: convolve(part, weight, bias, plan), x, split, y)
     given = {IMAGES: x, KERNELS: weight}
-    return _made(RESULTS, np.matmul, given, plan, (n, c, o), out, bias)
+    return _made(RESULTS, batched, given, plan, (n, c, o), out, bias)
 
 
 def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
@@ -308,8 +289,8 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
         x = np.empty((*plan.image, n, c), g.dtype) if out is None else out
         return _of_parts(lambda part: input_gradient(part, weight, plan), g, split, x)
 
-    def multiply(w: Array, y: Array, out: Array) -> None:
-        np.matmul(y, w.transpose(0, 2, 1), out=out)
+    def multiply(x: Array, w: Array, y: Array) -> None:
+        batched(y, w.transpose(0, 2, 1), x)
 
     return _made(IMAGES, multiply, {KERNELS: weight, RESULTS: g}, plan, (n, c, o), out)
 
@@ -329,8 +310,8 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
             made += found
         return made
 
-    def multiply(x: Array, y: Array, out: Array) -> None:
+    def multiply(x: Array, w: Array, y: Array) -> None:
         # of one image: a product by np.matmul takes nine times as long
-        (np.multiply if n == 1 else np.matmul)(x.transpose(0, 2, 1), y, out=out)
+        (np.multiply if n == 1 else batched)(x.transpose(0, 2, 1), y, out=w)
 
     return _made(KERNELS, multiply, {IMAGES: x, RESULTS: g}, plan, (n, c, o), out)

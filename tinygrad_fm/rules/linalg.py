@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import defvjp, primitive, rewrite, sum_to
+from tinygrad_fm.rules.products import multiply
 from tinygrad_fm.rules.reductions import identity
 
 
@@ -15,20 +16,9 @@ def turned(matrix: Any) -> Any:
 
 
 def product(a: Any, b: Any) -> Any:
-    """a @ b. Of a column times a row, np.dot takes a sixth of the time.
-
-    Of matrices of two dtypes, or out of order, it makes other numbers than np.matmul in the last
-    digit, and that is what a compiled step has there.
-    """
-    alike = (
-        a.ndim == b.ndim == 2
-        and type(a) is type(b) is np.ndarray
-        and a.dtype == b.dtype
-        and a.dtype.isnative
-        and a.flags.forc
-        and b.flags.forc
-    )
-    return np.dot(a, b) if alike else np.matmul(a, b)
+    """a @ b, of arrays without what np.matmul does to find that they are arrays."""
+    plain = a.ndim == b.ndim == 2 and type(a) is type(b) is np.ndarray
+    return multiply(a, b) if plain else np.matmul(a, b)
 
 
 def _matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
@@ -48,7 +38,7 @@ def _matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     return product(turned(a), g)
 
 
-defvjp(np.matmul, _matmul_left, _matmul_right)
+defvjp(np.matmul, _matmul_left, _matmul_right, by=multiply)
 
 
 def _dot(a: Any, b: Any) -> Any:

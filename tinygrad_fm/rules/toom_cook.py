@@ -20,6 +20,7 @@ import numpy as np
 
 from tinygrad_fm import threads
 from tinygrad_fm.rules.plan import Pair, Plan, inside, turned, turned_kernels
+from tinygrad_fm.rules.products import batched
 from tinygrad_fm.rules.workspace import OF_ONE, finite, scratch
 
 Array = Any
@@ -165,10 +166,10 @@ def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array
         given = pixels[rows]
         if those.stop - those.start > 1:
             given = _stretches(np.ascontiguousarray(given), length)
-        np.matmul(matrix[:, part], given, out=mid[those, :, begin:end])
+        batched(matrix[:, part], given, mid[those, :, begin:end])
     stretches = _stretches(mid.reshape(high, READ, span, size), length)
     made = out[: READ**2 * high * wide * size].reshape(READ, READ, high, wide, size)
-    np.matmul(matrix, stretches, out=made.transpose(2, 0, 3, 1, 4))
+    batched(matrix, stretches, made.transpose(2, 0, 3, 1, 4))
     return made.reshape(READ**2, high * wide * a, b)
 
 
@@ -178,12 +179,12 @@ def _from_points(matrix: Array, points: Array, where: Rectangle, mid: Array, out
     length, size = matrix.shape[1], out.shape[2] * out.shape[3]
     given = points.reshape(READ, READ, high, wide, size).transpose(2, 0, 3, 1, 4)
     mid = mid[: high * READ * wide * length * size]
-    np.matmul(matrix.T, given, out=mid.reshape(high, READ, wide, length, size))
+    batched(matrix.T, given, mid.reshape(high, READ, wide, length, size))
     lines = mid.reshape(high, READ, -1)[..., : (columns.stop - columns.start) * size]
     pixels = out.reshape(len(out), -1)[:, columns.start * size : columns.stop * size]
     for those, rows, part in groups:
         into = pixels[rows].reshape(those.stop - those.start, -1, lines.shape[-1])
-        np.matmul(matrix.T[part], lines[those], out=into)
+        batched(matrix.T[part], lines[those], into)
 
 
 # ---- the three products --------------------------------------------------------------------------
@@ -255,7 +256,7 @@ def convolve(
             if not finite(at_x[0], at_w[0]):
                 return False
             at_y = work.results[: at_x.size // c * o].reshape(*at_x.shape[:2], o)
-            np.matmul(at_x, at_w, out=at_y)
+            batched(at_x, at_w, at_y)
             if bias is not None:
                 at_y[ONE] += bias
             _from_points(result, at_y, cut.results, work.mid, y)
@@ -287,7 +288,7 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
             at_y = _to_points(result, g, cut.results, work.mid, work.results)
             if not finite(at_x[0], at_y[0]):
                 return None
-            part = np.matmul(at_x.transpose(0, 2, 1), at_y)
+            part = batched(at_x.transpose(0, 2, 1), at_y)
             total = part if total is None else np.add(total, part, out=total)
         return total
 
