@@ -93,6 +93,21 @@ def test_large_products_are_made_in_pieces(turned, dtype, small_kernels, monkeyp
             assert not made  # small, of two dtypes, or not the machine's own
 
 
+@pytest.mark.parametrize("given_out", [False, True])
+def test_a_small_product_of_long_sums_is_a_sum_of_products(given_out, small_kernels, monkeypatch):
+    sums = []
+    in_sums = products.in_sums
+    monkeypatch.setattr(products, "in_sums", lambda *a: sums.append(a[2]) or in_sums(*a))
+    products.summands.cache_clear()
+    a, b = matrices(5, 6400, 9, (False, False), np.float64)
+    out = np.full((5, 18), np.nan)[:, ::2] if given_out else None
+    made = products.batched(a, b, out)
+    products.summands.cache_clear()
+    assert sums == [800]  # 5 x 800 x 9 are 36,000 multiplications
+    assert out is None or made is out
+    np.testing.assert_allclose(made, a @ b, atol=1e-11)
+
+
 def test_what_the_librarys_threads_would_share_is_left_whole(small_kernels, monkeypatch):
     a, b = matrices(64, 80, 128, (False, False), np.float32)
     shapes = a.shape, b.shape, (False, False), a.dtype

@@ -99,8 +99,11 @@ def _pointwise(plan: Plan) -> bool:
     return plan.kernel == plan.stride == (1, 1) and plan.out == plan.image
 
 
-def _windows(x: Array, plan: Plan, part: Part) -> Array:
-    """The windows of a part of the result as rows: (pixels * N, KH * KW * C)."""
+def _windows(x: Array, plan: Plan, part: Part, ones: int = 0) -> Array:
+    """The windows of a part of the result as rows: (pixels * N, KH * KW * C).
+
+    Those of few channels may have a one at the end, for a bias.
+    """
     n, c = x.shape[2:]
     if _pointwise(plan):
         return shaped(x[part], (-1, c))
@@ -114,31 +117,35 @@ def _windows(x: Array, plan: Plan, part: Part) -> Array:
                 (high, wide), plan.stride, plan.kernel, plan.dilation, strict=True
             )
         ]
-        if type(x) is np.ndarray and math.prod(spans) <= high * wide * math.prod(plan.kernel):
-            made = _viewed(x, plan, part, spans, shape)
+        viewed = type(x) is np.ndarray and math.prod(spans) <= high * wide * math.prod(plan.kernel)
+        seen, rows = _scratch(
+            x, (*spans, n, c) if viewed else (0,), (depth + ones, high * wide * n)
+        )
+        rows[depth:] = 1
+        made = shaped(rows[:depth], shape)
+        if viewed:
+            _view(x, plan, part, seen, made)
         else:
-            (made,) = _scratch(x, shape)
             made[...] = 0
             for k, m, (i, j), pixels in _places(plan, part):
                 made[k, m, :, i, j] = moved(x[pixels], (3, 0, 1, 2))
-        return shaped(made, (depth, -1)).T
+        return rows.T
     (rows, columns) = part
     band, reading = _reading(plan, rows.start, rows.stop, columns.start, columns.stop)
     made = gathering.rows_of(x, band, gathering.numbers(reading, n), _scratch)
     return shaped(made, (high * wide * n, depth))
 
 
-def _viewed(x: Array, plan: Plan, part: Part, spans: list[int], shape: tuple[int, ...]) -> Array:
+def _view(x: Array, plan: Plan, part: Part, seen: Array, made: Array) -> None:
     """The windows of a part, (KH, KW, C, rows, columns, N), by one copy of a view of them.
 
     Args:
-        spans: how many rows and columns they read, zeros around the image among them.
+        seen: memory for the pixels that they read, zeros around the image among them.
     """
-    seen, made = _scratch(x, (*spans, *x.shape[2:]), shape)
     starts = [s.start * t - p for s, t, p in zip(part, plan.stride, plan.before, strict=True)]
     rows, columns = (
         inside(slice(start, start + span), size)
-        for start, span, size in zip(starts, spans, plan.image, strict=True)
+        for start, span, size in zip(starts, seen.shape[:2], plan.image, strict=True)
     )
     above, below = rows.start - starts[0], rows.stop - starts[0]
     left, right = columns.start - starts[1], columns.stop - starts[1]
@@ -150,8 +157,8 @@ def _viewed(x: Array, plan: Plan, part: Part, spans: list[int], shape: tuple[int
         [step * stride for step, stride in zip(steps, along, strict=True)]
         for steps in (plan.dilation, plan.stride)
     )
-    made[...] = np.ndarray(shape, x.dtype, seen, strides=(*places, channel, *results, image))
-    return made
+    strides = (*places, channel, *results, image)
+    made[...] = np.ndarray(made.shape, x.dtype, seen, strides=strides)
 
 
 def _add_windows(rows: Array, total: Array, plan: Plan, part: Part) -> None:
@@ -221,13 +228,18 @@ def convolve(
             y[seen] += x[pixels] * weight[k, m, 0]
         return y
 
+    few = weight.shape[2] < FEW_CHANNELS and plan.groups == 1 and not _pointwise(plan)
+    inside_product = few and bias is not None and bias.dtype == weight.dtype == x.dtype
+    if inside_product:  # without a pass over the result
+        matrix = np.concatenate([matrix, shaped(bias, (1, o))])
+
     def compute(*parts: Part) -> None:
         for part in parts:
             for channels, kernels in _groups(plan, x.shape[3], o):
-                rows = _windows(x[..., channels], plan, part)
+                rows = _windows(x[..., channels], plan, part, ones=int(inside_product))
                 results = shaped(y[part][..., kernels], (-1, o // plan.groups))  # a view
                 batched(rows, matrix[:, kernels], results)
-            if bias is not None:
+            if bias is not None and not inside_product:
                 y[part] += bias
 
     count = _threads(x, plan, depth * o)

@@ -71,7 +71,16 @@ def batched(a: Array, b: Array, out: Array | None = None) -> Array:
         cut = pieces((m, k), (k, n), turned, a.dtype)
         if cut is not None:
             return in_pieces(a, b, *cut, out=out)
+        if a.ndim == b.ndim == 2 and (long := summands(m, k, n, a.dtype)):
+            return in_sums(a, b, long, out)
     return np.matmul(a, b, out=out)
+
+
+def in_sums(a: Array, b: Array, long: int, out: Array | None) -> Array:
+    """a @ b, of matrices whose product is small, as the sum of products of stretches so long."""
+    (m, k), n = a.shape, b.shape[1]
+    left = a.reshape(m, k // long, long).transpose(1, 0, 2)
+    return np.add.reduce(np.matmul(left, b.reshape(k // long, long, n)), axis=0, out=out)
 
 
 def in_pieces(a: Array, b: Array, rows: int, columns: int, *, out: Array | None = None) -> Array:
@@ -127,6 +136,15 @@ def pieces(a: Pair, b: Pair, turned: tuple[bool, bool], dtype: Any) -> Pair | No
         if whole and columns >= REGISTER and rows and (rows == height or some):
             return rows, columns
     return None
+
+
+@functools.lru_cache(maxsize=4096)
+def summands(m: int, k: int, n: int, dtype: Any) -> int:
+    """How long stretches of a sum are multiplied at a time; 0 where it is not split."""
+    if dtype.char not in "fd" or not dtype.isnative or not has_small_kernels():
+        return 0
+    long = _divisor(k, MOST // (m * n))
+    return long if long >= SHORTEST else 0
 
 
 def _divisor(number: int, most: int) -> int:
