@@ -25,7 +25,8 @@ MOST = 100**3  # multiplications
 # Results of a piece where the right matrix is transposed, and how long the sums are at least: of
 # others OpenBLAS copies the matrices again.
 MOST_TRANSPOSED, SHORTEST = 1200, 64
-WIDTHS = (2048, 128, 64, 32)  # of pieces: as wide as possible, but of all rows if wider than 128
+# Columns of pieces: as many as possible, but pieces that are wider than WIDE have all rows.
+WIDTHS, WIDE = (2048, 128, 64, 32), 128
 LEAST, REGISTER = 8, 16  # rows, and columns, of which a piece has at least so many
 # Pieces of some of the rows read the right matrix again and again. So many bytes of it are in the
 # cache then, or more for few rows; and so long may sums be where the left one is transposed.
@@ -125,14 +126,16 @@ def pieces(a: Pair, b: Pair, turned: tuple[bool, bool], dtype: Any) -> Pair | No
         again = k <= LONGEST and size <= OFTEN
     else:
         again = size <= OFTEN or (height <= FEW_ROWS and size <= SOMETIMES)
-    most, widths = MOST // max(1, k), list(WIDTHS)
+    most = MOST // max(1, k)
     if turned[1]:
-        most, widths = min(most, MOST_TRANSPOSED) if k >= SHORTEST else 0, widths[2:]
-    for width in widths:
+        most = min(most, MOST_TRANSPOSED) if k >= SHORTEST else 0
+    # the more rows, the less often is the right matrix read
+    widest = WIDE // 2 if turned[1] or size > OFTEN else WIDE
+    for width in WIDTHS:
         columns = _divisor(n, width)
         rows = _divisor(height, most // columns)
         whole = columns % REGISTER == 0 or columns == n
-        some = again and width <= 128 and rows >= LEAST
+        some = again and width <= widest and rows >= LEAST
         if whole and columns >= REGISTER and rows and (rows == height or some):
             return rows, columns
     return None
