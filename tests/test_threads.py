@@ -1,5 +1,11 @@
 """The matrix library: which it is, by what can be asked."""
 
+import os
+import subprocess
+import sys
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -36,6 +42,8 @@ def test_every_library_says_how_many_threads_it_uses(monkeypatch):
 
 
 class Settable:
+    internal_api = "openblas"
+
     def __init__(self, num_threads):
         self.num_threads = num_threads
 
@@ -91,3 +99,102 @@ def test_a_thread_ignores_what_is_to_be_ignored():
 
     with np.errstate(divide="ignore"):
         assert threads.share(divide, [(1,), (0,), (0,)]) == [1, np.inf, np.inf]
+
+
+def in_a_thread(call):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(call()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_any_thread_may_have_the_library_use_one():
+    before = threads.counts()
+    if not before:
+        pytest.skip("threadpoolctl, the extra `threads`, is not installed")
+
+    def inside():
+        with threads.one_each():
+            return threads.counts()
+
+    with threads.one_each():  # here first
+        assert set(threads.counts()) == {1}
+        assert set(in_a_thread(inside)) == {1}
+    assert set(in_a_thread(inside)) == {1}
+    assert threads.counts() == in_a_thread(threads.counts) == before
+
+
+def test_threads_of_an_interpreter_that_is_ending_do_it_themselves():
+    program = """
+import threading, time
+from tinygrad_fm import threads
+def late():
+    time.sleep(0.3)
+    print(threads.share(lambda x: x * x, [(i,) for i in range(4)]), flush=True)
+threading.Thread(target=late).start()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert (run.stdout, run.stderr) == ("[0, 1, 4, 9]\n", "")
+
+
+def test_an_error_waits_for_the_others():
+    done = []
+
+    def work(i):
+        if i == 1:
+            raise ZeroDivisionError
+        time.sleep(0.05 * i)
+        done.append(i)
+
+    with pytest.raises(ZeroDivisionError):
+        threads.share(work, [(i,) for i in range(4)])
+    assert sorted(done) == [0, 2, 3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a process where the system has fork")
+def test_a_child_is_not_within_what_another_thread_of_its_parent_is():
+    program = """
+import os, threading, warnings
+from tinygrad_fm import threads
+inside, leave = threading.Event(), threading.Event()
+def hold():
+    with threads.one_each():
+        inside.set()
+        leave.wait()
+before = threads.counts()
+thread = threading.Thread(target=hold)
+thread.start()
+inside.wait()
+warnings.simplefilter("ignore")  # forking beside threads
+child = os.fork()
+if not child:
+    with threads.one_each():
+        pass
+    os._exit(threads._users != 0 or threads.counts() != before)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+leave.set()
+print(status)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert run.stdout == "0\n"
+
+
+def test_whether_the_library_is_alone_is_asked_once_and_can_be_told(monkeypatch):
+    library = Settable(3)
+    monkeypatch.setattr(threads, "_libraries", lambda: [library])
+    threads._alone.cache_clear()
+    try:
+        with threads.one_each():
+            assert not threads.alone()
+        library.num_threads = 1
+        assert not threads.alone()  # the same products as before
+        with threads.alone_in(True):
+            assert threads.alone()
+        assert not threads.alone()
+    finally:
+        threads._alone.cache_clear()

@@ -19,9 +19,10 @@ def explain(
     shapes = [shape for _, _, shape in operands]
     said = str(error).removeprefix(f"{primitive.name}: ")
     # linear's bias is the third; what does not fit there is not about the product
-    if primitive is registry[np.matmul] or (
+    is_product = primitive is registry[np.matmul] or (
         primitive.name == "linear" and ("matmul" in said or "not aligned" in said)
-    ):
+    )
+    if is_product and len(shapes) > 1:
         a, b = shapes[:2]
         if min(len(a), len(b)) > 0:
             said = (

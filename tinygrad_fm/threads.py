@@ -26,16 +26,39 @@ def count() -> int:
     Needs the extra `threads` to ask it; without, the environment's number, or one for each CPU.
     In a thread that does its part of shared products it is one.
     """
-    if _here.shares:
-        return 1
+    return 1 if _here.shares else _outside()
+
+
+def _outside() -> int:
     known = [number for number in _before if number] if _users else counts()
     return min(known) if known else _count_unasked()
 
 
-def of_library() -> int:
-    """How many threads the matrix library uses for a product, at the moment."""
-    known = counts()
-    return min(known) if known else _count_unasked()
+def alone() -> bool:
+    """Whether the matrix library has one thread; as it was when first asked, for the same numbers.
+
+    While `alone_in` lasts it is what that says.
+    """
+    return _alone() if _told is None else _told
+
+
+@functools.cache
+def _alone() -> bool:
+    return _outside() == 1
+
+
+_told: bool | None = None
+
+
+@contextlib.contextmanager
+def alone_in(told: bool) -> Iterator[None]:
+    """Until the end, `alone` is this."""
+    global _told
+    before, _told = _told, told
+    try:
+        yield
+    finally:
+        _told = before
 
 
 def counts() -> list[int]:
@@ -98,27 +121,32 @@ def several(multiplications: int) -> int:
 
 def share_products(call: Callable[..., Any], works: list[tuple[Any, ...]]) -> list[Any]:
     """`share`, with one thread of the matrix library in each, and none that shares once more."""
-    global times_shared
     if len(works) == 1:
         return [call(*works[0])]
-    times_shared += 1
+    _here.times += 1
     with one_each():
         return share(_do_part, [(call, work) for work in works])
 
 
-times_shared = 0  # how often `share_products` has done so
-
-
 class _Here(threading.local):
-    shares = False
+    """Of a thread: whether it does its part, how often it has shared, and `one_each` of its own."""
+
+    shares, times, depth = False, 0, 0
 
 
 _here = _Here()
 
 
+def times_shared() -> int:
+    """How often this thread has shared products with others."""
+    return _here.times
+
+
 def _do_part(call: Callable[..., Any], work: tuple[Any, ...]) -> Any:
     _here.shares = True
     try:
+        if not _here.depth:  # another thread than the one that is within `one_each`
+            _tell([number and 1 for number in _before], each_thread=True)
         return call(*work)
     finally:
         _here.shares = False
@@ -139,16 +167,26 @@ def share(call: Callable[..., Any], works: Iterable[tuple[Any, ...]]) -> list[An
         what the calls returned, in the order of the works.
     """
     first, *others = works
-    if not others:
-        return [call(*first)]
-    pool = _pool(os.getpid())
-    # what np.errstate says here is to be so there
-    waiting = [pool.submit(contextvars.copy_context().run, call, *work) for work in others]
+    waiting = [_submit(call, work) for work in others]
     try:
         done = [call(*first)]
+        # where there are no threads any more
+        here = [call(*work) for work, future in zip(others, waiting, strict=True) if not future]
     finally:
-        rest = [future.result() for future in waiting]
-    return done + rest
+        for future in filter(None, waiting):
+            future.exception()  # waits
+    there = iter(here)
+    return done + [future.result() if future else next(there) for future in waiting]
+
+
+def _submit(call: Callable[..., Any], work: tuple[Any, ...]) -> Any:
+    """A call in a thread of its own; None if the interpreter is ending and starts none."""
+    # what np.errstate says here is to be so there
+    run = contextvars.copy_context().run
+    try:
+        return _pool(os.getpid()).submit(run, call, *work)
+    except RuntimeError:
+        return None
 
 
 @functools.lru_cache(maxsize=1)
@@ -161,7 +199,7 @@ def _pool(process: int) -> Any:
 
 _lock = threading.Lock()
 _before: list[int] = []  # threads of each library when the first of these entered
-_users = 0  # who are within `one_each`
+_users = 0  # threads that are within `one_each`
 
 
 @contextlib.contextmanager
@@ -172,22 +210,54 @@ def one_each() -> Iterator[None]:
     their core: what others share meanwhile takes twice as long. So this is held for as long as a
     program runs that shares its products, and not only while it does.
     """
+    outermost = not _here.depth
+    if outermost:
+        _enter()
+    _here.depth += 1
+    try:
+        yield
+    finally:
+        _here.depth -= 1
+        if outermost:
+            _leave()
+
+
+def _enter() -> None:
     global _before, _users
     with _lock:
         if not _users:
             _before = [loaded.num_threads for loaded in _libraries()]
-            _tell([number and 1 for number in _before])
         _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if not _users:
-                _tell(_before)
+        _tell([number and 1 for number in _before])
 
 
-def _tell(numbers: list[int]) -> None:
+def _leave() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        _tell(_before, each_thread=_users > 0)
+
+
+def _tell(numbers: list[int], each_thread: bool = False) -> None:
+    """Set the libraries' numbers of threads; or of those alone that each thread tells its own."""
     for loaded, number in zip(_libraries(), numbers, strict=True):
-        if number:
+        own = loaded.internal_api == "mkl" or getattr(loaded, "threading_layer", "") == "openmp"
+        if number and (own or not each_thread):
+            # threadpoolctl lets one thread alone change OpenBLAS, the first to do so
+            free = getattr(loaded, "clear_controlling_thread", lambda force: None)
+            free(force=True)
             loaded.set_num_threads(number)
+            free(force=True)
+
+
+def _after_fork() -> None:
+    """In a child, whose other threads are gone, with what they held."""
+    global _lock, _users
+    _lock = threading.Lock()
+    users, _users = _users, int(_here.depth > 0)
+    if users and not _users:
+        _tell(_before)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -425,3 +425,21 @@ def test_the_numbers_of_pixels_that_are_kept_are_bounded_and_shared_by_equal_par
         np.testing.assert_allclose(y[:, 0, 5, 5], x[:, :, 4:7, 4:7].sum((1, 2, 3)), rtol=1e-3)
         assert kept._bytes == sum(a.nbytes for a in kept._found.values()) <= gathering.KEPT
     assert made.count(8) <= 4  # above, inside, below and what is left over
+
+
+@pytest.mark.parametrize(
+    "bias", [2.0, np.float32(2), np.full(1, 2, "f4"), np.full(4, np.inf, "f4")]
+)
+@pytest.mark.parametrize("channels", [3, 8])
+def test_what_can_be_added_is_a_bias_for_few_channels_as_for_many(bias, channels):
+    draw = np.random.default_rng(0).standard_normal
+    x, w = draw((2, channels, 8, 8), dtype=np.float32), draw((4, channels, 3, 3), dtype=np.float32)
+    with np.errstate(all="raise"):
+        found = functional.conv2d(x, w, bias, method="im2col")
+    expected = functional.conv2d(x, w, None, method="im2col") + np.reshape(bias, (-1, 1, 1))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_no_kernels_make_no_channels_by_dft():
+    x, w = np.ones((2, 3, 8, 8)), np.ones((0, 3, 3, 3))
+    assert functional.conv2d(x, w, method="dft").shape == (2, 0, 6, 6)

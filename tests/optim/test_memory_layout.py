@@ -1,9 +1,11 @@
 """Where parameters, gradients and state lie in memory: each from the start of a cache line."""
 
+import pickle
+
 import numpy as np
 import pytest
 
-from tinygrad_fm import Tensor, optim
+from tinygrad_fm import Tensor, nn, optim
 from tinygrad_fm.optim.flat import LINE
 
 SHAPES = [(3, 5), (1,), (17,), (), (2, 2, 2)]
@@ -47,3 +49,23 @@ def test_what_lies_between_parameters_disturbs_nobody(without):
                 optimizer.step()
     for a, b in zip(together, one_by_one, strict=True):
         np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_a_pickled_optimizer_of_kernels_goes_on_as_the_original():
+    layer = nn.Conv2d(3, 4, 2, rng=0)
+    optimizer = optim.Adam(layer.parameters())
+    x = np.random.default_rng(1).standard_normal((2, 3, 5, 5))
+    pairs = [(layer, optimizer)]
+    for _ in range(3):
+        for model, adam in pairs:
+            adam.zero_grad()
+            np.sum(np.square(model(x))).backward()
+            adam.step()
+        if len(pairs) == 1:
+            pairs.append(pickle.loads(pickle.dumps((layer, optimizer))))
+    for p, q in zip(layer.parameters(), pairs[1][0].parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-6)
+    for found, expected in zip(*(pair[1].state_dict().items() for pair in pairs), strict=True):
+        if found[0] != "groups":
+            for name, array in found[1].items():
+                np.testing.assert_allclose(array, expected[1][name], rtol=1e-5, atol=1e-7)

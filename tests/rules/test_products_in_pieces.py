@@ -18,7 +18,7 @@ def small_kernels(monkeypatch):
     """As on a machine whose library has them, on one thread, with pieces of few multiplications."""
     monkeypatch.setattr(products, "has_small_kernels", lambda: True)
     monkeypatch.setattr(products, "MOST", 40_000)
-    monkeypatch.setattr(threads, "of_library", lambda: 1)
+    monkeypatch.setattr(threads, "alone", lambda: True)
     products.pieces.cache_clear()
     yield
     products.pieces.cache_clear()
@@ -112,7 +112,7 @@ def test_what_the_librarys_threads_would_share_is_left_whole(small_kernels, monk
     a, b = matrices(64, 80, 128, (False, False), np.float32)
     shapes = a.shape, b.shape, (False, False), a.dtype
     assert products.pieces_alone(*shapes) == products.pieces(*shapes) is not None
-    monkeypatch.setattr(threads, "of_library", lambda: 2)
+    monkeypatch.setattr(threads, "alone", lambda: False)
     assert products.pieces_alone(*shapes) is None
 
 
@@ -180,3 +180,35 @@ def test_small_kernels_are_openblas_on_avx512(library, told, features, expected,
     else:
         monkeypatch.setenv("OPENBLAS_CORETYPE", told)
     assert products.has_small_kernels.__wrapped__() is expected
+
+
+@pytest.mark.parametrize("function", [np.linalg.inv, np.linalg.pinv, np.linalg.det])
+def test_rules_of_other_functions_make_the_same_pieces(function, small_kernels):
+    draw = np.random.default_rng(0).standard_normal
+    p = Tensor(draw((48, 48)) + 48 * np.eye(48), requires_grad=True)
+
+    def step(scale):
+        p.grad = None
+        loss = np.sum(np.square(function(p * scale)))
+        loss.backward()
+        return loss, p.grad
+
+    compiled = tg.compile(step)
+    for _ in range(4):
+        for found, expected in zip(compiled(np.float64(1)), step(np.float64(1)), strict=True):
+            np.testing.assert_array_equal(found.data, expected.data)
+
+
+class Matrix:
+    def __array__(self, dtype=None, copy=None):
+        return np.ones((3, 2))
+
+
+def test_what_becomes_an_array_is_multiplied_and_what_does_not_fit_is_explained():
+    t = Tensor(np.ones((2, 3)), requires_grad=True)
+    np.testing.assert_array_equal((t @ Matrix()).data, np.full((2, 2), 3.0))
+    np.testing.assert_array_equal((Matrix() @ t).data, np.full((3, 3), 2.0))
+    with pytest.raises(ValueError, match="matmul"):
+        t @ 3
+    with pytest.raises(ValueError, match=r"\(200, 300\) @ \(200, 300\)"):
+        Tensor(np.ones((200, 300))) @ np.ones((200, 300))

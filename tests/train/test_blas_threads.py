@@ -7,6 +7,8 @@ from tinygrad_fm.train.threads import one_blas_thread
 
 
 class Library:
+    internal_api = "openblas"
+
     def __init__(self, num_threads):
         self.num_threads = num_threads
 
@@ -30,7 +32,7 @@ def test_a_product_has_one_thread_and_large_layers_have_as_many_as_before(
     monkeypatch.setattr(threads, "_libraries", lambda: [library])
     with one_blas_thread() as said:
         assert said == words
-        assert (library.num_threads, threads.count()) == (1, number)
+        assert (library.num_threads, threads.count(), threads.alone()) == (1, number, True)
     assert library.num_threads == number
 
 

@@ -112,6 +112,8 @@ class Flat:
         self.scratch = aligned(min(2 * BLOCK, size), dtype, 2 + len(state))
         # 0.9**FORGET above the subnormal numbers; float16 has no room for that
         self.negligible = min(float(np.finfo(dtype).tiny) * 2**20, 1e-30)
+        # of the parameters in memory; that of a copy's may be another, but not that of its state
+        self.layouts = [layout_of(p.data) or tuple(range(p.ndim)) for p in parameters]
         self._make_views()
 
     def take_settings(self, state: tuple[str, ...]) -> None:
@@ -127,7 +129,6 @@ class Flat:
         self.checked = dict(vars(self.settings))
 
     def _make_views(self) -> None:
-        self.layouts = [layout_of(p.data) or tuple(range(p.ndim)) for p in self.parameters]
         self.views = self.views_of(self.values)
         self.gradient_views = self.views_of(self.gradient)
         memory = memory_of(self.values)

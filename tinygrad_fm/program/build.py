@@ -31,11 +31,18 @@ class Traced:
         outputs: for each leaf of the result: a Value, or a plain Python value.
         gradients: `.grad` of these Tensors afterwards: a Value, or None.
         cells: the Tensors whose arrays are read or written.
+        shared: whether threads have shared products in it.
     """
 
     def __init__(
-        self, trace: Trace, inputs: dict[Value, str], result: Any, function: Callable[..., Any]
+        self,
+        trace: Trace,
+        inputs: dict[Value, str],
+        result: Any,
+        function: Callable[..., Any],
+        shared: bool,
     ):
+        self.shared = shared
         self.trace = trace
         self.inputs = inputs
         self.result = map_tree(lambda _: None, result)  # its form; Tensors would keep their graph
@@ -129,7 +136,6 @@ class Program:
         linecache.cache[file] = len(self.source), None, lines, file  # for tracebacks
         self._cells = list(text.cells.items())
         self._ready: list[Workspace] = []
-        self._shares = False  # whether threads have shared products in it
         ordered = any(i.ordered for i in self.instructions)
         self._lock: Any = threading.RLock() if ordered else contextlib.nullcontext()
 
@@ -167,13 +173,11 @@ class Program:
             if not have_arrays(workspace.tensors, workspace.arrays):
                 workspace = Workspace(self)
             try:
-                if self._shares:
+                if self.traced.shared:
                     with threads.one_each():
                         found = workspace.step(*arrays)
                 else:
-                    earlier = threads.times_shared
                     found = workspace.step(*arrays)
-                    self._shares = threads.times_shared != earlier
             finally:
                 self._ready.append(workspace)
         for tensor, view in self._views:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm import fast
+from tinygrad_fm import fast, threads
 from tinygrad_fm.engine import state
 from tinygrad_fm.program.arguments import Call, identifier, names
 from tinygrad_fm.program.build import Program, Traced
@@ -48,7 +48,9 @@ def compile(step: Callable[..., Any]) -> Compiled:
     With the extra `fast`, chains of element-wise calls become loops that Numba compiles, as soon as
     that pays (see tinygrad_fm.fast), and so do gradients that are a column times a row, with the
     update that is all they go into. The numbers stay the same to the last bit; only NumPy's
-    warnings and errors of an overflow or a division by zero are not given there.
+    warnings and errors of an overflow or a division by zero are not given there. Where several
+    threads share convolutions, every product of a program is by one thread, and may have another
+    last digit than in the step as it is, which leaves it to the threads of the matrix library.
 
     Args:
         step: a function of arrays (also in tuples, lists and dictionaries) and plain values, which
@@ -174,9 +176,11 @@ class Compiled:
                 value = Tensor(array)
             given.append(value)
         args, keywords = rebuild((call.args, call.keywords), given[:])
+        before = threads.times_shared()
         with trace.watching():
             result = self.step(*args, **keywords)
-        traced = Traced(trace, inputs, result, self.step)
+        shared = threads.times_shared() != before
+        traced = Traced(trace, inputs, result, self.step, shared)
         own = [
             make(np.copy(v._array), None) if isinstance(v, Recorded) else v for v in leaves(result)
         ]

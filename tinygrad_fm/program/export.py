@@ -133,7 +133,7 @@ class Script:
                 raise ExportError(f"{name} cannot be exported: its parameters made unlike steps")
             values, gradient = f"values{mark}", f"gradient{mark}"
             self._load(values, flat.values)
-            self._lines.append(f"{gradient} = np.zeros_like({values})")
+            self._lines.append(f"{gradient} = np.ones_like({values})")
             states = []
             for state_name, array in flat.state.items():
                 states.append(f"{state_name}{mark}")

@@ -18,7 +18,7 @@ from tinygrad_fm import threads
 from tinygrad_fm.rules import gathering
 from tinygrad_fm.rules.plan import Plan, inside, moved, shaped, turned, turned_kernels
 from tinygrad_fm.rules.products import batched
-from tinygrad_fm.rules.workspace import scratch
+from tinygrad_fm.rules.workspace import finite, scratch
 
 Array = Any
 Part = tuple[slice, slice]
@@ -229,7 +229,9 @@ def convolve(
         return y
 
     few = weight.shape[2] < FEW_CHANNELS and plan.groups == 1 and not _pointwise(plan)
-    inside_product = few and bias is not None and bias.dtype == weight.dtype == x.dtype
+    inside_product = few and type(bias) is np.ndarray and bias.shape == (o,)
+    if bias is not None and inside_product:
+        inside_product = bias.dtype == weight.dtype == x.dtype and finite(bias)
     if inside_product:  # without a pass over the result
         matrix = np.concatenate([matrix, shaped(bias, (1, o))])
 

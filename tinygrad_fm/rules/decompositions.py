@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import Primitive, primitive, rewrite
-from tinygrad_fm.rules.linalg import turned
+from tinygrad_fm.rules.linalg import product, turned
 from tinygrad_fm.rules.reductions import identity
 from tinygrad_fm.rules.solving import solve
 
@@ -36,7 +36,7 @@ def _half_lower(m: Any) -> Any:
 def _cholesky_rule(g: Any, y: Any, _a: Any) -> Any:
     """L^-T P(L^T g) L^-1 made symmetric, where P halves the diagonal of the lower triangle."""
     transposed = turned(y)
-    inner = solve(transposed, _half_lower(np.matmul(transposed, g)))
+    inner = solve(transposed, _half_lower(product(transposed, g)))
     return _symmetric(turned(solve(transposed, turned(inner))))
 
 
@@ -60,9 +60,9 @@ def _over(m: Any, gaps: Any) -> Any:
 def _eigh_rule(g: Any, y: Any, _a: Any, UPLO: str = "L") -> Any:
     (g_values, g_vectors), (values, vectors) = g, y
     gaps = np.expand_dims(values, -2) - np.expand_dims(values, -1)
-    turning = _over(_without_diagonal(np.matmul(turned(vectors), g_vectors)), gaps)
+    turning = _over(_without_diagonal(product(turned(vectors), g_vectors)), gaps)
     stretching = identity(turning, turning.shape[-1]) * np.expand_dims(g_values, -2)
-    inner = np.matmul(np.matmul(vectors, turning + stretching), turned(vectors))
+    inner = product(product(vectors, turning + stretching), turned(vectors))
     return _symmetric(inner)
 
 
@@ -81,17 +81,17 @@ def _svd_rule(g: Any, y: Any, _a: Any) -> Any:
     g_v, v = turned(g_vh), turned(vh)
     columns, rows = np.expand_dims(s, -2), np.expand_dims(s, -1)
     gaps = (columns - rows) * (columns + rows)
-    from_u = _skew_over(np.matmul(turned(u), g_u), gaps) * columns
-    from_v = _skew_over(np.matmul(vh, g_v), gaps) * rows
+    from_u = _skew_over(product(turned(u), g_u), gaps) * columns
+    from_v = _skew_over(product(vh, g_v), gaps) * rows
     stretching = identity(from_u, s.shape[-1]) * np.expand_dims(g_s, -2)
-    inner = np.matmul(np.matmul(u, from_u + from_v + stretching), vh)
+    inner = product(product(u, from_u + from_v + stretching), vh)
     # what lies outside the columns of U and of V; nothing where these are square
     if u.shape[-2] > u.shape[-1]:
-        outside = _over(g_u - np.matmul(u, np.matmul(turned(u), g_u)), columns)
-        inner = inner + np.matmul(outside, vh)
+        outside = _over(g_u - product(u, product(turned(u), g_u)), columns)
+        inner = inner + product(outside, vh)
     if v.shape[-2] > v.shape[-1]:
-        outside = _over(g_v - np.matmul(v, np.matmul(vh, g_v)), columns)
-        inner = inner + np.matmul(u, turned(outside))
+        outside = _over(g_v - product(v, product(vh, g_v)), columns)
+        inner = inner + product(u, turned(outside))
     return inner
 
 
@@ -131,8 +131,8 @@ rewrite(np.linalg.svdvals, lambda x, /: svd(x)[1])
 def _qr_rule(g: Any, y: Any, _a: Any) -> Any:
     """(gQ + Q symmetric(tril(R gR^T - gQ^T Q))) R^-T, where A has no more columns than rows."""
     (g_q, g_r), (q, r) = g, y
-    m = np.matmul(r, turned(g_r)) - np.matmul(turned(g_q), q)
-    total = g_q + np.matmul(q, np.tril(m) + turned(np.tril(m, -1)))
+    m = product(r, turned(g_r)) - product(turned(g_q), q)
+    total = g_q + product(q, np.tril(m) + turned(np.tril(m, -1)))
     return turned(solve(r, turned(total)))
 
 
@@ -149,7 +149,7 @@ def _qr(a: Any, mode: str = "reduced") -> Any:
         )
     q, r = qr(a[..., :rows])
     if columns > rows:  # the columns that remain follow from the first ones
-        r = np.concatenate([r, np.matmul(turned(q), a[..., rows:])], axis=-1)
+        r = np.concatenate([r, product(turned(q), a[..., rows:])], axis=-1)
     return r if mode == "r" else _QR_RESULT(q, r)
 
 

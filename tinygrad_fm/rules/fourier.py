@@ -108,7 +108,8 @@ def _portions(blocks: list[Block], count: int) -> list[list[Block]]:
 def _slabs(count: int, one: int) -> int:
     """Into how many parts of the same size so many kernels or channels of `one` byte are split."""
     most = max(LEAST, WORKSPACE // max(1, one))
-    return count // next(size for size in range(min(count, most), 0, -1) if count % size == 0)
+    sizes = (size for size in range(min(count, most), 0, -1) if count % size == 0)
+    return max(1, count // next(sizes, 1))
 
 
 class Work(NamedTuple):

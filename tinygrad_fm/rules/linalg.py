@@ -74,7 +74,7 @@ def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         np.transpose(b, sum_b + free_b), (inner, math.prod(shape_b[i] for i in free_b))
     )
     return np.reshape(
-        np.matmul(left, right), [shape_a[i] for i in free_a] + [shape_b[i] for i in free_b]
+        product(left, right), [shape_a[i] for i in free_a] + [shape_b[i] for i in free_b]
     )
 
 
@@ -83,8 +83,8 @@ rewrite(np.tensordot, _tensordot)
 # by products with a vector, where those of a product with broadcasting need a matrix each
 defvjp(
     np.outer,
-    lambda g, _y, _a, b: np.reshape(np.matmul(g, np.reshape(b, (-1,))), _a.shape),
-    lambda g, _y, a, _b: np.reshape(np.matmul(np.reshape(a, (-1,)), g), _b.shape),
+    lambda g, _y, _a, b: np.reshape(product(g, np.reshape(b, (-1,))), _a.shape),
+    lambda g, _y, a, _b: np.reshape(product(np.reshape(a, (-1,)), g), _b.shape),
 )
 
 

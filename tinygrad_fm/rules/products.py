@@ -42,8 +42,8 @@ def multiply(a: Array, b: Array, *, out: Array | None = None, **keywords: Any) -
     """
     alike = (
         not keywords
-        and a.ndim == b.ndim == 2
         and type(a) is type(b) is np.ndarray
+        and a.ndim == b.ndim == 2
         and a.dtype == b.dtype
         and a.dtype.isnative
         and a.flags.forc
@@ -51,7 +51,7 @@ def multiply(a: Array, b: Array, *, out: Array | None = None, **keywords: Any) -
     )
     if not alike:
         return np.matmul(a, b, out=out, **keywords)
-    if a.size * b.shape[1] > MOST:
+    if a.size * b.shape[1] > MOST and a.shape[1] == len(b):
         turned = not a.flags.c_contiguous, not b.flags.c_contiguous
         cut = pieces_alone(a.shape, b.shape, turned, a.dtype)
         if cut is not None:
@@ -106,7 +106,7 @@ Pair = tuple[int, int]
 def pieces_alone(a: Pair, b: Pair, turned: tuple[bool, bool], dtype: Any) -> Pair | None:
     """`pieces`, but none where the library has several threads, which share what is whole."""
     cut = pieces(a, b, turned, dtype)
-    return None if cut is None or threads.of_library() > 1 else cut
+    return cut if cut is not None and threads.alone() else None
 
 
 @functools.lru_cache(maxsize=4096)

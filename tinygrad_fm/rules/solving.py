@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.engine import Primitive, constant, defvjp, primitive, rewrite, sum_to
-from tinygrad_fm.rules.linalg import turned
+from tinygrad_fm.rules.linalg import product, turned
 from tinygrad_fm.rules.reductions import identity, product_of_others
 
 _each: Any = lambda number: number[..., None, None]  # a number for each matrix of a stack
 
-defvjp(np.linalg.inv, lambda g, y, _a: -np.matmul(np.matmul(turned(y), g), turned(y)))
+defvjp(np.linalg.inv, lambda g, y, _a: -product(product(turned(y), g), turned(y)))
 
 
 # solve, with b a stack of matrices; a vector is a matrix of one column
 solve: Primitive = primitive(
     lambda a, b: np.linalg.solve(a, b),
-    lambda g, y, a, _b: sum_to(-np.matmul(solve(turned(a), g), turned(y)), a.shape),
+    lambda g, y, a, _b: sum_to(-product(solve(turned(a), g), turned(y)), a.shape),
     lambda g, _y, a, _b: sum_to(solve(turned(a), g), _b.shape),
     name="solve",
 )
@@ -58,13 +58,13 @@ def _cofactors(a: Any) -> Any:
     """The gradient of the determinant, det(A) A^-T, of singular matrices too: from the SVD."""
     u, s, vh = np.linalg.svd(a)
     sign = np.linalg.det(u) * np.linalg.det(vh)
-    return _each(sign) * np.matmul(u * np.expand_dims(product_of_others(s), -2), vh)
+    return _each(sign) * product(u * np.expand_dims(product_of_others(s), -2), vh)
 
 
 def _cofactors_rule(g: Any, y: Any, a: Any) -> Any:
     """(<g, C> C - C g^T C) / det(A)."""
     inner = _each(np.sum(g * y, axis=(-2, -1)))
-    return (inner * y - np.matmul(np.matmul(y, turned(g)), y)) / _each(np.linalg.det(a))
+    return (inner * y - product(product(y, turned(g)), y)) / _each(np.linalg.det(a))
 
 
 cofactors: Primitive = primitive(_cofactors, _cofactors_rule, name="cofactors")
@@ -92,12 +92,12 @@ rewrite(np.linalg.slogdet, _slogdet)
 
 def _pinv_rule(g: Any, y: Any, a: Any, rcond: Any = None) -> Any:
     y_t, g_t = turned(y), turned(g)
-    left = identity(g, a.shape[-2]) - np.matmul(a, y)
-    right = identity(g, a.shape[-1]) - np.matmul(y, a)
+    left = identity(g, a.shape[-2]) - product(a, y)
+    right = identity(g, a.shape[-1]) - product(y, a)
     return (
-        np.matmul(np.matmul(left, g_t), np.matmul(y, y_t))
-        + np.matmul(np.matmul(y_t, y), np.matmul(g_t, right))
-        - np.matmul(np.matmul(y_t, g), y_t)
+        product(product(left, g_t), product(y, y_t))
+        + product(product(y_t, y), product(g_t, right))
+        - product(product(y_t, g), y_t)
     )
 
 
