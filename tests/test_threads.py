@@ -12,6 +12,18 @@ import pytest
 from tinygrad_fm import threads
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_process_of_its_own(monkeypatch):
+    """Other tests of this process may be within `one_each`."""
+    for name, value in (
+        ("_users", 0),
+        ("_before", []),
+        ("_told", None),
+        ("_here", threads._Here()),
+    ):
+        monkeypatch.setattr(threads, name, value)
+
+
 class Loaded:
     internal_api, version, num_threads = "blis", "1.0", 3
 

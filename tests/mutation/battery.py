@@ -27,6 +27,8 @@ SERIES = importlib.import_module("test_series")
 
 SECONDS = 10  # a mutant that takes longer does not end
 HOMES = ("tinygrad_fm.rules", "tinygrad_fm.functional")
+# how a large product is computed, which tests/rules/test_products_in_pieces.py has cases for
+ELSEWHERE = "tinygrad_fm.rules.products"
 
 
 def _record(case):
@@ -67,7 +69,11 @@ def _helpers(function: FunctionType) -> Iterator[FunctionType]:
         names |= set(getattr(constant, "co_names", ()))
     for name in sorted(names):
         value = function.__globals__.get(name)
-        if isinstance(value, FunctionType) and value.__module__.startswith(HOMES):
+        if (
+            isinstance(value, FunctionType)
+            and value.__module__.startswith(HOMES)
+            and value.__module__ != ELSEWHERE
+        ):
             yield value
 
 

@@ -18,6 +18,13 @@ class Library:
 
 @pytest.fixture(autouse=True)
 def nobody_has_chosen(monkeypatch):
+    for name, value in (
+        ("_users", 0),
+        ("_before", []),
+        ("_told", None),
+        ("_here", threads._Here()),
+    ):
+        monkeypatch.setattr(threads, name, value)  # as in a process of its own
     for name in threads.VARIABLES:
         monkeypatch.delenv(name, raising=False)
 

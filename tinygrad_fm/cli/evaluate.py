@@ -9,6 +9,7 @@ from tinygrad_fm import nn, train
 from tinygrad_fm.cli.build import model_input
 from tinygrad_fm.cli.saved import SavedRun
 from tinygrad_fm.cli.text import bold
+from tinygrad_fm.train.threads import one_blas_thread
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -17,8 +18,9 @@ def run(arguments: argparse.Namespace) -> int:
     dataset = saved.test_data(arguments.data, arguments.data_root)
     model, name = saved.model()
     images, labels = model_input(saved.settings, dataset.test_images), dataset.test_labels
-    loss, accuracy = train.evaluate(model, nn.CrossEntropyLoss(), images, labels)
-    scores = train.predict(model, images)
+    with one_blas_thread():  # as in training, whose numbers these are
+        loss, accuracy = train.evaluate(model, nn.CrossEntropyLoss(), images, labels)
+        scores = train.predict(model, images)
     report = train.classification_report(scores, labels, dataset.class_names)
     top = train.top_k_accuracy(scores, labels, k=min(3, len(dataset.class_names)))
     if arguments.json:
