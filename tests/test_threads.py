@@ -1,4 +1,4 @@
-"""The matrix library: which it is, by what can be asked."""
+"""The matrix library, the threads it uses, and those that share its products."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tinygrad_fm import threads
+from tinygrad_fm.train.threads import one_blas_thread
 
 
 @pytest.fixture(autouse=True)
@@ -210,3 +211,41 @@ def test_whether_the_library_is_alone_is_asked_once_and_can_be_told(monkeypatch)
         assert not threads.alone()
     finally:
         threads._alone.cache_clear()
+
+
+# ---- while training ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobody_has_chosen(monkeypatch):
+    for name in threads.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(4, "1 for a product, 4 for large layers"), (1, "1")]
+)
+def test_a_product_has_one_thread_and_large_layers_have_as_many_as_before(
+    number, words, monkeypatch, nobody_has_chosen
+):
+    library = Settable(number)
+    monkeypatch.setattr(threads, "_libraries", lambda: [library])
+    with one_blas_thread() as said:
+        assert said == words
+        assert (library.num_threads, threads.count(), threads.alone()) == (1, number, True)
+    assert library.num_threads == number
+
+
+def test_who_has_chosen_a_number_gets_it(monkeypatch, nobody_has_chosen):
+    library = Settable(3)
+    monkeypatch.setattr(threads, "_libraries", lambda: [library])
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    with one_blas_thread() as said:
+        assert said == "as MKL_NUM_THREADS=3 says"
+        assert library.num_threads == 3
+
+
+def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch, nobody_has_chosen):
+    monkeypatch.setattr(threads, "_libraries", list)
+    with one_blas_thread() as said:
+        assert 'pip install "tinygrad_fm[threads]"' in said

@@ -229,9 +229,14 @@ def convolve(
         return y
 
     few = weight.shape[2] < FEW_CHANNELS and plan.groups == 1 and not _pointwise(plan)
-    inside_product = few and type(bias) is np.ndarray and bias.shape == (o,)
-    if bias is not None and inside_product:
-        inside_product = bias.dtype == weight.dtype == x.dtype and finite(bias)
+    inside_product = (
+        bias is not None
+        and few
+        and type(bias) is np.ndarray
+        and bias.shape == (o,)
+        and bias.dtype == weight.dtype == x.dtype
+        and finite(bias)
+    )
     if inside_product:  # without a pass over the result
         matrix = np.concatenate([matrix, shaped(bias, (1, o))])
 

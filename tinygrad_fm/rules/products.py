@@ -116,8 +116,7 @@ def pieces(a: Pair, b: Pair, turned: tuple[bool, bool], dtype: Any) -> Pair | No
     Args:
         turned: which of the two is the transpose of a matrix in C order.
     """
-    known = dtype.char in "fd" and dtype.isnative and not all(turned)
-    if not known or not has_small_kernels():
+    if all(turned) or not _has_kernels(dtype):
         return None
     height, k = a
     n = b[1]
@@ -144,10 +143,14 @@ def pieces(a: Pair, b: Pair, turned: tuple[bool, bool], dtype: Any) -> Pair | No
 @functools.lru_cache(maxsize=4096)
 def summands(m: int, k: int, n: int, dtype: Any) -> int:
     """How long stretches of a sum are multiplied at a time; 0 where it is not split."""
-    if dtype.char not in "fd" or not dtype.isnative or not has_small_kernels():
+    if not _has_kernels(dtype):
         return 0
     long = _divisor(k, MOST // (m * n))
     return long if long >= SHORTEST else 0
+
+
+def _has_kernels(dtype: Any) -> bool:
+    return dtype.char in "fd" and dtype.isnative and has_small_kernels()
 
 
 def _divisor(number: int, most: int) -> int:
