@@ -10,6 +10,7 @@ from tinygrad_fm import Tensor, functional, nn, threads
 from tinygrad_fm.functional import convolution_method
 from tinygrad_fm.functional.convolution_method import fastest
 from tinygrad_fm.rules import columns, fourier, gathering, toom_cook, windows, workspace
+from tinygrad_fm.rules import plan as plan_module
 from tinygrad_fm.rules.plan import Plan
 from tinygrad_fm.testing import check_grads
 
@@ -44,7 +45,8 @@ def convolutions(draw):
     pair = lambda low, high: st.tuples(st.integers(low, high), st.integers(low, high))
     plain = method in ("dft", "tiles")
     groups = 1 if plain else draw(st.integers(1, 3), label="groups")
-    kernel = (3, 3) if method == "tiles" else draw(pair(1, 4), label="kernel")
+    square = st.integers(2, 5).map(lambda size: (size, size))
+    kernel = draw(square if method == "tiles" else pair(1, 4), label="kernel")
     dilation = (1, 1) if method == "tiles" else draw(pair(1, 2), label="dilation")
     stride = (1, 1) if plain else draw(pair(1, 3), label="stride")
     padding = draw(pair(0, 3), label="padding")
@@ -119,13 +121,14 @@ def test_derivatives_to_second_order(method):
     check_grads(f, x, w, b, elements=8)
 
 
-@pytest.mark.parametrize("size", [(13, 10), (3, 16)])
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5])
+@pytest.mark.parametrize("size", [(13, 10), (5, 16)])
 @pytest.mark.parametrize("padding", [(0, 0), (1, 2), (6, 5)])  # which tiles are all or part of
-def test_tiles_at_the_edges(size, padding):
-    out = tuple(s + 2 * p - 2 for s, p in zip(size, padding, strict=True))
-    plan = Plan("tiles", size, (3, 3), padding, out)
+def test_tiles_at_the_edges(kernel, size, padding):
+    out = tuple(s + 2 * p - kernel + 1 for s, p in zip(size, padding, strict=True))
+    plan = Plan("tiles", size, (kernel, kernel), padding, out)
     draw = np.random.default_rng(0).standard_normal
-    x, w, b, g = draw((*size, 2, 3)), draw((3, 3, 3, 4)), draw(4), draw((*out, 2, 4))
+    x, w, b, g = draw((*size, 2, 3)), draw((kernel, kernel, 3, 4)), draw(4), draw((*out, 2, 4))
     for product in (
         lambda way: way.convolve(x, w, b, plan),
         lambda way: way.input_gradient(g, w, plan),
@@ -154,6 +157,33 @@ def test_a_small_workspace_changes_nothing(way, drawn):
     finally:
         way.WORKSPACE = limit
     assert all(close(a, b, 1e-12) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("many", [0, 1 << 40])  # weights are many, or windows
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"groups": 2}, {"dilation": 2}])
+def test_a_gradient_that_adds_to_windows_is_that_of_the_direct_sum(monkeypatch, many, options):
+    monkeypatch.setattr(columns, "MANY", many)
+    monkeypatch.setattr(columns, "_turns", lambda *_: False)
+    rng = np.random.default_rng(5)
+    x = Tensor(rng.standard_normal((2, 4, 6, 7)), requires_grad=True)
+    w = rng.standard_normal((6, 4 // options.get("groups", 1), 3, 3))
+    y = functional.conv2d(x, w, padding=1, method="im2col", **options)
+    g, direction = rng.standard_normal(y.shape), rng.standard_normal(x.shape)
+    y.backward(g)
+    pair = {name: (options.get(name, 1),) * 2 for name in ("stride", "dilation")}
+    rest = {"padding": (1, 1), "groups": options.get("groups", 1), **pair}
+    there = np.sum(g * expected_of(direction, w, np.zeros(6), rest))
+    np.testing.assert_allclose(np.sum(x.grad.data * direction), there, rtol=1e-12)
+
+
+@pytest.mark.parametrize("far", [0, 1 << 30])
+@pytest.mark.parametrize("shape", [(3, 2, 5, 7), (1, 1, 4, 128), (2, 2, 3, 300)])
+def test_turned_kernels_are_reversed_and_exchange_their_channels(monkeypatch, far, shape):
+    monkeypatch.setattr(plan_module, "FAR", far)
+    weight = np.random.default_rng(6).standard_normal(shape)
+    found = plan_module.turned_kernels(weight)
+    np.testing.assert_array_equal(found, weight[::-1, ::-1].transpose(0, 1, 3, 2))
+    assert found.flags.c_contiguous
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -211,7 +241,10 @@ WRONG = [
     (lambda: nn.Conv2d(1, 1, 3, method="fast"), "one of 'auto', .* not 'fast'"),
     (lambda: functional.conv2d(X, W, stride=2, method="dft"), "takes stride 1 and one group, not"),
     (lambda: functional.conv2d(X, W[:, :1], groups=2, method="dft"), "and 2 groups; write"),
-    (lambda: functional.conv2d(X, W[:, :, :2], method="tiles"), "kernels of 3 by 3 .* not \\(2, 3"),
+    (
+        lambda: functional.conv2d(X, W[:, :, :2], method="tiles"),
+        "square kernels of 2 .* not \\(2, 3",
+    ),
     (lambda: functional.conv2d(X, W, dilation=2, method="tiles"), "without dilation, not"),
     (lambda: functional.conv2d(X, W.astype(float), method="dft"), "not float32 and float64; write"),
     (lambda: functional.conv2d(X, W, padding=(1, 2, 3)), "or two \\(for height"),

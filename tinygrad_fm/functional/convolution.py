@@ -87,9 +87,9 @@ def conv2d(
             - "dft": as products at the frequencies of whole images. Takes stride 1, one group, and
               float32 or float64 throughout. Errors relative to the largest result are 1e-6 to 1e-5
               in float32, 1e-14 in float64;
-            - "tiles": in tiles of 4 by 4 results, from 6 by 6 pixels at small integers (Toom and
-              Cook). Likewise, and kernels of 3 by 3 without dilation. Errors are about 1e-5 in
-              float32, 1e-14 in float64;
+            - "tiles": in tiles of results, from 6 by 6 pixels each, at small integers (Toom and
+              Cook). Likewise, and square kernels of 2 to 5 pixels without dilation. Errors are
+              about 1e-5 in float32, 1e-14 in float64;
             - "auto": the one with the lowest estimate of its time.
             The errors of "dft" and "tiles" are relative to the largest pixel of the image, or of
             the tile: an outlier of 1e4 costs results near 1 about 1e-3 by "dft", however far away

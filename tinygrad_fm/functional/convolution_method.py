@@ -60,8 +60,11 @@ def why_not(plan: Plan, method: str, arrays: list[Any]) -> str:
         return f"takes float32 or float64 throughout, not {' and '.join(sorted(dtypes))}"
     if plan.stride != (1, 1) or plan.groups != 1:
         return f"takes stride 1 and one group, not stride {plan.stride} and {plan.groups} groups"
-    if method == "tiles" and (plan.kernel != (3, 3) or plan.dilation != (1, 1)):
-        return f"takes kernels of 3 by 3 without dilation, not {plan.kernel}, {plan.dilation}"
+    if method == "tiles" and not toom_cook.takes(plan):
+        return (
+            "takes square kernels of 2 to 5 pixels without dilation, not "
+            f"{plan.kernel}, {plan.dilation}"
+        )
     return ""
 
 
@@ -71,8 +74,8 @@ def why_not(plan: Plan, method: str, arrays: list[Any]) -> str:
 class Rates(NamedTuple):
     """Nanoseconds for forward and backward, of what each method does; see the estimates below.
 
-    Fitted to the times of the shapes in benchmarks/convolution.py, and of batches of 4 and 12, in
-    float32 on one thread. What counts is how they compare: for all of these the fastest is chosen.
+    Fitted to the times of the shapes in benchmarks/convolution.py, and some with other kernels, for
+    1 to 128 images in float32 on one thread. What counts is how they compare.
     """
 
     im2col: tuple[float, float, float, float]
@@ -83,20 +86,20 @@ class Rates(NamedTuple):
 # by the matrix library, and whether it has kernels for small matrices (see rules.products), which
 # make "im2col" and "dft" faster; MKL is the faster one where matrices are many and small
 SMALL = Rates(
-    im2col=(38_600, 0.319, 0.0651, 0.604),
-    dft=(155_000, 0.0343, 0.0295, 0.0, 0.0967),
-    tiles=(173_000, 0.872, 0.0653, 16.9),
+    im2col=(43_500, 0.304, 0.0702, 0.668),
+    dft=(213_000, 0.0432, 0.0434, 0.169, 0.0813),
+    tiles=(144_000, 1.23, 0.0687, 0.241),
 )
 RATES = {
     "openblas": Rates(
         im2col=(62_100, 0.921, 0.0428, 0.966),
         dft=(39_100, 0.0414, 0.0555, 0.0995, 0.0740),
-        tiles=(225_000, 1.06, 0.0633, 50.8),
+        tiles=(225_000, 1.06, 0.0633, 0.314),
     ),
     "mkl": Rates(
         im2col=(59_200, 0.521, 0.0507, 0.502),
         dft=(158_000, 0.0306, 0.0174, 0.965, 0.0491),
-        tiles=(213_000, 1.83, 0.0504, 59.2),
+        tiles=(213_000, 1.83, 0.0504, 0.365),
     ),
 }
 
@@ -117,7 +120,7 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
         found["dft"] = _time(rates.dft, *_dft(plan, n, c, o, len(parts)))
         if fourier.workspace(plan, parts[0].stop, c, o, dtype) > KEPT:
             del found["dft"]
-    if plan.kernel == (3, 3) and plan.dilation == (1, 1):
+    if toom_cook.takes(plan):
         found["tiles"] = _time(rates.tiles, *_tiles(plan, n, c, o))
     return min(found, key=found.__getitem__)
 
@@ -147,6 +150,6 @@ def _dft(plan: Plan, n: int, c: int, o: int, parts: int = 1) -> tuple[float, ...
 
 
 def _tiles(plan: Plan, n: int, c: int, o: int) -> tuple[float, ...]:
-    """Numbers of images at points, multiplications, and kernels."""
+    """Numbers of images at points, multiplications, and those that take kernels to points."""
     numbers = toom_cook.rank(plan) * n
-    return numbers * (c + o), numbers * c * o, c * o
+    return numbers * (c + o), numbers * c * o, toom_cook.of_kernel(plan) * c * o

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SLAB = (
-    64  # channels of kernels that are turned at a time: more leave the cache before they are read
-)
+from tinygrad_fm.rules.workspace import scratch
 
+# Bytes of a matrix from which its columns are far apart, and how many of them are turned at a time.
+FAR, SLAB, BESIDE = 1 << 17, 128, 16
 Array = Any
 Pair = tuple[int, int]
 
@@ -45,10 +45,19 @@ def turned(plan: Plan) -> Plan:
 def turned_kernels(weight: Array) -> Array:
     """(KH, KW, C, O) turned around, as (KH, KW, O, C)."""
     around = moved(weight[::-1, ::-1], (0, 1, 3, 2))
+    if type(weight) is not np.ndarray or weight[0, 0].nbytes < FAR:
+        return np.copy(around, order="C")
     made = np.empty_like(around, order="C")
-    for start in range(0, around.shape[3], SLAB):
-        slab = (..., slice(start, start + SLAB))
-        made[slab] = around[slab]
+    # Rows a power of two apart share few places of the cache, and have left it before their next
+    # number is read: so they are copied to where they are not.
+    *places, o, c = around.shape
+    (slab,) = scratch(weight.dtype, (c, SLAB + BESIDE))
+    for place in np.ndindex(*places):
+        for start in range(0, o, SLAB):
+            part = around[place][start : start + SLAB]
+            near = slab[:, : len(part)]
+            near[...] = part.T
+            made[place][start : start + SLAB] = near.T
     return made
 
 

@@ -1,11 +1,13 @@
-"""Convolution by 3 by 3 kernels in tiles of 4 by 4 results, by the method of Toom and Cook.
+"""Convolution by small square kernels in tiles of results, by the method of Toom and Cook.
 
 Along one axis, four results of a kernel of three are read from six pixels. Pixels and kernel are
 the coefficients of polynomials; at six points their product is six products of numbers, which
-determine the results: 6 multiplications instead of 12, and 36 instead of 144 along both axes.
-(Lavin and Gray, Fast algorithms for convolutional neural networks, 2015, where it is F(4x4, 3x3).)
+determine the results: 6 multiplications instead of 12, and 36 instead of 144 along both axes. The
+same points do for two results of a kernel of five: 36 multiplications instead of 100.
+(Lavin and Gray, Fast algorithms for convolutional neural networks, 2015, where they are
+F(4x4, 3x3) and F(2x2, 5x5).)
 
-Images are (H, W, N, C) in memory order, kernels (3, 3, C, O). Some tiles at a time are taken to the
+Images are (H, W, N, C) in memory order, kernels (K, K, C, O). Some tiles at a time are taken to the
 36 pairs of points, multiplied, and taken back, so that all of it stays in the processor's cache.
 """
 
@@ -26,7 +28,8 @@ from tinygrad_fm.rules.workspace import OF_ONE, finite, scratch
 Array = Any
 
 POINTS = (0, 1, -1, 2, -2)  # and infinity, where a polynomial's value is its last coefficient
-TILE, KERNEL, READ = 4, 3, 6  # results of a tile, pixels of the kernel, pixels that a tile reads
+READ = 6  # pixels that a tile reads, along each axis
+KERNELS = range(2, READ)  # sizes of kernels
 ONE = POINTS.index(1) * (READ + 1)  # the point 1 along both axes: its value goes to all results
 
 # cuts of a convolution that are kept: to make them takes as long as to compute a small one
@@ -35,21 +38,40 @@ WORKSPACE = 1 << 20  # bytes of images at points at a time, or what one tile of 
 
 
 @functools.cache
-def matrices(dtype: Any) -> tuple[Array, Array, Array]:
-    """Along one axis: of images (6, 6), of kernels (6, 3), and of results, transposed (6, 4)."""
+def matrices(kernel: int, dtype: Any) -> tuple[Array, Array, Array]:
+    """Along one axis: of images (6, 6), of kernels (6, K), of results, transposed (6, 7 - K)."""
     # the row of a point is the polynomial that vanishes at all others
     image = [[*np.poly([q for q in POINTS if q != p])[::-1], 0] for p in POINTS]
     image.append([*np.poly(POINTS)[::-1]])
     slopes = [math.prod(p - q for q in POINTS if q != p) for p in POINTS]
-    kernel = [[p**k / s for k in range(KERNEL)] for p, s in zip(POINTS, slopes, strict=True)]
-    kernel.append([0, 0, 1])
-    result = [*([p**i for i in range(TILE)] for p in POINTS), [0, 0, 0, 1]]
-    return np.array(image, dtype), np.array(kernel, dtype), np.array(result, dtype)
+    of_kernel = [[p**k / s for k in range(kernel)] for p, s in zip(POINTS, slopes, strict=True)]
+    of_result = [[p**i for i in range(READ - kernel + 1)] for p in POINTS]
+    for rows in (of_kernel, of_result):
+        rows.append([0] * (len(rows[0]) - 1) + [1])
+    return np.array(image, dtype), np.array(of_kernel, dtype), np.array(of_result, dtype)
+
+
+def takes(plan: Plan) -> bool:
+    """Whether tiles do for these kernels, at stride 1."""
+    high, wide = plan.kernel
+    return high == wide and high in KERNELS and plan.dilation == (1, 1)
+
+
+def of_kernel(plan: Plan) -> int:
+    """How many multiplications take one kernel of one channel to the points."""
+    size = plan.kernel[0]
+    return READ * size * (size + READ)
+
+
+def tile(plan: Plan) -> int:
+    """How many results a tile has along each axis."""
+    return READ - plan.kernel[0] + 1
 
 
 def tiles(plan: Plan) -> Pair:
     """How many tiles cover the result."""
-    return -(-plan.out[0] // TILE), -(-plan.out[1] // TILE)
+    size = tile(plan)
+    return -(-plan.out[0] // size), -(-plan.out[1] // size)
 
 
 def rank(plan: Plan) -> int:
@@ -60,19 +82,20 @@ def rank(plan: Plan) -> int:
 # ---- between pixels and points -------------------------------------------------------------------
 
 
-def _stretches(x: Array, length: int) -> Array:
-    """Along axis -2, stretches of this length that begin TILE apart: (..., count, length, last)."""
+def _stretches(x: Array, length: int, apart: int) -> Array:
+    """Along axis -2, stretches that begin so far apart: (..., count, length, last)."""
     *strides, along, last = x.strides
-    count = (x.shape[-2] - length) // TILE + 1
+    count = (x.shape[-2] - length) // apart + 1
     shape = (*x.shape[:-2], count, length, x.shape[-1])
     # without the microseconds of np.lib.stride_tricks.as_strided
-    return np.ndarray(shape, x.dtype, x, strides=(*strides, TILE * along, along, last))
+    return np.ndarray(shape, x.dtype, x, strides=(*strides, apart * along, along, last))
 
 
 class Rectangle(NamedTuple):
     """Tiles of an array of rows and columns, beyond which they may reach.
 
     Attributes:
+        apart: how many rows, and columns, after another a tile begins.
         high, wide: how many tiles.
         span: how many columns they take.
         before: how many of these are before the array's first.
@@ -81,6 +104,7 @@ class Rectangle(NamedTuple):
             first all that lie in the array, then those that reach beyond it one by one.
     """
 
+    apart: int
     high: int
     wide: int
     span: int
@@ -89,25 +113,29 @@ class Rectangle(NamedTuple):
     groups: tuple[tuple[slice, slice, slice], ...]
 
 
-def _rectangle(rows: slice, columns: slice, length: int, size: Pair) -> Rectangle:
-    """The tiles between these rows and columns, each of `length`, of an array of that size."""
-    high, wide = ((along.stop - along.start - length) // TILE + 1 for along in (rows, columns))
-    first = min(high, max(0, -(rows.start // TILE)))
-    last = max(first, min(high, (size[0] - length - rows.start) // TILE + 1))
+def _rectangle(where: list[slice], length: int, apart: int, size: Pair) -> Rectangle:
+    """The tiles within these rows and columns, each of `length`, of an array of that size."""
+    rows, columns = where
+    high, wide = ((along.stop - along.start - length) // apart + 1 for along in (rows, columns))
+    first = min(high, max(0, -(rows.start // apart)))
+    last = max(first, min(high, (size[0] - length - rows.start) // apart + 1))
     groups = []
     if first < last:
-        start, end = (rows.start + TILE * i for i in (first, last - 1))
+        start, end = (rows.start + apart * i for i in (first, last - 1))
         groups.append((slice(first, last), slice(start, end + length), slice(0, length)))
     for i in (*range(first), *range(last, high)):
-        start = rows.start + TILE * i
+        start = rows.start + apart * i
         here = inside(slice(start, start + length), size[0])
         groups.append((slice(i, i + 1), here, slice(here.start - start, here.stop - start)))
     here = inside(columns, size[1])
     span, before = columns.stop - columns.start, here.start - columns.start
-    return Rectangle(high, wide, span, before, here, tuple(groups))
+    return Rectangle(apart, high, wide, span, before, here, tuple(groups))
 
 
-KERNELS = _rectangle(slice(0, KERNEL), slice(0, KERNEL), KERNEL, (KERNEL, KERNEL))
+@functools.cache
+def _kernel(size: int) -> Rectangle:
+    """A kernel, which is one tile."""
+    return _rectangle([slice(0, size)] * 2, size, size, (size, size))
 
 
 class Cut(NamedTuple):
@@ -119,14 +147,15 @@ class Cut(NamedTuple):
 
 def _cut(plan: Plan, *tops: slice) -> Cut:
     """The tiles in these rows and columns of tiles."""
-    written = [slice(TILE * s.start, TILE * s.stop) for s in tops]
-    more = READ - TILE
+    size = tile(plan)
+    written = [slice(size * s.start, size * s.stop) for s in tops]
+    more = READ - size
     read = [
         slice(s.start - p, s.stop - p + more) for s, p in zip(written, plan.before, strict=True)
     ]
     return Cut(
-        _rectangle(written[0], written[1], TILE, plan.out),
-        _rectangle(read[0], read[1], READ, plan.image),
+        _rectangle(written, size, size, plan.out),
+        _rectangle(read, READ, size, plan.image),
     )
 
 
@@ -154,7 +183,7 @@ def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array
 
     The result, and what is between the two axes, are in the first parts of `out` and `mid`.
     """
-    high, wide, span, before, columns, groups = where
+    apart, high, wide, span, before, columns, groups = where
     length, (a, b) = matrix.shape[1], x.shape[2:]
     size = a * b
     begin, end = before * size, (before + columns.stop - columns.start) * size
@@ -165,9 +194,9 @@ def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array
     for those, rows, part in groups:
         given = pixels[rows]
         if those.stop - those.start > 1:
-            given = _stretches(np.ascontiguousarray(given), length)
+            given = _stretches(np.ascontiguousarray(given), length, apart)
         batched(matrix[:, part], given, mid[those, :, begin:end])
-    stretches = _stretches(mid.reshape(high, READ, span, size), length)
+    stretches = _stretches(mid.reshape(high, READ, span, size), length, apart)
     made = out[: READ**2 * high * wide * size].reshape(READ, READ, high, wide, size)
     batched(matrix, stretches, made.transpose(2, 0, 3, 1, 4))
     return made.reshape(READ**2, high * wide * a, b)
@@ -175,7 +204,7 @@ def _to_points(matrix: Array, x: Array, where: Rectangle, mid: Array, out: Array
 
 def _from_points(matrix: Array, points: Array, where: Rectangle, mid: Array, out: Array) -> None:
     """The transpose of `_to_points` where tiles do not overlap, to their places in `out`."""
-    high, wide, _, _, columns, groups = where
+    _, high, wide, _, _, columns, groups = where
     length, size = matrix.shape[1], out.shape[2] * out.shape[3]
     given = points.reshape(READ, READ, high, wide, size).transpose(2, 0, 3, 1, 4)
     mid = mid[: high * READ * wide * length * size]
@@ -187,7 +216,7 @@ def _from_points(matrix: Array, points: Array, where: Rectangle, mid: Array, out
         batched(matrix.T[part], lines[those], into)
 
 
-# ---- the three products --------------------------------------------------------------------------
+# ---- what is computed at a time, and in what memory ----------------------------------------------
 
 
 class Work(NamedTuple):
@@ -218,8 +247,9 @@ def _parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> Parts:
     rows = min(-(-high // count), max(1, most // wide))
     columns = wide if rows > 1 else min(wide, max(1, most))
     numbers = READ**2 * n * rows * columns
-    mid = READ * n * widest * (TILE * columns + READ - TILE) * rows
-    sizes = READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * KERNEL * c * o)
+    size, kernel = tile(plan), plan.kernel[0]
+    mid = READ * n * widest * (size * columns + READ - size) * rows
+    sizes = READ**2 * c * o, numbers * c, numbers * o, max(mid, READ * kernel * c * o)
     cuts = _cuts(plan, rows, columns)
     if count == 1:
         return Parts([cuts], sizes)
@@ -242,11 +272,11 @@ def convolve(
     x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
 ) -> Array | None:
     """(OH, OW, N, O). A bias is added at the point 1, which takes no pass over the result."""
-    image, kernel, result = matrices(x.dtype)
+    image, kernel, result = matrices(plan.kernel[0], x.dtype)
     n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
     parts = _parts(plan, n, c, o, x.dtype)
     own = _work(parts, x.dtype)
-    at_w = _to_points(kernel, weight, KERNELS, own.mid, own.kernels)
+    at_w = _to_points(kernel, weight, _kernel(len(weight)), own.mid, own.kernels)
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
 
     def compute(cuts: Iterable[Cut], work: Work | None) -> bool:
@@ -274,8 +304,8 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
 
 
 def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
-    """(3, 3, C, O), from the gradient (OH, OW, N, O) of the result."""
-    image, kernel, result = matrices(x.dtype)
+    """(K, K, C, O), from the gradient (OH, OW, N, O) of the result."""
+    image, kernel, result = matrices(plan.kernel[0], x.dtype)
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
     parts = _parts(plan, n, c, o, x.dtype)
     own = _work(parts, x.dtype)
@@ -297,6 +327,6 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
         return None
     for other in others:
         total += other
-    made = np.empty((KERNEL, KERNEL, c, o), x.dtype) if out is None else out
-    _from_points(kernel, total, KERNELS, own.mid, made)
+    made = np.empty((*plan.kernel, c, o), x.dtype) if out is None else out
+    _from_points(kernel, total, _kernel(len(made)), own.mid, made)
     return made
