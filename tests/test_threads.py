@@ -106,6 +106,26 @@ def test_spans_cover_a_length(length, count, expected):
     assert [i for s in found for i in range(length)[s]] == list(range(length))
 
 
+def test_a_length_is_shared_where_that_is_worth_it(monkeypatch):
+    worth, done = threads.WORTH_COPYING, []
+    monkeypatch.setattr(threads, "_libraries", lambda: [Settable(4)])
+    for numbers, parts in (
+        (0, 1),
+        (2 * worth - 1, 1),
+        (2 * worth, 2),
+        (3 * worth, 3),
+        (1 << 40, 4),
+    ):
+        done.clear()
+        threads.share_spans(done.append, 12, numbers)
+        assert len(done) == parts
+        assert sorted(i for s in done for i in range(12)[s]) == list(range(12))
+    monkeypatch.setattr(threads, "_libraries", list)
+    done.clear()
+    threads.share_spans(done.append, 12, 1 << 40)
+    assert done == [slice(0, 12)]
+
+
 def test_a_thread_ignores_what_is_to_be_ignored():
     def divide(x):
         return float(np.float64(1) / np.float64(x))

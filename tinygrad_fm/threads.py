@@ -18,6 +18,8 @@ VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS
 # Multiplications in products of matrices that are worth a thread of their own: to wake one up takes
 # 0.1 ms, as long as some millions, and a convolution does so up to three times.
 WORTH = 24_000_000
+# Numbers that are read and written again in another order, likewise.
+WORTH_COPYING = 2**20
 
 
 def count() -> int:
@@ -150,6 +152,19 @@ def _do_part(call: Callable[..., Any], work: tuple[Any, ...]) -> Any:
         return call(*work)
     finally:
         _here.shares = False
+
+
+def share_spans(call: Callable[[slice], Any], length: int, numbers: int) -> None:
+    """call(span) for all of a length: at once, or spans of it by several threads where it is worth.
+
+    Args:
+        numbers: how many the calls read or write, which they do without a product of matrices.
+    """
+    if numbers < 2 * WORTH_COPYING or not _libraries():
+        call(slice(0, length))
+        return
+    parts = spans(length, min(count(), numbers // WORTH_COPYING))
+    share(call, [(part,) for part in parts])
 
 
 def spans(length: int, count: int) -> list[slice]:

@@ -186,6 +186,31 @@ def test_turned_kernels_are_reversed_and_exchange_their_channels(monkeypatch, fa
     assert found.flags.c_contiguous
 
 
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 3)])  # windows that share no pixels, and that do
+def test_pooling_and_turning_are_the_same_when_threads_share_them(monkeypatch, kernel):
+    rng = np.random.default_rng(7)
+    x = rng.integers(0, 4, (3, 5, 8, 8)).astype(np.float32)
+    weight = rng.standard_normal((2, 3, 5, 300))
+
+    def results():
+        t = Tensor(x, requires_grad=True)
+        y = functional.max_pool2d(t, kernel, 2)
+        y.backward(np.cos(np.arange(y.size, dtype=np.float32)).reshape(y.shape))
+        return t.grad.data, plan_module.turned_kernels(weight)
+
+    monkeypatch.setattr(plan_module, "FAR", 0)
+    monkeypatch.setattr(windows, "BAND", 1)
+    expected, spans = results(), []
+    monkeypatch.setattr(threads, "WORTH_COPYING", 1)
+    monkeypatch.setattr(threads, "_libraries", lambda: [None])
+    monkeypatch.setattr(threads, "count", lambda: 3)
+    shared = threads.spans
+    monkeypatch.setattr(threads, "spans", lambda *a: spans.append(shared(*a)) or spans[-1])
+    for found, alone in zip(results(), expected, strict=True):
+        np.testing.assert_array_equal(found, alone)
+    assert [len(s) for s in spans] == ([3, 3] if kernel == (2, 2) else [3])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_padding_may_differ_on_the_two_sides(method):
     rng = np.random.default_rng(1)

@@ -83,6 +83,15 @@ def test_convolutions_write_into_buffers_and_their_gradients_where_the_optimizer
     assert sum("out=d_p" in line for line in calls) == 2
 
 
+def test_a_copy_into_another_shape_goes_into_a_buffer():
+    step = tg.compile(lambda x: (x.transpose((1, 0, 2)).reshape((3, 10)) + 1).sum())
+    x = np.random.default_rng(0).standard_normal((2, 3, 5))
+    for _ in range(3):
+        found = step(x)
+    assert "np.copyto(buffer1.reshape((3, 2, 5)), " in step.source
+    assert found.item() == (x.transpose(1, 0, 2).reshape(3, 10) + 1).sum()
+
+
 def test_the_same_step_has_the_same_source():
     sources = []
     for _ in range(2):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import threads
-from tinygrad_fm.program import chains, passes, updates
+from tinygrad_fm.program import calls, chains, passes, updates
 from tinygrad_fm.program.emit import Text
 from tinygrad_fm.program.guard import Guards
 from tinygrad_fm.program.opened import opened
@@ -108,6 +108,8 @@ class Program:
         if fused:
             self.outer = updates.OuterProducts(steps, outside, fresh)
             steps = chains.fused(steps, wanted, fresh, outside)
+        if traced.shared:  # the matrix library has one thread then
+            steps = list(map(calls.shared, steps))
         self.plan = Plan(steps, fresh, outside)
         text = Text(self.plan, self.outer, name, traced.inputs, paths)
         for instruction in steps:

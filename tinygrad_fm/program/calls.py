@@ -5,6 +5,7 @@ A function that is not named here is called as it stands, and makes its result i
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import math
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.program.values import Instruction, Value, layout
 from tinygrad_fm.rules import elementwise, indexing, products, shaping
 
@@ -74,6 +76,7 @@ def takes_out(call: Instruction) -> bool:
         or function in _TAKE_OUT
         or function in _FILLED
         or function in (_ASTYPE, _CONCATENATE, np.copy)
+        or (function is np.reshape and not call.keywords and call.results[0].base is None)
         or _has_out(function)
     )
 
@@ -114,6 +117,8 @@ def expression(call: Instruction, name: Callable[[Any], str], out: str = "") -> 
             return _call(name(products.in_pieces), [*texts, *map(str, cut)], named, into)
         return _call("np.dot" if _are_alike(call.args) else "np.matmul", texts, named, into)
     if function is np.reshape and not named and isinstance(call.args[0], Value):
+        if out:  # of an array in another order, which is copied
+            return _copied(texts[0], f"{out}.reshape({name(call.args[0].shape)})")
         return f"{texts[0]}.reshape({texts[1]})"
     if function is np.transpose and isinstance(call.args[0], Value) and not call.args[1:]:
         axes = call.keywords.get("axes")
@@ -178,6 +183,18 @@ def literal(value: Any) -> str | None:
 
 def _not_finite(value: float) -> str:
     return "np.nan" if value != value else "np.inf" if value > 0 else "-np.inf"
+
+
+def shared(call: Instruction) -> Instruction:
+    """The same call; a product that is worth several threads as one that they share."""
+    if call.function is not products.multiply or not _are_alike(call.args):
+        return call
+    a, b = call.args
+    if threads.several(a.shape[0] * a.shape[1] * b.shape[1]) == 1:
+        return call
+    made = copy.copy(call)
+    made.function, made.name = products.by_threads, products.by_threads.__name__
+    return made
 
 
 def _are_alike(values: Sequence[Any]) -> bool:

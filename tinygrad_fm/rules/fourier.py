@@ -180,6 +180,11 @@ def _of_parts(
 # ---- the three products --------------------------------------------------------------------------
 
 
+def _copy(into: Array, slabs: Array) -> None:
+    """Each slab to its place, by several threads where there is much to copy."""
+    threads.share_spans(lambda s: np.copyto(into[s], slabs[s]), len(slabs), slabs.size)
+
+
 def _made(
     goal: int,
     multiply: Callable[[Array, Array, Array], Any],
@@ -219,7 +224,7 @@ def _made(
         return array.reshape(*rows[i].shape[:-2], t[i].height.shape[1], -1)
 
     if KERNELS in given and work.slabs > 1:
-        np.copyto(apart, in_slabs(given[KERNELS]))
+        _copy(apart, in_slabs(given[KERNELS]))
         given = {**given, KERNELS: apart}
     _first([(t[i].height, flat(i, array), rows[i]) for i, array in given.items()], count)
 
@@ -259,7 +264,7 @@ def _made(
     split = goal == KERNELS and work.slabs > 1
     _first([(t[goal].height.T, rows[goal], flat(goal, apart if split else made))], count)
     if split:
-        np.copyto(in_slabs(made), apart)
+        _copy(in_slabs(made), apart)
     return made
 
 

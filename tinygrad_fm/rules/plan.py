@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.rules.workspace import scratch
 
 # Bytes of a matrix from which its columns are far apart, and how many of them are turned at a time.
@@ -51,13 +52,17 @@ def turned_kernels(weight: Array) -> Array:
     # Rows a power of two apart share few places of the cache, and have left it before their next
     # number is read: so they are copied to where they are not.
     *places, o, c = around.shape
-    (slab,) = scratch(weight.dtype, (c, SLAB + BESIDE))
-    for place in np.ndindex(*places):
-        for start in range(0, o, SLAB):
-            part = around[place][start : start + SLAB]
-            near = slab[:, : len(part)]
-            near[...] = part.T
-            made[place][start : start + SLAB] = near.T
+
+    def turn(slabs: slice) -> None:
+        (near,) = scratch(weight.dtype, (c, SLAB + BESIDE))
+        for start in range(slabs.start * SLAB, slabs.stop * SLAB, SLAB):
+            slab = slice(start, min(o, start + SLAB))
+            part = near[:, : slab.stop - start]
+            for place in np.ndindex(*places):
+                part[...] = around[place][slab].T
+                made[place][slab] = part.T
+
+    threads.share_spans(turn, -(-o // SLAB), made.size)
     return made
 
 

@@ -77,6 +77,20 @@ def batched(a: Array, b: Array, out: Array | None = None) -> Array:
     return np.matmul(a, b, out=out)
 
 
+def by_threads(a: Array, b: Array, *, out: Array | None = None) -> Array:
+    """a @ b of two matrices: each thread makes some rows, or columns, of the result."""
+    (m, k), n = a.shape, b.shape[1]
+    if out is None:
+        out = np.empty((m, n), a.dtype)
+    parts = threads.spans(max(m, n), threads.several(m * k * n))
+    if m > n:
+        works = [(a[rows], b, out[rows]) for rows in parts]
+    else:
+        works = [(a, b[:, columns], out[:, columns]) for columns in parts]
+    threads.share_products(batched, works)
+    return out
+
+
 def in_sums(a: Array, b: Array, long: int, out: Array | None) -> Array:
     """a @ b, of matrices whose product is small, as the sum of products of stretches so long."""
     (m, k), n = a.shape, b.shape[1]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.engine import Primitive, primitive
 
 Pair = tuple[int, int]
@@ -112,13 +113,18 @@ def _unpool(g: Any, x: Any, y: Any, kernel: Pair, stride: Pair, *, out: Any | No
     total = np.empty_like(x, dtype=g.dtype) if out is None else out
     if not covers:
         total[...] = 0
-    for rows, covered in _bands(y, kernel, stride):
-        part, image = g[rows], total[covered]
-        for pixels, hit in _first_hits(x[covered], y[rows], kernel, stride):
-            if covers:  # every pixel lies in one window, and is written once
-                np.multiply(part, hit, out=image[pixels])
-            else:
-                image[pixels] += part * hit
+    bands = list(_bands(y, kernel, stride))
+
+    def put(some: slice) -> None:
+        for rows, covered in bands[some]:
+            part, image = g[rows], total[covered]
+            for pixels, hit in _first_hits(x[covered], y[rows], kernel, stride):
+                if covers:  # every pixel lies in one window, and is written once
+                    np.multiply(part, hit, out=image[pixels])
+                else:
+                    image[pixels] += part * hit
+
+    threads.share_spans(put, len(bands), x.size if covers else 0)  # others have pixels in common
     return total
 
 
