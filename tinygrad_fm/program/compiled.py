@@ -227,6 +227,9 @@ class Compiled:
     def export(self, path: Any) -> Path:
         """Write the program that ran last as a script that needs NumPy alone.
 
+        Convolutions are the sum itself there, whatever their method: their results are the same up
+        to the errors that `functional.conv2d` tells.
+
         Args:
             path: ends in .py; the parameters and the state of optimizers and generators, as they
                 are now, go into a file beside it that ends in .npz.

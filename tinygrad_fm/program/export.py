@@ -15,6 +15,7 @@ from tinygrad_fm.program.build import Program
 from tinygrad_fm.program.calls import literal
 from tinygrad_fm.program.functions import ExportError, Functions
 from tinygrad_fm.program.updates import Update
+from tinygrad_fm.rules.plan import Plan
 
 BLOCK = 32_768  # elements that an optimizer updates at a time, to stay in the cache
 
@@ -54,6 +55,8 @@ class Script:
                 self._load(name, thing)
             elif isinstance(thing, (np.random.Generator, np.random.RandomState)):
                 self._generator(name, thing)
+            elif isinstance(thing, Plan):
+                self._lines.append(f"{name} = {tuple(thing)!r}")
             elif not isinstance(thing, Update):
                 self._functions.add(thing, name)
 

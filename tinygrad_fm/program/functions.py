@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_fm.engine import Primitive
 from tinygrad_fm.program.calls import function_name, literal
+from tinygrad_fm.program.plain import INSTEAD
 
 
 class ExportError(ValueError):
@@ -40,6 +41,8 @@ class Functions:
         """
         if isinstance(function, Primitive):
             function = function.function
+        if isinstance(function, types.FunctionType):
+            function = INSTEAD.get(function, function)
         known = self._names.get(id(function))
         if known is not None:
             self.texts[name] = f"{name} = {known}"
