@@ -135,7 +135,7 @@ def test_in_a_program_that_shares_convolutions_threads_share_large_products(monk
     x, y = rng.standard_normal((5, 2, 6, 6), dtype=np.float32), rng.integers(0, 3, 5)
     for _ in range(3):
         compiled(x, y)
-    assert compiled.source.count("by_threads(") == 2  # the linear layer, and its weights' gradient
+    assert "= by_threads(" in compiled.source
     large = tg.compile(lambda a, b: a @ b)
     for _ in range(3):
         large(np.ones((4, 4)), np.ones((4, 4)))
