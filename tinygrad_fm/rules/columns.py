@@ -25,7 +25,7 @@ Part = tuple[slice, slice]
 
 WORKSPACE = 4 << 20
 FEW_CHANNELS = 8  # fewer than these are not copied side by side: the runs would be too short
-MANY = 32  # kernels, in channels times results, to a window, from which they cost more than windows
+MANY = 32  # pairs of a channel and a result to a window, from which weights cost more than windows
 
 
 def _meet(
@@ -271,7 +271,8 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
             total[pixels] += g[seen] * weight[k, m, 0]
         return total
     (parts,) = _parts(plan, _workspace(plan, g, weight.shape[2]))
-    few = MANY * math.prod(plan.out) * g.shape[2] <= weight.shape[2] * o and not _pointwise(plan)
+    pairs = weight.shape[2] * o // plan.groups  # of a channel and a result
+    few = MANY * math.prod(plan.out) * g.shape[2] <= pairs and not _pointwise(plan)
     for part in parts:
         for channels, kernels in _groups(plan, c, o):
             rows = shaped(g[part][..., kernels], (-1, o // plan.groups))
