@@ -126,6 +126,30 @@ def test_a_length_is_shared_where_that_is_worth_it(monkeypatch):
     assert done == [slice(0, 12)]
 
 
+def test_what_shares_a_length_shares_nothing_once_more(monkeypatch):
+    monkeypatch.setattr(threads, "_libraries", lambda: [Settable(4)])
+    seen = []
+    threads.share_spans(lambda s: seen.append(threads.count()), 3, 1 << 40)
+    assert seen == [1, 1, 1]
+    assert threads.count() == 4
+
+
+def test_the_number_of_threads_is_never_that_of_a_library_that_is_told_to_use_one(monkeypatch):
+    seen = []
+
+    class Watched(Settable):
+        def set_num_threads(self, number):
+            seen.append(threads.count())
+            super().set_num_threads(number)
+            seen.append(threads.count())
+
+    libraries = [Watched(2)]
+    monkeypatch.setattr(threads, "_libraries", lambda: libraries)
+    with threads.one_each():
+        pass
+    assert seen == [2, 2, 2, 2]
+
+
 def test_a_thread_ignores_what_is_to_be_ignored():
     def divide(x):
         return float(np.float64(1) / np.float64(x))

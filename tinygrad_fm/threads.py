@@ -18,7 +18,7 @@ VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS
 # Multiplications in products of matrices that are worth a thread of their own: to wake one up takes
 # 0.1 ms, as long as some millions, and a convolution does so up to three times.
 WORTH = 24_000_000
-# Numbers that are read and written again in another order, likewise.
+# Numbers to read and to write in another order that are worth a thread of their own.
 WORTH_COPYING = 2**20
 
 
@@ -127,7 +127,7 @@ def share_products(call: Callable[..., Any], works: list[tuple[Any, ...]]) -> li
         return [call(*works[0])]
     _here.times += 1
     with one_each():
-        return share(_do_part, [(call, work) for work in works])
+        return share(_multiply_part, [(call, *work) for work in works])
 
 
 class _Here(threading.local):
@@ -144,27 +144,33 @@ def times_shared() -> int:
     return _here.times
 
 
-def _do_part(call: Callable[..., Any], work: tuple[Any, ...]) -> Any:
-    _here.shares = True
+def _do_part(call: Callable[..., Any], *work: Any) -> Any:
+    """The call, in which nothing is shared once more: no thread would be left for it."""
+    before, _here.shares = _here.shares, True
     try:
-        if not _here.depth:  # another thread than the one that is within `one_each`
-            _tell([number and 1 for number in _before], each_thread=True)
         return call(*work)
     finally:
-        _here.shares = False
+        _here.shares = before
+
+
+def _multiply_part(call: Callable[..., Any], *work: Any) -> Any:
+    if not _here.depth:  # another thread than the one that is within `one_each`
+        _tell([number and 1 for number in _before], each_thread=True)
+    return _do_part(call, *work)
 
 
 def share_spans(call: Callable[[slice], Any], length: int, numbers: int) -> None:
-    """call(span) for all of a length: at once, or spans of it by several threads where it is worth.
+    """call(span) for all of a length: at once, or spans of it by several threads.
 
     Args:
-        numbers: how many the calls read or write, which they do without a product of matrices.
+        numbers: how many the calls read or write, which tells whether several threads are worth it.
+            They multiply no matrices.
     """
     if numbers < 2 * WORTH_COPYING or not _libraries():
         call(slice(0, length))
         return
     parts = spans(length, min(count(), numbers // WORTH_COPYING))
-    share(call, [(part,) for part in parts])
+    share(_do_part, [(call, part) for part in parts])
 
 
 def spans(length: int, count: int) -> list[slice]:
@@ -249,8 +255,8 @@ def _enter() -> None:
 def _leave() -> None:
     global _users
     with _lock:
-        _users -= 1
-        _tell(_before, each_thread=_users > 0)
+        _tell(_before, each_thread=_users > 1)
+        _users -= 1  # last: until then `count` does not ask the libraries
 
 
 def _tell(numbers: list[int], each_thread: bool = False) -> None:

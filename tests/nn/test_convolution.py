@@ -9,8 +9,7 @@ import tinygrad_fm as tg
 from tinygrad_fm import Tensor, functional, nn, threads
 from tinygrad_fm.functional import convolution_method
 from tinygrad_fm.functional.convolution_method import fastest
-from tinygrad_fm.rules import columns, fourier, gathering, toom_cook, windows, workspace
-from tinygrad_fm.rules import plan as plan_module
+from tinygrad_fm.rules import columns, fourier, gathering, toom_cook, turning, windows, workspace
 from tinygrad_fm.rules.plan import Plan
 from tinygrad_fm.testing import check_grads
 
@@ -179,9 +178,9 @@ def test_a_gradient_that_adds_to_windows_is_that_of_the_direct_sum(monkeypatch, 
 @pytest.mark.parametrize("far", [0, 1 << 30])
 @pytest.mark.parametrize("shape", [(3, 2, 5, 7), (1, 1, 4, 128), (2, 2, 3, 300)])
 def test_turned_kernels_are_reversed_and_exchange_their_channels(monkeypatch, far, shape):
-    monkeypatch.setattr(plan_module, "FAR", far)
+    monkeypatch.setattr(turning, "FAR", far)
     weight = np.random.default_rng(6).standard_normal(shape)
-    found = plan_module.turned_kernels(weight)
+    found = turning.turned_kernels(weight)
     np.testing.assert_array_equal(found, weight[::-1, ::-1].transpose(0, 1, 3, 2))
     assert found.flags.c_contiguous
 
@@ -196,9 +195,9 @@ def test_pooling_and_turning_are_the_same_when_threads_share_them(monkeypatch, k
         t = Tensor(x, requires_grad=True)
         y = functional.max_pool2d(t, kernel, 2)
         y.backward(np.cos(np.arange(y.size, dtype=np.float32)).reshape(y.shape))
-        return t.grad.data, plan_module.turned_kernels(weight)
+        return t.grad.data, turning.turned_kernels(weight)
 
-    monkeypatch.setattr(plan_module, "FAR", 0)
+    monkeypatch.setattr(turning, "FAR", 0)
     monkeypatch.setattr(windows, "BAND", 1)
     expected, spans = results(), []
     monkeypatch.setattr(threads, "WORTH_COPYING", 1)
@@ -272,6 +271,7 @@ WRONG = [
     ),
     (lambda: functional.conv2d(X, W, dilation=2, method="tiles"), "without dilation, not"),
     (lambda: functional.conv2d(X, W.astype(float), method="dft"), "not float32 and float64; write"),
+    (lambda: functional.conv2d(X, W[:, :, :, :0]), "at least one pixel, not 3 by 0"),
     (lambda: functional.conv2d(X, W, padding=(1, 2, 3)), "or two \\(for height"),
     (lambda: functional.conv2d(X, W, padding=((1, 2),)), "top, bottom.* where sides differ, not"),
     (lambda: functional.conv2d(X, W, padding=((1, -1), (0, 0))), "at least 0"),
@@ -498,6 +498,10 @@ def test_what_can_be_added_is_a_bias_for_few_channels_as_for_many(bias, channels
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_no_kernels_make_no_channels_by_dft():
-    x, w = np.ones((2, 3, 8, 8)), np.ones((0, 3, 3, 3))
-    assert functional.conv2d(x, w, method="dft").shape == (2, 0, 6, 6)
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_no_kernels_make_no_channels(method):
+    x, w = Tensor(np.ones((2, 3, 8, 8)), requires_grad=True), np.ones((0, 3, 3, 3))
+    y = functional.conv2d(x, w, method=method)
+    assert y.shape == (2, 0, 6, 6)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.zeros((2, 3, 8, 8)))

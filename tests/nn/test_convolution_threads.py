@@ -116,6 +116,17 @@ def training():
     return step, model
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_where_there_are_no_threads_any_more_one_does_all(way, monkeypatch):
+    plan = plan_of(way, (14, 14), (3, 3), (1, 1))
+    calls, _ = three_products(plan, 3, 20, 24, np.float64)
+    alone = [call() for call in calls]
+    monkeypatch.setattr(threads, "several", lambda multiplications: 3)
+    monkeypatch.setattr(threads, "_submit", lambda call, work: None)
+    for call, expected in zip(calls, alone, strict=True):
+        np.testing.assert_allclose(call(), expected, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("sizes", [(7, 5, 40), (40, 5, 7), (1, 3, 1)])
 def test_a_product_by_threads_is_the_product(sizes, monkeypatch):
     m, k, n = sizes

@@ -1,5 +1,6 @@
 """What a program shows of itself: its source, an explanation, and a script for NumPy alone."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -180,6 +181,51 @@ def test_functions_with_sources_of_their_own_are_exported_with_what_they_refer_t
     exec(path.read_text(), names)
     for a, b in zip(names["step"](*given), expected, strict=True):
         np.testing.assert_array_equal(a, b.data)
+
+
+def test_an_exported_script_tells_apart_what_two_files_call_alike(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for module, factor in (("file_of_two", 2.0), ("file_of_five", 5.0)):
+        (tmp_path / f"{module}.py").write_text(
+            "import numpy as np\nimport tinygrad_fm as tg\n"
+            f"FACTOR = {factor}\n"
+            "def _groups(x):\n    return np.asarray(x) * FACTOR\n"
+            "def times(x):\n    return _groups(x)\n"
+            "scaled = tg.primitive(times, lambda g, _y, _x: g * FACTOR)\n"
+        )
+    two, five = (importlib.import_module(name) for name in ("file_of_two", "file_of_five"))
+    kernels = np.ones((1, 1, 2, 2))
+
+    def step(x):
+        return two.scaled(x) + five.scaled(x), tg.functional.conv2d(x, kernels)
+
+    compiled, x = tg.compile(step), np.arange(16.0).reshape(1, 1, 4, 4)
+    for _ in range(3):
+        expected = compiled(x)
+    path = compiled.export(tmp_path / "both.py")
+    names = {"__file__": str(path), "__name__": "both"}
+    exec(path.read_text(), names)
+    for a, b in zip(names["step"](x), expected, strict=True):
+        np.testing.assert_allclose(a, b.data, rtol=1e-14)
+
+
+def test_parameters_may_be_called_as_arguments_of_numpys_own_functions(tmp_path):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.file, self.allow_pickle = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))
+
+        def forward(self, x):
+            return x * self.file + self.allow_pickle
+
+    step, x = tg.compile(Named()), np.arange(3.0)
+    for _ in range(3):
+        expected = step(x)
+    path = step.export(tmp_path / "named.py")
+    names = {"__file__": str(path), "__name__": "named"}
+    exec(path.read_text(), names)
+    (found,) = next(f for n, f in names.items() if n == step.program.name)(x)
+    np.testing.assert_array_equal(found, expected.data)
 
 
 def test_what_has_no_source_is_refused(tmp_path):

@@ -113,6 +113,8 @@ def conv2d(
     if len(shape_of(weight)) != 4:
         raise ValueError(f"a kernel has shape (O, C, KH, KW), not {shape_of(weight)}")
     o, c_group, *sides = shape_of(weight)
+    if 0 in sides:
+        raise ValueError(f"a kernel has at least one pixel, not {sides[0]} by {sides[1]}")
     kernel = sides[0], sides[1]
     steps, gaps = pair("stride", stride, 1), pair("dilation", dilation, 1)
     if groups < 1 or c % groups or o % groups or c_group * groups != c:

@@ -38,7 +38,7 @@ def with_method(plan: Plan, x: Any, weight: Any, bias: Any) -> Plan:
     """
     method = checked_method(plan.method)
     n, c, o = shape_of(x)[0], shape_of(weight)[1], shape_of(weight)[0]
-    if method == "im2col" or 0 in shape_of(x):  # there is nothing to transform
+    if method == "im2col" or 0 in (*shape_of(x), o):  # there is nothing to transform
         return plan._replace(method="im2col")
     given = [a._array if isinstance(a, Tensor) else a for a in (x, weight, bias) if a is not None]
     reason = why_not(plan, "tiles" if method == "tiles" else "dft", given)

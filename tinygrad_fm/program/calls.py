@@ -76,9 +76,15 @@ def takes_out(call: Instruction) -> bool:
         or function in _TAKE_OUT
         or function in _FILLED
         or function in (_ASTYPE, _CONCATENATE, np.copy)
-        or (function is np.reshape and not call.keywords and call.results[0].base is None)
+        or (_is_reshape(call) and call.results[0].base is None)
         or _has_out(function)
     )
+
+
+def _is_reshape(call: Instruction) -> bool:
+    """Whether it is a plain one, in C order."""
+    plain = call.function is np.reshape and len(call.args) == 2 and not call.keywords
+    return plain and isinstance(call.args[0], Value)
 
 
 @functools.cache
@@ -116,7 +122,7 @@ def expression(call: Instruction, name: Callable[[Any], str], out: str = "") -> 
         if cut is not None:
             return _call(name(products.in_pieces), [*texts, *map(str, cut)], named, into)
         return _call("np.dot" if _are_alike(call.args) else "np.matmul", texts, named, into)
-    if function is np.reshape and not named and isinstance(call.args[0], Value):
+    if _is_reshape(call):
         if out:  # of an array in another order, which is copied
             return _copied(texts[0], f"{out}.reshape({name(call.args[0].shape)})")
         return f"{texts[0]}.reshape({texts[1]})"

@@ -26,7 +26,8 @@ from tinygrad_fm.program.values import Instruction, Value, c_strides
 
 # Names that a program uses itself, besides those of its function and its arguments.
 RESERVED = {"np", "memory", "slice", "bool", "int", "float"}
-RESERVED |= {"arrays", "Path", "SimpleNamespace", "math"}  # in a script
+RESERVED |= {"arrays", "kept", "Path", "SimpleNamespace", "math"}  # in a script
+RESERVED |= {"file", "allow_pickle"}  # in np.savez, which writes its arrays
 
 
 class Text:

@@ -78,7 +78,10 @@ class Script:
         imports = dict(self._functions.imports)
         load = []
         if self.arrays:
-            load = [f'arrays = np.load(Path(__file__).with_name("{arrays}"))']
+            load = [
+                f'with np.load(Path(__file__).with_name("{arrays}")) as kept:',
+                "    arrays = dict(kept)",
+            ]
         head = [
             f'"""{program.name}({signature}), as tinygrad_fm compiled it; needs NumPy alone."""',
             "",

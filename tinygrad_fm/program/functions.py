@@ -30,6 +30,7 @@ class Functions:
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
+        self._things: dict[str, Any] = {}  # what each name stands for
         self.imports: dict[str, str] = {"np": "import numpy as np"}
         self._names: dict[int, str] = {}
 
@@ -39,10 +40,7 @@ class Functions:
         Raises:
             ExportError: it is no Python function, or refers to something that has no source.
         """
-        if isinstance(function, Primitive):
-            function = function.function
-        if isinstance(function, types.FunctionType):
-            function = INSTEAD.get(function, function)
+        function = _plain(function)
         known = self._names.get(id(function))
         if known is not None:
             self.texts[name] = f"{name} = {known}"
@@ -57,6 +55,7 @@ class Functions:
                 "functions of other libraries, or for those that were made inside of others"
             )
         self._names[id(function)] = name
+        self._things[name] = function
         node = syntax_of(function)
         self.define(name, node, function.__globals__)
 
@@ -72,13 +71,17 @@ class Functions:
             n.id for n in ast.walk(node) if isinstance(n, ast.Name) and type(n.ctx) is not ast.Load
         }
         read = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
+        renamed: dict[str, str] = {}
         for used in dict.fromkeys(read):
-            if used in local or used in self.texts or used == name:
+            if used in local or (used == name and used not in names):
                 continue
             if used in names:
-                self._bring(used, names[used])
-            elif not hasattr(builtins, used):
+                renamed[used] = self._bring(used, names[used], local)
+            elif used not in self.texts and not hasattr(builtins, used):
                 raise ExportError(f"{name} refers to {used}, which is not known")
+        for found in ast.walk(node):
+            if isinstance(found, ast.Name):
+                found.id = renamed.get(found.id, found.id)
         if isinstance(node, ast.Lambda):
             text = f"{name} = {ast.unparse(node)}"
         else:
@@ -87,17 +90,39 @@ class Functions:
         self.texts.pop(name, None)
         self.texts[name] = text
 
-    def _bring(self, name: str, thing: Any) -> None:
-        if name in self.texts or name in self.imports:
-            return
-        if thing in (np, math):
+    def _bring(self, name: str, thing: Any, local: set[str]) -> str:
+        """Define what a function refers to; by which name, as files may use one for two things."""
+        if isinstance(thing, types.ModuleType) and thing in (np, math):
             self.imports[name] = "import math" if thing is math else f"import numpy as {name}"
-            return
-        text = literal(thing)
+            return name
+        function = _plain(thing)
+        known = self._names.get(id(function))
+        if known is not None:
+            return known
+        text, number, wanted = literal(thing), 1, name
+        while name in self.imports or name in local or self._is_other(name, text, function):
+            number += 1
+            name = f"{wanted}_{number}"
         if text is not None:
             self.texts[name] = f"{name} = {text}"
-            return
-        self.add(thing, name)
+            self._things[name] = text
+        elif name not in self.texts:
+            self.add(thing, name)
+        return name
+
+    def _is_other(self, name: str, text: str | None, function: Any) -> bool:
+        """Whether the name stands for something else."""
+        if name not in self.texts:
+            return False
+        known = self._things.get(name)
+        return known != text if text is not None else known is not function
+
+
+def _plain(function: Any) -> Any:
+    """The Python function that a script has for this one."""
+    if isinstance(function, Primitive):
+        function = function.function
+    return INSTEAD.get(function, function) if isinstance(function, types.FunctionType) else function
 
 
 def _without_annotations(node: Any) -> None:

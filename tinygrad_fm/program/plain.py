@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm.rules import convolution, products, windows
-from tinygrad_fm.rules.windows import _first_hits
+from tinygrad_fm.rules.windows import _first_hits, _places
 
 Array = Any
 
@@ -73,13 +73,10 @@ def input_gradient(g: Array, weight: Array, plan: Any, *, out: Any = None) -> Ar
         out = np.empty((*image, len(g), c), dtype).transpose(2, 3, 0, 1)
     sizes, there, here = _seen(plan)
     padded = np.zeros((len(g), c, *sizes), out.dtype)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            rows = slice(i * dilation[0], i * dilation[0] + stride[0] * results[0], stride[0])
-            columns = slice(j * dilation[1], j * dilation[1] + stride[1] * results[1], stride[1])
-            for channels, kernels in _groups(groups, c, len(weight)):
-                made = np.tensordot(g[:, kernels], weight[kernels, :, i, j], (1, 0))
-                padded[:, channels, rows, columns] += made.transpose(0, 3, 1, 2)
+    for (i, j), pixels in _places(kernel, stride, dilation, results):
+        for channels, kernels in _groups(groups, c, len(weight)):
+            made = np.tensordot(g[:, kernels], weight[kernels, :, i, j], (1, 0))
+            padded[:, channels][pixels] += made.transpose(0, 3, 1, 2)
     out[...] = 0
     out[here] = padded[there]
     return out

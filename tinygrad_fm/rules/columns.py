@@ -16,8 +16,9 @@ import numpy as np
 
 from tinygrad_fm import threads
 from tinygrad_fm.rules import gathering
-from tinygrad_fm.rules.plan import Plan, inside, moved, shaped, turned, turned_kernels
-from tinygrad_fm.rules.products import batched
+from tinygrad_fm.rules.plan import Plan, inside, moved, shaped, turned
+from tinygrad_fm.rules.products import batched, by_threads
+from tinygrad_fm.rules.turning import turned_kernels
 from tinygrad_fm.rules.workspace import finite, scratch
 
 Array = Any
@@ -25,7 +26,7 @@ Part = tuple[slice, slice]
 
 WORKSPACE = 4 << 20
 FEW_CHANNELS = 8  # fewer than these are not copied side by side: the runs would be too short
-MANY = 32  # pairs of a channel and a result to a window, from which weights cost more than windows
+MANY = 32  # times as many weights at a place of the kernel as windows cost more than these
 
 
 def _meet(
@@ -245,7 +246,7 @@ def convolve(
         for part in parts:
             for channels, kernels in _groups(plan, x.shape[3], o):
                 rows = _windows(x[..., channels], plan, part, ones=int(inside_product))
-                results = shaped(y[part][..., kernels], (-1, o // plan.groups))  # a view
+                results = shaped(y[part][..., kernels], (len(rows), o // plan.groups))  # a view
                 batched(rows, matrix[:, kernels], results)
             if bias is not None and not inside_product:
                 y[part] += bias
@@ -260,7 +261,7 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     c, o = weight.shape[2] * plan.groups, weight.shape[3]
     if _turns(plan, g.shape[2], c, o):
         return convolve(g, turned_kernels(weight), None, turned(plan), out)
-    matrix = shaped(weight, (-1, o))
+    matrix = shaped(weight, (math.prod(weight.shape[:3]), o))
     shape = (*plan.image, g.shape[2], c)
     total = out
     if total is None:
@@ -271,18 +272,19 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
             total[pixels] += g[seen] * weight[k, m, 0]
         return total
     (parts,) = _parts(plan, _workspace(plan, g, weight.shape[2]))
-    pairs = weight.shape[2] * o // plan.groups  # of a channel and a result
-    few = MANY * math.prod(plan.out) * g.shape[2] <= pairs and not _pointwise(plan)
+    pairs = weight.shape[2] * o // plan.groups  # of a channel and a kernel
+    many = pairs >= MANY * math.prod(plan.out) * g.shape[2] and not _pointwise(plan)
     for part in parts:
         for channels, kernels in _groups(plan, c, o):
-            rows = shaped(g[part][..., kernels], (-1, o // plan.groups))
-            if few:  # the larger of the two matrices is read where it lies
+            given = g[part][..., kernels]
+            rows = shaped(given, (math.prod(given.shape[:3]), o // plan.groups))
+            if many:  # the weights are read where they lie
                 (columns, spread) = _scratch(total, rows.shape[::-1], (len(matrix), len(rows)))
                 columns[...] = rows.T
-                windows = batched(matrix[:, kernels], columns, spread).T
+                windows = by_threads(matrix[:, kernels], columns, out=spread).T
             else:
                 (windows,) = _scratch(total, (len(rows), len(matrix)))
-                batched(rows, matrix[:, kernels].T, windows)
+                by_threads(rows, matrix[:, kernels].T, out=windows)
             _add_windows(windows, total[..., channels], plan, part)
     return total
 
@@ -320,7 +322,7 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
         for part in parts:
             for channels, kernels in _groups(plan, c, o):
                 rows = _windows(x[..., channels], plan, part)
-                given = shaped(g[part][..., kernels], (-1, o // plan.groups))
+                given = shaped(g[part][..., kernels], (len(rows), o // plan.groups))
                 if part is parts[0]:
                     batched(rows.T, given, total[:, kernels])
                 else:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -29,8 +30,9 @@ import numpy as np
 from tinygrad_fm import threads
 from tinygrad_fm.rules import workspace as memory
 from tinygrad_fm.rules.frequencies import Transform, rank, sizes, transforms
-from tinygrad_fm.rules.plan import Plan, turned, turned_kernels
+from tinygrad_fm.rules.plan import Plan, turned
 from tinygrad_fm.rules.products import batched, has_small_kernels
+from tinygrad_fm.rules.turning import turned_kernels
 from tinygrad_fm.rules.workspace import OF_ONE, finite, scratch
 
 Array = Any
@@ -228,8 +230,10 @@ def _made(
         given = {**given, KERNELS: apart}
     _first([(t[i].height, flat(i, array), rows[i]) for i, array in given.items()], count)
 
-    def compute(blocks: list[Block], own: list[Array] | None) -> bool:
-        at = own or scratch(dtype, *work.numbers)
+    here = threading.get_ident()
+
+    def compute(blocks: list[Block]) -> bool:
+        at = own if threading.get_ident() == here else scratch(dtype, *work.numbers)
         for block in blocks:
             size = block.pairs * len(t[goal].pairs if block.paired else t[goal].real)
             first = block.rows.start == 0
@@ -256,8 +260,7 @@ def _made(
         return True
 
     portions = _portions(work.blocks, count) if count > 1 else [work.blocks]
-    works = [(portion, None if i else own) for i, portion in enumerate(portions)]
-    if not all(threads.share_products(compute, works)):
+    if not all(threads.share_products(compute, [(portion,) for portion in portions])):
         return None
     shape = ((*plan.image, n, c), (*plan.kernel, c, o), (*plan.out, n, o))[goal]
     made = np.empty(shape, dtype) if out is None else out

@@ -7,11 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fm import threads
-from tinygrad_fm.rules.workspace import scratch
-
-# Bytes of a matrix from which its columns are far apart, and how many of them are turned at a time.
-FAR, SLAB, BESIDE = 1 << 17, 128, 16
 Array = Any
 Pair = tuple[int, int]
 
@@ -41,29 +36,6 @@ def turned(plan: Plan) -> Plan:
     axes = zip(plan.kernel, plan.dilation, plan.before, strict=True)
     above, beside = (d * (k - 1) - p for k, d, p in axes)
     return plan._replace(image=plan.out, out=plan.image, before=(above, beside))
-
-
-def turned_kernels(weight: Array) -> Array:
-    """(KH, KW, C, O) turned around, as (KH, KW, O, C)."""
-    around = moved(weight[::-1, ::-1], (0, 1, 3, 2))
-    if type(weight) is not np.ndarray or weight[0, 0].nbytes < FAR:
-        return np.copy(around, order="C")
-    made = np.empty_like(around, order="C")
-    # Rows a power of two apart share few places of the cache, and have left it before their next
-    # number is read: so they are copied to where they are not.
-    *places, o, c = around.shape
-
-    def turn(slabs: slice) -> None:
-        (near,) = scratch(weight.dtype, (c, SLAB + BESIDE))
-        for start in range(slabs.start * SLAB, slabs.stop * SLAB, SLAB):
-            slab = slice(start, min(o, start + SLAB))
-            part = near[:, : slab.stop - start]
-            for place in np.ndindex(*places):
-                part[...] = around[place][slab].T
-                made[place][slab] = part.T
-
-    threads.share_spans(turn, -(-o // SLAB), made.size)
-    return made
 
 
 # NumPy's own functions look for arrays of other libraries first, which takes most of a small call.

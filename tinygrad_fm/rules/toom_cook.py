@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_fm import threads
-from tinygrad_fm.rules.plan import Pair, Plan, inside, turned, turned_kernels
+from tinygrad_fm.rules.plan import Pair, Plan, inside, turned
 from tinygrad_fm.rules.products import batched
+from tinygrad_fm.rules.turning import turned_kernels
 from tinygrad_fm.rules.workspace import OF_ONE, finite, scratch
 
 Array = Any
@@ -234,10 +236,6 @@ class Parts(NamedTuple):
     cuts: list[Iterable[Cut]]
     sizes: tuple[int, int, int, int]
 
-    def works(self, own: Work) -> list[Any]:
-        """The cuts of each thread, for the first with the arrays it has, for the others none."""
-        return [(cuts, None if i else own) for i, cuts in enumerate(self.cuts)]
-
 
 def _parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> Parts:
     widest = max(c, o)
@@ -279,8 +277,10 @@ def convolve(
     at_w = _to_points(kernel, weight, _kernel(len(weight)), own.mid, own.kernels)
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
 
-    def compute(cuts: Iterable[Cut], work: Work | None) -> bool:
-        work = work or _work(parts, x.dtype)
+    here = threading.get_ident()
+
+    def compute(cuts: Iterable[Cut]) -> bool:
+        work = own if threading.get_ident() == here else _work(parts, x.dtype)
         for cut in cuts:
             at_x = _to_points(image, x, cut.pixels, work.mid, work.images)
             if not finite(at_x[0], at_w[0]):
@@ -292,7 +292,7 @@ def convolve(
             _from_points(result, at_y, cut.results, work.mid, y)
         return True
 
-    return y if all(threads.share_products(compute, parts.works(own))) else None
+    return y if all(threads.share_products(compute, [(cuts,) for cuts in parts.cuts])) else None
 
 
 def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
@@ -310,8 +310,10 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
     parts = _parts(plan, n, c, o, x.dtype)
     own = _work(parts, x.dtype)
 
-    def compute(cuts: Iterable[Cut], work: Work | None) -> Array | None:
-        work = work or _work(parts, x.dtype)
+    here = threading.get_ident()
+
+    def compute(cuts: Iterable[Cut]) -> Array | None:
+        work = own if threading.get_ident() == here else _work(parts, x.dtype)
         total: Array = None
         for cut in cuts:
             at_x = _to_points(image, x, cut.pixels, work.mid, work.images)
@@ -322,7 +324,7 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
             total = part if total is None else np.add(total, part, out=total)
         return total
 
-    total, *others = threads.share_products(compute, parts.works(own))
+    total, *others = threads.share_products(compute, [(cuts,) for cuts in parts.cuts])
     if total is None or any(other is None for other in others):
         return None
     for other in others:

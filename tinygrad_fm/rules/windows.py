@@ -124,7 +124,10 @@ def _unpool(g: Any, x: Any, y: Any, kernel: Pair, stride: Pair, *, out: Any | No
                 else:
                     image[pixels] += part * hit
 
-    threads.share_spans(put, len(bands), x.size if covers else 0)  # others have pixels in common
+    if covers:
+        threads.share_spans(put, len(bands), x.size)
+    else:  # neighbouring bands have pixels in common
+        put(slice(None))
     return total
 
 
