@@ -190,7 +190,9 @@ def test_an_exported_script_tells_apart_what_two_files_call_alike(tmp_path, monk
             "import numpy as np\nimport tinygrad_fm as tg\n"
             f"FACTOR = {factor}\n"
             "def _groups(x):\n    return np.asarray(x) * FACTOR\n"
-            "def times(x):\n    return _groups(x)\n"
+            "def plan(x):\n    return _groups(x)\n"
+            "memory = np.abs\n"
+            "def times(x):\n    return plan(x) + 0 * memory(x)\n"
             "scaled = tg.primitive(times, lambda g, _y, _x: g * FACTOR)\n"
         )
     two, five = (importlib.import_module(name) for name in ("file_of_two", "file_of_five"))

@@ -40,6 +40,7 @@ class Text:
         body: what is done at each call.
         result: the names of what is returned.
         kernels: by name, a chain's loops as text, the Kernel, and the names of its arguments.
+        taken: the names that it has, or may not have.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Text:
         self._paths = paths
         self._names: dict[Value, str] = dict(inputs)
         self._steady: dict[Value, str] = {}  # the names of what is the same array at each call
-        self._taken = {*RESERVED, name, "step", *inputs.values()}
+        self.taken = {*RESERVED, name, "step", *inputs.values()}
         self._objects: dict[int, str] = {}
         self._hoisted: dict[str, str] = {}
         self._buffers: dict[tuple[Any, ...], str] = {}
@@ -81,9 +82,9 @@ class Text:
         if name[0].isdigit() or keyword.iskeyword(name):
             name = f"p{name}"
         found, count = name, 2
-        while found in self._taken:
+        while found in self.taken:
             found, count = f"{name}_{count}", count + 1
-        self._taken.add(found)
+        self.taken.add(found)
         return found
 
     def bring(self, thing: Any, wanted: str) -> str:

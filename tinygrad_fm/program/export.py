@@ -31,7 +31,7 @@ class Script:
             )
         self._program = program
         self.arrays: dict[str, Any] = {}
-        self._functions = Functions()
+        self._functions = Functions(program.text.taken)
         self._lines: list[str] = []
         self._updates: list[str] = []
         self._views: dict[int, str] = {}

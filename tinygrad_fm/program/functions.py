@@ -7,6 +7,7 @@ import builtins
 import inspect
 import math
 import types
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,13 @@ class Functions:
     Attributes:
         texts: by name, the definitions.
         imports: the modules they use.
+
+    Args:
+        taken: names that the script has for other things.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Collection[str]) -> None:
+        self._taken = frozenset(taken)
         self.texts: dict[str, str] = {}
         self._things: dict[str, Any] = {}  # what each name stands for
         self.imports: dict[str, str] = {"np": "import numpy as np"}
@@ -46,6 +51,7 @@ class Functions:
             self.texts[name] = f"{name} = {known}"
             return
         if function_name(function):
+            self._names[id(function)] = name
             self.texts[name] = f"{name} = {function_name(function)}"
             return
         if not isinstance(function, types.FunctionType) or function.__closure__:
@@ -100,7 +106,12 @@ class Functions:
         if known is not None:
             return known
         text, number, wanted = literal(thing), 1, name
-        while name in self.imports or name in local or self._is_other(name, text, function):
+        while (
+            name in self._taken
+            or name in self.imports
+            or name in local
+            or self._is_other(name, text, function)
+        ):
             number += 1
             name = f"{wanted}_{number}"
         if text is not None:
