@@ -26,7 +26,7 @@ Part = tuple[slice, slice]
 
 WORKSPACE = 4 << 20
 FEW_CHANNELS = 8  # fewer than these are not copied side by side: the runs would be too short
-MANY = 32  # times as many weights at a place of the kernel as windows cost more than these
+MANY = 32  # weights at one place of the kernel for each window, from which on they are what costs
 
 
 def _meet(
@@ -292,15 +292,16 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
 def _turns(plan: Plan, n: int, c: int, o: int) -> bool:
     """Whether the gradient is better computed as a convolution by the kernels turned around.
 
-    It reads windows where the transpose of the sum adds to them, but of the results' channels; and
-    the kernels are copied, which takes the longer for each the more there are.
+    That reads windows of O channels and turns C * O kernels; the transpose of the sum adds to
+    windows of C channels, which takes longer for each.
     """
     if plan.groups > 1 or plan.stride != (1, 1) or _pointwise(plan) or min(c, o) < FEW_CHANNELS:
         return False
     windows = math.prod(plan.out) * n
-    # fitted to the times of 105 shapes on an AMD EPYC, where it takes 1.001 times the least
-    less = (1.75 * c + 48 - o) * windows
-    return min(turned(plan).before) >= 0 and (c * o) ** 2 <= 2**14 * less
+    # fitted to the times of 105 shapes on an AMD EPYC, where what it chooses takes 1.001 times the
+    # least: to turn a kernel takes the longer the more there are
+    turning, reading, adding = (c * o) ** 2 / 2**14, windows * o, windows * (1.75 * c + 48)
+    return min(turned(plan).before) >= 0 and turning + reading <= adding
 
 
 def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array:
