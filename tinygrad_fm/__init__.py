@@ -1,14 +1,11 @@
 """tinygrad_fm: an autograd framework to read, see and trust (fm is Fashion-MNIST)."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_fm import rules as rules  # first: it fills the registry that Tensor's operators use
-from tinygrad_fm.checkpointing import checkpoint
 from tinygrad_fm.custom import custom_vjp
 from tinygrad_fm.engine import GraphError, defvjp, primitive
-from tinygrad_fm.graph import draw, graph_diff
-from tinygrad_fm.program import TraceError, compile
 from tinygrad_fm.recording import enable_grad, is_grad_enabled, no_grad
 from tinygrad_fm.tensor import Tensor
 from tinygrad_fm.transforms import (
@@ -22,9 +19,38 @@ from tinygrad_fm.transforms import (
     vjp,
 )
 
+if TYPE_CHECKING:
+    from tinygrad_fm.checkpointing import checkpoint
+    from tinygrad_fm.debug import explain as explain
+    from tinygrad_fm.graph.diff import graph_diff
+    from tinygrad_fm.graph.draw import draw
+    from tinygrad_fm.program import TraceError, compile
+
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "debug", "functional", "nn", "numpy", "optim", "plots", "testing", "train")
+_ROOMS = (
+    "data",
+    "debug",
+    "functional",
+    "graph",
+    "nn",
+    "numpy",
+    "optim",
+    "plots",
+    "program",
+    "testing",
+    "train",
+)
+
+# where names come from that are imported when they are first asked for: a quarter of the start
+_LATER = {
+    "TraceError": "program",
+    "checkpoint": "checkpointing",
+    "compile": "program",
+    "draw": "graph",
+    "explain": "debug",
+    "graph_diff": "graph",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -35,8 +61,10 @@ def __getattr__(name: str) -> Any:
     """
     if name in _ROOMS:
         return importlib.import_module(f"tinygrad_fm.{name}")
-    if name == "explain":
-        return importlib.import_module("tinygrad_fm.debug").explain
+    if name in _LATER:
+        found = getattr(importlib.import_module(f"tinygrad_fm.{_LATER[name]}"), name)
+        globals()[name] = found
+        return found
     if not name.startswith("_"):
         namespace = importlib.import_module("tinygrad_fm.numpy.namespace")
         found = namespace.find(name)
@@ -50,7 +78,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted({*globals(), *_ROOMS, *_LATER})
 
 
 __all__ = [
