@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from tinygrad_fm import threads
+import tinygrad_fm as tg
+from tinygrad_fm import nn, optim, threads, train
 from tinygrad_fm.train.threads import one_blas_thread
 
 
@@ -293,3 +294,34 @@ def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch, nobody_has_chos
     monkeypatch.setattr(threads, "_libraries", list)
     with one_blas_thread() as said:
         assert 'pip install "tinygrad_fm[threads]"' in said
+
+
+def test_fit_holds_the_library_to_one_thread(monkeypatch, nobody_has_chosen):
+    library, seen = Settable(4), []
+    monkeypatch.setattr(threads, "_libraries", lambda: [library])
+
+    class Look(train.Callback):
+        def on_batch_end(self, state):
+            seen.append((library.num_threads, threads.count()))
+
+    model = nn.Linear(3, 2, rng=0)
+    batches = [(np.ones((4, 3), np.float32), np.zeros(4, int))] * 3
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    loss = nn.CrossEntropyLoss()
+    train.fit(model, loss, optimizer, batches, epochs=1, callbacks=[Look()], progress=False)
+    assert seen == [(1, 4)] * 3
+    assert library.num_threads == 4
+
+
+def test_where_the_library_has_one_thread_ours_share_large_products(monkeypatch, nobody_has_chosen):
+    monkeypatch.setattr(threads, "_libraries", lambda: [Settable(4)])
+    draw = np.random.default_rng(0).standard_normal
+    small, large = draw((4, 5)), draw((400, 600))
+    step = tg.compile(lambda a, b: (a @ a.T, b @ b.T))
+    with one_blas_thread():
+        for _ in range(3):
+            products = step(small, large)
+    assert "np.dot(a, " in step.source
+    assert "by_threads(b, " in step.source
+    for found, of in zip(products, (small, large), strict=True):
+        np.testing.assert_allclose(found.data, of @ of.T, atol=1e-9)

@@ -139,6 +139,11 @@ class _Here(threading.local):
 _here = _Here()
 
 
+def is_one_each() -> bool:
+    """Whether this thread is within `one_each`, where no other threads share a product."""
+    return _here.depth > 0
+
+
 def times_shared() -> int:
     """How often this thread has shared products with others."""
     return _here.times
@@ -187,6 +192,9 @@ def share(call: Callable[..., Any], works: Iterable[tuple[Any, ...]]) -> list[An
     Returns:
         what the calls returned, in the order of the works.
     """
+    works = list(works)
+    if not works:
+        return []
     first, *others = works
     waiting = [_submit(call, work) for work in others]
     try:

@@ -1,5 +1,7 @@
 """What Python reads from around a step may change: then there is another program."""
 
+import dataclasses
+import functools
 from functools import partial
 from types import SimpleNamespace
 
@@ -301,3 +303,182 @@ def test_a_variable_that_is_set_to_an_equal_value_is_the_same(monkeypatch):
     assert step.program is program
     guards = program.traced.guards
     assert all(look() is value for look, value in zip(guards._looks, guards._values, strict=True))
+
+
+class Scaled:
+    """What a step may read on many ways."""
+
+    shift = 0.0
+
+    def __init__(self):
+        self.scale, self.inner = 2.0, SimpleNamespace(deep=SimpleNamespace(power=1))
+        self.weights, self.named, self.marks = [1.0], {"a": 1.0}, {"on"}
+        self._bias = 0.5
+
+    @property
+    def bias(self):
+        return self._bias
+
+    @classmethod
+    def moved(cls, x):
+        return x + cls.shift
+
+    @staticmethod
+    def signed(x):
+        return x * float(np.copysign(1.0, ZERO))
+
+    def helped(self, x):
+        return x**self.inner.deep.power * self.scale
+
+    def step(self, x):
+        y = self.moved(self.helped(x)) + self.bias
+        for weight in self.weights:
+            y = y * weight
+        y = y * self.named.get("b", 1.0) + self.signed(x)
+        return -y if "off" in self.marks else y
+
+    def __call__(self, x):
+        return self.step(x)
+
+
+ZERO = 0.0
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    scale: float
+
+
+@functools.lru_cache
+def kept():
+    return FACTOR
+
+
+def with_default(x, scale=2.0):
+    return x * scale
+
+
+def in_a_dictionary(held):
+    objects = {"one": held}
+    return lambda x: objects["one"].step(x)
+
+
+CHANGES = {
+    "by a helping method": lambda o: setattr(o, "scale", 5.0),
+    "two objects further": lambda o: setattr(o.inner.deep, "power", 3),
+    "property": lambda o: setattr(o, "_bias", 7.0),
+    "list of numbers": lambda o: o.weights.append(3.0),
+    "new key": lambda o: o.named.update(b=4.0),
+    "set": lambda o: o.marks.add("off"),
+    "own attribute before that of the class": lambda o: setattr(o, "shift", 0.0),
+}
+WAYS = {
+    "method": lambda o: o.step,
+    "object": lambda o: o,
+    "variable": lambda o: lambda x: o(x),
+    "partial": lambda o: functools.partial(Scaled.step, o),
+    "in a dictionary": in_a_dictionary,
+}
+
+
+def follows(function, change):
+    """Whether a compiled step does what the function does, before and after a change."""
+    x = np.array([1.0, 2.0, -3.0])
+    step = tg.compile(function)
+    with np.errstate(divide="ignore"):
+        for _ in range(3):
+            before = step(x).data
+        assert step.program
+        change()
+        after = function(tg.Tensor(x)).data
+        for _ in range(3):
+            np.testing.assert_array_equal(step(x).data, after)
+    return not np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_read_on_the_way_may_change(way, change):
+    held = Scaled()
+    changed = follows(WAYS[way](held), lambda: CHANGES[change](held))
+    assert changed or change == "own attribute before that of the class"
+
+
+def test_what_classes_and_functions_hold_may_change(monkeypatch):
+    held, slotted = Scaled(), Slotted(2.0)
+    assert follows(held.step, lambda: monkeypatch.setattr(Scaled, "shift", 3.0))
+    assert follows(held.step, lambda: monkeypatch.setattr(Scaled, "helped", lambda self, x: 9 * x))
+    assert follows(lambda x: Scaled.moved(x), lambda: monkeypatch.setattr(Scaled, "shift", 5.0))
+    assert follows(held.step, lambda: monkeypatch.setitem(globals(), "ZERO", -0.0))
+    assert follows(lambda x: x * slotted.scale, lambda: setattr(slotted, "scale", 3.0))
+    assert follows(
+        lambda x: with_default(x),
+        lambda: monkeypatch.setattr(with_default, "__defaults__", (3.0,)),
+    )
+
+    def other():
+        kept.cache_clear()
+        monkeypatch.setitem(globals(), "FACTOR", 7.0)
+
+    kept.cache_clear()
+    assert follows(lambda x: x * kept(), other)
+
+
+def test_zeros_of_both_signs_are_two_arguments():
+    step = tg.compile(lambda x, k: x / k)
+    with np.errstate(divide="ignore"):
+        for zero in (np.float32(0.0), np.float32(-0.0), 0.0, -0.0):
+            for _ in range(3):
+                assert step(np.ones(1), zero).data[0] == np.float64(1) / zero
+
+
+def test_a_list_to_which_the_step_adds_results_does_not_stop_it():
+    kept_results = []
+
+    def step(x):
+        y = x * 2
+        kept_results.append(y)
+        return y
+
+    compiled = tg.compile(step)
+    for _ in range(5):
+        compiled(np.ones(2))
+    assert compiled.program
+    assert len(kept_results) == 2
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_parameter_that_thawed_is_the_same_parameter(call):
+    model = nn.Sequential(nn.Linear(3, 3, rng=0), nn.Tanh(), nn.Linear(3, 1, rng=1))
+    step = tg.compile(lambda x: np.sum(model(x) ** 2).backward())
+    for i in range(5):
+        if i == call:
+            model.freeze()
+            model[0].weight.requires_grad_(True)
+            model.freeze(frozen=False)
+        step(np.ones((2, 3), np.float32))
+    assert step.program
+
+
+def test_arguments_that_lie_in_one_another_are_written_in_order():
+    def both(a, b):
+        before = b * 1.0
+        with tg.no_grad():
+            a += 1
+        return before, b * 1.0
+
+    step = tg.compile(both)
+    for _ in range(3):
+        step(np.zeros(3), np.zeros(3))
+    memory = np.zeros(4)
+    first, second = step(memory[:3], memory[1:])
+    assert (first.data == 0).all()
+    np.testing.assert_array_equal(second.data, [1, 1, 0])
+    np.testing.assert_array_equal(memory, [1, 1, 1, 0])
+
+
+def test_a_result_of_another_kind_is_named():
+    step = tg.compile(lambda x: SimpleNamespace(y=x))
+    step(np.ones(2))
+    with pytest.raises(tg.TraceError, match=r"returned a SimpleNamespace, .* returns arrays"):
+        step(np.ones(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import keyword
 import re
 from collections.abc import Callable
@@ -42,7 +43,7 @@ class Call:
                 self.arrays.append(value)
                 order = None if flags.c_contiguous else value.strides
                 kinds.append((value.shape, value.dtype, order))
-            elif isinstance(value, float):
+            elif isinstance(value, (float, complex, np.inexact)):
                 kinds.append((type(value), repr(value)))  # -0.0 is not 0.0, and nan is nan
             else:
                 kinds.append((type(value), value))
@@ -54,6 +55,10 @@ class Call:
         plain = not self.keywords and all(type(a) is np.ndarray for a in self.args)
         plain = plain and all(a.flags.c_contiguous for a in self.args)
         return [(a.shape, a.dtype) for a in self.args] if plain else []
+
+    def overlaps(self) -> bool:
+        """Whether two of the arrays may share memory."""
+        return any(np.may_share_memory(a, b) for a, b in itertools.combinations(self.arrays, 2))
 
     def refusal(self) -> TypeError:
         """The error for an argument that has no place in a signature."""

@@ -32,6 +32,8 @@ class Traced:
         gradients: `.grad` of these Tensors afterwards: a Value, or None.
         cells: the Tensors whose arrays are read or written.
         shared: whether threads have shared products in it.
+        one_each: whether it was traced where the matrix library has one thread.
+        writes: whether it writes into an argument.
     """
 
     def __init__(
@@ -41,8 +43,13 @@ class Traced:
         result: Any,
         function: Callable[..., Any],
         shared: bool,
+        one_each: bool,
     ):
         self.shared = shared
+        self.one_each = one_each
+        self.writes = any(
+            i.kind == "assign" and i.args[0].root.kind == "input" for i in trace.instructions
+        )
         self.trace = trace
         self.inputs = inputs
         self.result = map_tree(lambda _: None, result)  # its form; Tensors would keep their graph
@@ -108,8 +115,10 @@ class Program:
         if fused:
             self.outer = updates.OuterProducts(steps, outside, fresh)
             steps = chains.fused(steps, wanted, fresh, outside)
-        if traced.shared:  # the matrix library has one thread then
-            steps = list(map(calls.shared, steps))
+        self._one_each = traced.shared  # whether the matrix library is to have one thread
+        if traced.shared or traced.one_each:
+            steps, before = list(map(calls.shared, steps)), steps
+            self._one_each |= steps != before
         self.plan = Plan(steps, fresh, outside)
         text = Text(self.plan, self.outer, name, traced.inputs, paths)
         for instruction in steps:
@@ -175,7 +184,7 @@ class Program:
             if not have_arrays(workspace.tensors, workspace.arrays):
                 workspace = Workspace(self)
             try:
-                if self.traced.shared:
+                if self._one_each:
                     with threads.one_each():
                         found = workspace.step(*arrays)
                 else:

@@ -49,15 +49,18 @@ def compile(step: Callable[..., Any]) -> Compiled:
     that pays (see tinygrad_fm.fast), and so do gradients that are a column times a row, with the
     update that is all they go into. The numbers stay the same to the last bit; only NumPy's
     warnings and errors of an overflow or a division by zero are not given there. Where several
-    threads share convolutions, every product of a program is by one thread, and may have another
-    last digit than in the step as it is, which leaves it to the threads of the matrix library.
+    threads share convolutions, and in `train.fit` with the extra `threads`, small products of a
+    program are by one thread and large ones are shared: they may have another last digit than in
+    the step as it is, which leaves them to the threads of the matrix library.
 
     Args:
         step: a function of arrays (also in tuples, lists and dictionaries) and plain values, which
             inside are Tensors. It may read and change Tensors from outside, such as parameters,
             their gradients and running statistics, draw from generators, and update optimizers.
-            Plain arrays from outside, and what Python computes from them, stay as they were.
-            What it does beside arrays, such as printing, is done in the first two calls only.
+            Plain arrays from outside, and what Python computes from them, stay as they were, and so
+            do containers of more than 64 items. Arguments share no memory with parameters that it
+            changes. What it does beside arrays, such as printing, is done in the first two calls
+            only; where a call ends in an error, every `.grad` is as it was before.
 
     Returns:
         a function with `source`, `explain()` and `export()`. What it returns are arrays of their
@@ -115,6 +118,8 @@ class Compiled:
         for entry in entries or ():
             if not entry.traced.guards.broken():
                 if entry.program is not None:
+                    if entry.traced.writes and call.overlaps():  # the order matters then
+                        return self._as_it_is(call)
                     self._newest = entry
                     if entry.waiting:
                         entry.count()
@@ -144,6 +149,10 @@ class Compiled:
         return result
 
     def _second(self, entry: _Entry, call: Call) -> Any:
+        if not entry.again and not entry.traced.guards.has_leaves():  # the order of sums may change
+            entry.traced, result = self._trace(call)
+            entry.again = True
+            return result
         trace = entry.traced.trace
         taken = trace.memory or trace.outside_now()  # for constants
         traced, result = self._trace(call, trace)
@@ -159,7 +168,7 @@ class Compiled:
         entry.traced = traced
         entry.program = Program(traced, self._name)
         entry.waiting = entry.program.worth
-        entry.kinds = call.plain
+        entry.kinds = [] if traced.writes else call.plain
         self._newest = entry
         return result
 
@@ -180,11 +189,17 @@ class Compiled:
         with trace.watching():
             result = self.step(*args, **keywords)
         shared = threads.times_shared() != before
-        traced = Traced(trace, inputs, result, self.step, shared)
-        own = [
-            make(np.copy(v._array), None) if isinstance(v, Recorded) else v for v in leaves(result)
+        traced = Traced(trace, inputs, result, self.step, shared, threads.is_one_each())
+        return traced, _copied(result)
+
+    def _as_it_is(self, call: Call) -> Any:
+        rest = iter(call.arrays)
+        given = [
+            Tensor(next(rest)) if isinstance(value, (Recorded, np.ndarray)) else value
+            for value in call.values
         ]
-        return traced, rebuild(result, own)
+        args, keywords = rebuild((call.args, call.keywords), given)
+        return _copied(self.step(*args, **keywords))
 
     def __reduce__(self) -> Any:
         """A copy traces anew: a program belongs to the very parameters it was made with."""
@@ -241,6 +256,12 @@ class Compiled:
             ExportError: it calls functions of other libraries. ValueError: another ending.
         """
         return export(self.program, path)
+
+
+def _copied(result: Any) -> Any:
+    """A result with Tensors of their own, without a graph."""
+    own = [make(np.copy(v._array), None) if isinstance(v, Recorded) else v for v in leaves(result)]
+    return rebuild(result, own)
 
 
 class _Entry:

@@ -30,8 +30,10 @@ from tinygrad_fm.train.history import History
 from tinygrad_fm.train.progress import Progress
 from tinygrad_fm.train.resume import restore
 from tinygrad_fm.train.step import NotFiniteLossError, Step, training_step
+from tinygrad_fm.train.threads import one_blas_thread
 
 
+@one_blas_thread()
 def fit(
     model: Model,
     loss: Loss,
@@ -56,7 +58,9 @@ def fit(
     those of the unfinished epoch included, and that epoch is not recorded. NumPy's warnings of
     overflow and invalid values are silenced meanwhile: a loss that is not finite ends the training
     with an explanation. With one seed for initial values and loader, the same run gives the same
-    bits.
+    bits. With the extra `threads`, matrix products of a whole process have one thread meanwhile,
+    unless OPENBLAS_NUM_THREADS or its like is set: small ones are faster so, up to many times where
+    something else runs beside them; the library's own threads share large ones in a program.
 
     Args:
         model: a Module, or any function of a batch.
