@@ -350,6 +350,44 @@ def test_other_random_numbers_the_second_time_are_refused(x):
         y.sum().backward()
 
 
+def signs(rng, x):
+    return x * rng.choice([-1.0, 1.0], x.shape)
+
+
+def order(rng, x):
+    return x[rng.permutation(len(x))]
+
+
+def nowhere_finite(rng, x):
+    return signs(rng, x) + np.where(np.arange(x.size).reshape(x.shape) == 1, np.nan, 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(6,), (5, 8192), (3, 4, 5)])
+@pytest.mark.parametrize("change", [signs, order, nowhere_finite])
+def test_other_signs_or_another_order_are_other_numbers(change, shape, dtype):
+    """A generator that checkpoint does not find: a function that the function calls has it."""
+    rng = np.random.default_rng(0)
+
+    def helper(x):
+        return change(rng, x).astype(dtype)
+
+    x = Tensor(np.random.default_rng(1).normal(size=shape).astype(dtype), requires_grad=True)
+    y = tg.checkpoint(lambda v: helper(v * v), x)
+    with pytest.raises(GraphError, match="other numbers"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_another_last_digit_is_no_other_number(dtype):
+    """Matrix libraries do not promise it."""
+    factors = [1.0, 1.0 + 4 * np.finfo(dtype).eps]
+    x = Tensor(np.random.default_rng(1).normal(size=(300, 400)).astype(dtype), requires_grad=True)
+    y = tg.checkpoint(lambda v: np.exp(v) * dtype(factors.pop(0)), x)
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.data, y.data, rtol=1e-5)
+
+
 def test_the_strict_mode_sees_a_write_to_an_argument():
     data = np.ones(3)
     w = Tensor(np.ones(3), requires_grad=True)
