@@ -307,6 +307,17 @@ def test_without_a_folder_kernels_stay_in_memory(at_once, monkeypatch, tmp_path)
 
 
 @needs_numba
+def test_arrays_of_the_other_byte_order_are_in_no_loop(at_once):
+    step = tg.compile(lambda x, y: (x * 2 + 1, (y + 1) * 2))
+    for _ in range(4):
+        found = step(np.ones(3, np.dtype(float).newbyteorder()), np.ones(3))
+        assert [list(f.data) for f in found] == [[3.0] * 3, [4.0] * 3]
+    (_, kernel, _), *others = step.program.text.kernels.values()
+    assert all(value.dtype.isnative for value in kernel.reads)
+    assert not others
+
+
+@needs_numba
 def test_arguments_that_are_read_only_or_lie_oddly_are_taken(at_once):
     step = tg.compile(lambda x: np.exp((x + 1) * x))
     plain = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)

@@ -230,6 +230,90 @@ def test_parameters_may_be_called_as_arguments_of_numpys_own_functions(tmp_path)
     np.testing.assert_array_equal(found, expected.data)
 
 
+def exported(step, folder):
+    """The function in the script of a step."""
+    path = step.export(folder / "script.py")
+    names = {"__file__": str(path), "__name__": "script"}
+    exec(path.read_text(), names)
+    return names["step"]
+
+
+def test_a_setting_that_needs_new_state_is_exported_with_it(tmp_path):
+    w = tg.Tensor(np.ones(3), requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+
+    @tg.compile
+    def step(x):
+        optimizer.zero_grad()
+        loss = (w * x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(3):
+        step(np.ones(3))
+    optimizer.groups[0].momentum = 0.9
+    script = exported(step, tmp_path)
+    expected = [step(np.ones(3)).item() for _ in range(3)]
+    assert [script(np.ones(3))[0] for _ in range(3)] == expected
+    optimizer.groups[0].momentum = 5
+    with pytest.raises(ValueError, match=r"momentum .*below 1, not 5"):
+        step.export(tmp_path / "script.py")
+
+
+def test_what_another_optimizer_did_since_is_exported(tmp_path):
+    w = tg.Tensor(np.ones(3), requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+
+    @tg.compile
+    def step(x):
+        optimizer.zero_grad()
+        loss = (w * x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(3):
+        step(np.ones(3))
+    other = optim.SGD([w], lr=1.0)
+    w.grad = tg.Tensor(np.ones(3))
+    other.step()
+    assert exported(step, tmp_path)(np.ones(3))[0] == step(np.ones(3)).item()
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (np.ones((5, 4)), r"\(5, 4\) and float64"),
+        (np.ones((2, 4), np.float32), r"\(2, 4\) and float32"),
+        (np.ones((2, 4), ">f8"), r"\(2, 4\) and >f8"),
+        ([[1.0] * 4] * 2, r"\(2, 4\) and list"),
+    ],
+)
+def test_an_exported_script_says_for_which_arguments_it_is(tmp_path, given, found):
+    def step(x, refuse_other):
+        return np.tanh(x) + np.sum(refuse_other)
+
+    compiled = tg.compile(step)
+    args = np.ones((2, 4)), np.ones(3)
+    for _ in range(2):
+        expected = compiled(*args)
+    script = exported(compiled, tmp_path)
+    np.testing.assert_array_equal(script(*args)[0], expected.data)
+    said = rf"step is made for x of shape \(2, 4\) and float64, not {found}; export it anew"
+    with pytest.raises(ValueError, match=said):
+        script(given, np.ones(3))
+
+
+def test_an_export_into_a_folder_that_is_not_there_names_it(tmp_path):
+    step = tg.compile(lambda x: x + 1)
+    for _ in range(2):
+        step(np.ones(3))
+    path = tmp_path / "none" / "step.py"
+    with pytest.raises(FileNotFoundError, match=r"step\.py'.* no folder .*none'; make it before"):
+        step.export(path)
+
+
 def test_what_has_no_source_is_refused(tmp_path):
     made = eval("lambda x: x + float(x[0])")
     own = tg.primitive(made, lambda g, _y, _x: g, name="own")

@@ -250,10 +250,12 @@ class Compiled:
                 are now, go into a file beside it that ends in .npz.
 
         Returns:
-            the path. Importing it gives the function, which returns a tuple of plain arrays.
+            the path. Importing it gives the function, which returns a tuple of plain arrays; it
+            takes arrays of the shapes and dtypes of the program, and refuses others.
 
         Raises:
             ExportError: it calls functions of other libraries. ValueError: another ending.
+            FileNotFoundError: there is no such folder.
         """
         return export(self.program, path)
 

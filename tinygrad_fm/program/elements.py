@@ -79,6 +79,8 @@ def loop_shape(call: Instruction) -> tuple[int, ...] | None:
     shape: tuple[int, ...] = call.args[0].shape if summed else result.shape
     if result.base is not None or not shape or 0 in shape:
         return None
+    if not all(value.dtype.isnative for value in (result, *call.operands)):
+        return None  # Numba has no numbers of the other byte order
     if is_flat(result):
         order = memory_order(result)
         arrays = [result, *(v for v in call.operands if v.shape)]

@@ -30,8 +30,13 @@ class Script:
                 "call optimizer.zero_grad() in the step"
             )
         self._program = program
+        self._refuse = "refuse_other"  # the function that looks at arguments
+        while self._refuse in program.text.taken:
+            self._refuse += "_"
         self.arrays: dict[str, Any] = {}
         self._functions = Functions(program.text.taken)
+        if program.traced.inputs:
+            self._functions.add(_refuse_other, self._refuse)
         self._lines: list[str] = []
         self._updates: list[str] = []
         self._views: dict[int, str] = {}
@@ -95,9 +100,20 @@ class Script:
             *self._functions.texts.values(),
             *self._updates,
             "\n".join(program.text.prelude),
-            program.text.function(program.name, program._inputs).rstrip(),
+            self._function(),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _function(self) -> str:
+        """The program itself, which first looks at its arguments: its buffers are of one size."""
+        program = self._program
+        head, _, body = program.text.function(program.name, program._inputs).partition("\n")
+        looks = [
+            f"    {self._refuse}({program.name!r}, {name!r}, {name}, {value.shape}, "
+            f"{str(value.dtype)!r})"
+            for value, name in program.traced.inputs.items()
+        ]
+        return "\n".join([head, *looks, body.rstrip()])
 
     def _load(self, name: str, array: Any) -> None:
         self.arrays[name] = np.array(array, order="C")
@@ -131,9 +147,11 @@ class Script:
                 f"{name} cannot be exported: some parameters of the optimizer got no gradient; "
                 "give it those that are trained"
             )
+        optimizer._take_changed()  # as the next step would: they may need state of their own
         method = self._method(type(optimizer))
         body = []
         for i, flat in enumerate(optimizer._flats):
+            flat.adopt()  # another optimizer may have taken the parameters since
             mark = f"_{number}_{i + 1}"
             if len(set(flat.steps)) > 1:
                 raise ExportError(f"{name} cannot be exported: its parameters made unlike steps")
@@ -206,11 +224,33 @@ def _settings(settings: Any) -> str:
     return ", ".join(parts)
 
 
+def _refuse_other(step: str, name: str, given: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """Refuse an argument for which the step was not made."""
+    found = np.shape(given), str(getattr(given, "dtype", type(given).__name__))
+    if found != (shape, dtype):
+        raise ValueError(
+            f"{step} is made for {name} of shape {shape} and {dtype}, not {found[0]} and "
+            f"{found[1]}; export it anew from a program with that batch"
+        )
+
+
 def export(program: Program, path: Any) -> Path:
-    """Write a program as a script; see Compiled.export."""
+    """Write a program as a script; see Compiled.export.
+
+    The function in it is for arrays of the shapes and dtypes of the program, and refuses others
+    with a ValueError that says so.
+
+    Raises:
+        FileNotFoundError: the folder of the path is not there.
+    """
     path = Path(path)
     if path.suffix != ".py":
         raise ValueError(f"a program is exported to a file that ends in .py, not {str(path)!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{program.name} cannot be exported to {str(path)!r}: there is no folder "
+            f"{str(path.parent)!r}; make it before, Path({str(path.parent)!r}).mkdir(parents=True)"
+        )
     if program.text.kernels:  # loops in Python are slow without Numba
         program = Program(program.traced, program.name)
     script = Script(program)
