@@ -96,6 +96,7 @@ def test_products_are_shared_where_that_is_worth_it_and_the_library_can_be_told(
 def test_what_threads_return_is_in_order():
     assert threads.share(lambda x: x * x, [(i,) for i in range(5)]) == [0, 1, 4, 9, 16]
     assert threads.share(lambda x: x, [(1,)]) == [1]
+    assert threads.share(lambda x: x, iter([])) == []
 
 
 @pytest.mark.parametrize(

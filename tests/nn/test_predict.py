@@ -100,6 +100,22 @@ def test_the_result_is_memory_of_its_own():
     assert found.flags.owndata
 
 
+@pytest.mark.parametrize("kind", [np.asarray, Tensor, lambda x: [x[:10], x[10:]]])
+def test_a_stream_gives_no_views_of_the_examples(kind):
+    x = ROWS.copy()
+    model = nn.Sequential(Pair())
+    for same, part, new in model.predict(kind(x), 10, stream=True):
+        for output in (same, part, new):
+            assert not np.shares_memory(output, x)
+            output[...] = -1
+    np.testing.assert_array_equal(x, ROWS)
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x[:, 1:], x * 2
+
+
 def in_batches(x):
     return (x[i : i + 100] for i in range(0, len(x), 100))
 

@@ -374,6 +374,61 @@ def test_momentum_may_be_switched_on_and_off_during_training():
         assert ("velocity" in optimizer.state_dict()["0"]) == (momentum > 0)
 
 
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.9), (0.9, 0.0)])
+@pytest.mark.parametrize("stepped", [True, False])
+def test_the_state_of_a_run_whose_momentum_was_changed_continues_it(before, after, stepped):
+    def run(optimizer, w, steps):
+        for _ in range(steps):
+            w.grad = Tensor(np.ones(2))
+            optimizer.step()
+        return w.data.copy()
+
+    w = Tensor(np.zeros(2), requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0, momentum=before)
+    run(optimizer, w, 2)
+    optimizer.groups[0].momentum = after
+    middle = Tensor(run(optimizer, w, 2 * stepped), requires_grad=True)
+    resumed = optim.SGD([middle], lr=1.0, momentum=before)
+    resumed.load_state_dict(optimizer.state_dict())
+    assert resumed.groups[0].momentum == after
+    np.testing.assert_array_equal(run(resumed, middle, 3), run(optimizer, w, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"momentum": 5}, ValueError, "momentum .*below 1, not 5"),
+        ({"lr": None}, TypeError, "lr is a number, not None"),
+        ({"momentum": 0.0}, ValueError, r"parameter 0 has \['step', 'velocity'\], not \['step'\]"),
+    ],
+)
+def test_a_state_whose_settings_do_not_fit_is_refused_and_changes_nothing(change, error, message):
+    def made():
+        return optim.SGD([Tensor(np.zeros(2), requires_grad=True)], lr=1.0, momentum=0.5)
+
+    given, optimizer = made().state_dict(), made()
+    before = repr(optimizer.state_dict())
+    given["groups"][0] |= change
+    with pytest.raises(error, match=message):
+        optimizer.load_state_dict(given)
+    assert repr(optimizer.state_dict()) == before
+
+
+@pytest.mark.parametrize("value", [optim.schedule.step(0.5, 2, 0.1), "0.1", None, np.ones(2)])
+def test_a_learning_rate_that_is_no_number_is_refused(value):
+    w = Tensor(np.zeros(2), requires_grad=True)
+    hint = r".*optimizer\.lr = schedule\(step\).*train\.ScheduleLR" if callable(value) else ""
+    with pytest.raises(TypeError, match=f"SGD: lr is a number, not {hint}"):
+        optim.SGD([w], lr=value)
+    optimizer = optim.SGD([w], lr=np.array(0.5, np.float32))
+    with pytest.raises(TypeError, match=f"SGD: lr is a number, not {hint}"):
+        optimizer.lr = value
+    assert optimizer.lr == 0.5
+    if not callable(value):
+        with pytest.raises(TypeError, match="SGD: momentum is a number, not"):
+            optim.SGD([w], 0.1, momentum=value)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "error", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,11 @@ def predict(model: Callable[[Any], Any], x: Any, batch_size: int) -> Any:
     """See `Module.predict`; `model` may be any function of a batch."""
     total = None
     rows = _Rows(len(x) if _is_array(x) else None)
-    for outputs, examples in _outputs(model, x, batch_size):
+    for outputs, given in _outputs(model, x, batch_size):
         if total is None:
             total = map_tree(rows.like, outputs)
-        rows.add(leaves(outputs), examples)
-        del outputs  # not beside those of the next batch
+        rows.add(leaves(outputs), len(given))
+        del outputs, given  # not beside those of the next batch
     if total is None:
         raise ValueError(f"predict got no batches: {x!r:.80}")
     rows.end()
@@ -43,12 +44,18 @@ def predict(model: Callable[[Any], Any], x: Any, batch_size: int) -> Any:
 
 
 def stream(model: Callable[[Any], Any], x: Any, batch_size: int) -> Iterator[Any]:
-    """The outputs for one batch after the other."""
-    return (outputs for outputs, _ in _outputs(model, x, batch_size))
+    """The outputs for one batch after the other, none of them in the memory of the examples."""
+    found = _outputs(model, x, batch_size)
+    return (map_tree(partial(_apart, given), outputs) for outputs, given in found)
 
 
-def _outputs(model: Callable[[Any], Any], x: Any, batch_size: int) -> Iterator[tuple[Any, int]]:
-    """For each batch the outputs as arrays, and the number of examples."""
+def _apart(given: Any, output: Any) -> Any:
+    """The output, or a copy where a model returns its input, or a view of it."""
+    return np.copy(output) if np.may_share_memory(output, given) else output
+
+
+def _outputs(model: Callable[[Any], Any], x: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
+    """For each batch the outputs as arrays, and the examples as one."""
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"predict: batch_size is a whole number from 1, not {batch_size!r}")
     if isinstance(x, (str, bytes, dict)) or not (_is_array(x) or isinstance(x, Iterable)):
@@ -63,7 +70,7 @@ def _outputs(model: Callable[[Any], Any], x: Any, batch_size: int) -> Iterator[t
     return _each_output(model, _parts(x, batch_size) if _is_array(x) else x)
 
 
-def _each_output(model: Callable[[Any], Any], batches: Iterable[Any]) -> Iterator[tuple[Any, int]]:
+def _each_output(model: Callable[[Any], Any], batches: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     for number, batch in enumerate(batches, 1):
         given = batch[0] if isinstance(batch, (tuple, list)) and len(batch) == 2 else batch
         if not _is_array(given):
@@ -72,9 +79,10 @@ def _each_output(model: Callable[[Any], Any], batches: Iterable[Any]) -> Iterato
                 "(x, y) as a Loader gives; write np.asarray(x) for examples in a list"
             )
         with evaluation_mode(model), no_grad():  # only as long as it computes: it may be streamed
-            found = model(given if isinstance(given, Tensor) else Tensor(given))
-        yield map_tree(array_of, found), len(given)
-        del found
+            tensor = given if isinstance(given, Tensor) else Tensor(given)
+            found = model(tensor)
+        yield map_tree(array_of, found), array_of(tensor)
+        del found, tensor
 
 
 def _is_array(x: Any) -> bool:

@@ -32,7 +32,7 @@ class Optimizer:
 
     Raises:
         ValueError: no parameters, an unknown setting, or one outside its range.
-        TypeError: something that is no Tensor requiring a gradient.
+        TypeError: something that is no Tensor requiring a gradient, or a setting that is no number.
     """
 
     state: ClassVar[tuple[str, ...]] = ()
@@ -70,8 +70,7 @@ class Optimizer:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise ValueError(f"{kind} has no setting {name!r}; it has {sorted(defaults)}{hint}")
         settings = Settings(**{**defaults, **own})
-        settings.lr = not_negative(kind, "lr", settings.lr)
-        self.check(settings)
+        self._check(settings)
         seen = {id(p) for p in self.parameters}
         unique = [p for i, p in {id(p): p for p in entry["parameters"]}.items() if i not in seen]
         for p in unique:
@@ -91,6 +90,12 @@ class Optimizer:
             for dtype in dict.fromkeys(p.dtype for p in unique)
         ]
 
+    def _take_changed(self) -> None:
+        """Take the settings that a user has set since the last step, as each step does first."""
+        for flat in self._flats:
+            if vars(flat.settings) != flat.checked:
+                self._check_changed(flat)
+
     def _check_changed(self, flat: Flat) -> None:
         """Refuse what a user set in a group that no group can have, and make the state it needs."""
         kind, settings = type(self).__name__, flat.settings
@@ -101,9 +106,12 @@ class Optimizer:
                 raise AttributeError(
                     f"{kind} has no setting {name!r}; it has {sorted(flat.checked)}{hint}"
                 )
-        settings.lr = not_negative(kind, "lr", settings.lr)
-        self.check(settings)
+        self._check(settings)
         flat.take_settings(self.arrays(settings))
+
+    def _check(self, settings: Settings) -> None:
+        settings.lr = not_negative(type(self).__name__, "lr", settings.lr)
+        self.check(settings)
 
     def check(self, settings: Settings) -> None:
         """Refuse settings outside their range; a subclass says which."""
@@ -118,6 +126,7 @@ class Optimizer:
 
         Raises:
             ValueError: a rate below 0, or not finite.
+            TypeError: no number; a schedule gives one, `optimizer.lr = schedule(step)`.
         """
         return float(self.groups[0].lr)
 
@@ -233,9 +242,7 @@ class Optimizer:
     ) -> None:
         """Update from the gradients of each flat buffer's parameters; None where there is none."""
         factored = factored or [None] * len(self._flats)
-        for flat in self._flats:
-            if vars(flat.settings) != flat.checked:
-                self._check_changed(flat)
+        self._take_changed()
         for flat, found, factors in zip(self._flats, gradients, factored, strict=True):
             flat.adopt()
             runs = flat.gather(found)
@@ -282,7 +289,12 @@ class Optimizer:
             cls._has_loop = "fused" in vars(cls)
 
     def state_dict(self) -> dict[str, Any]:
-        """Settings of each group, and for each parameter (by number) its steps and state arrays."""
+        """Settings of each group, and for each parameter (by number) its steps and state arrays.
+
+        Raises:
+            ValueError, AttributeError: a group's setting was set wrong; see `step`.
+        """
+        self._take_changed()
         found: dict[str, Any] = {"groups": [dict(vars(group)) for group in self.groups]}
         number = {id(p): i for i, p in enumerate(self.parameters)}
         for flat in self._flats:
@@ -295,28 +307,38 @@ class Optimizer:
     def load_state_dict(self, values: dict[str, Any]) -> None:
         """Continue from a `state_dict()` of the same optimizer over the same parameters.
 
+        The settings are its own afterwards, whatever they were: with its momentum, its velocity.
+
         Raises:
-            ValueError: it has other settings, other parameters, or arrays of another shape;
-                nothing is changed then.
+            ValueError: it has other settings, or such as no group can have, other parameters, or
+                arrays of another shape; nothing is changed then.
+            TypeError: a setting of it is no number.
         """
-        kind, expected = type(self).__name__, self.state_dict()
-        groups = values.get("groups", [])
-        if values.keys() != expected.keys() or len(groups) != len(self.groups):
+        kind, groups = type(self).__name__, values.get("groups", [])
+        expected = {"groups", *map(str, range(len(self.parameters)))}
+        if values.keys() != expected or len(groups) != len(self.groups):
             raise ValueError(f"the state has {sorted(values)}, this {kind} {sorted(expected)}")
         for theirs, ours in zip(groups, self.groups, strict=True):
             if theirs.keys() != vars(ours).keys():
                 raise ValueError(
                     f"the state has {sorted(theirs)}, this {kind} {sorted(vars(ours))}"
                 )
-        for name, entry in expected.items():
-            if name != "groups":
-                _check_entry(name, values[name], entry)
-        for theirs, ours in zip(groups, self.groups, strict=True):
-            vars(ours).update(theirs)
-        number = {id(p): i for i, p in enumerate(self.parameters)}
-        for flat in self._flats:
+        taken = {
+            id(ours): Settings(**theirs) for ours, theirs in zip(self.groups, groups, strict=True)
+        }
+        for settings in taken.values():
+            self._check(settings)
+        states = [self.arrays(taken[id(flat.settings)]) for flat in self._flats]
+        number = {id(p): str(i) for i, p in enumerate(self.parameters)}
+        for flat, state in zip(self._flats, states, strict=True):
+            for p in flat.parameters:
+                _check_entry(number[id(p)], values[number[id(p)]], state, p.shape)
+        for ours in self.groups:
+            vars(ours).update(vars(taken[id(ours)]))
+        for flat, state in zip(self._flats, states, strict=True):
+            flat.take_settings(state)
             for i, p in enumerate(flat.parameters):
-                given = values[str(number[id(p)])]
+                given = values[number[id(p)]]
                 flat.steps[i] = int(given["step"])
                 for name, array in flat.state.items():
                     flat.views_of(array)[i][...] = given[name]
@@ -328,16 +350,18 @@ class Optimizer:
         return f"{type(self).__name__}({count:,} parameters, {options}{more})"
 
 
-def _check_entry(number: str, given: dict[str, Any], expected: dict[str, Any]) -> None:
+def _check_entry(
+    number: str, given: dict[str, Any], state: tuple[str, ...], shape: tuple[int, ...]
+) -> None:
+    expected = {"step": (), **dict.fromkeys(state, shape)}
     if given.keys() != expected.keys():
         raise ValueError(
             f"the state of parameter {number} has {sorted(given)}, not {sorted(expected)}"
         )
-    for name, array in expected.items():
-        if np.shape(given[name]) != np.shape(array):
+    for name, wanted in expected.items():
+        if np.shape(given[name]) != wanted:
             raise ValueError(
-                f"{name} of parameter {number} has shape {np.shape(given[name])}, not "
-                f"{np.shape(array)}"
+                f"{name} of parameter {number} has shape {np.shape(given[name])}, not {wanted}"
             )
 
 
@@ -346,7 +370,17 @@ def not_negative(owner: str, name: str, value: Any, below: float = float("inf"))
 
     Raises:
         ValueError: it is negative, not finite, or not below the bound.
+        TypeError: it is no number, such as a schedule in place of a learning rate.
     """
+    is_number = hasattr(value, "__float__") or hasattr(value, "__index__")
+    if not is_number or int(getattr(value, "ndim", 0)):
+        hint = ""
+        if name == "lr" and callable(value):
+            hint = (
+                "; write optimizer.lr = schedule(step) between the steps, or in training the "
+                "callback train.ScheduleLR(schedule)"
+            )
+        raise TypeError(f"{owner}: {name} is a number, not {value!r:.80}{hint}")
     number = float(value)
     if not 0 <= number < below:
         limit = "" if below == float("inf") else f" and below {below:g}"
