@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -54,10 +55,16 @@ def main() -> int:
 
 
 def _groups(setting: str, options: argparse.Namespace) -> list[list[str]]:
-    """What shares a process: each benchmark has one of its own, unless it is to be quick."""
+    """What shares a process: each benchmark has one of its own, unless it is to be quick.
+
+    Those with Numba and those without it are never in the same one.
+    """
     first = setting == options.threads[0]
     names = [n for n in options.only if first or n not in registry.WITHOUT_THREADS]
-    return [names] if options.quick else [[name] for name in names]
+    if not options.quick:
+        return [[name] for name in names]
+    apart = registry.WITHOUT_NUMBA.__contains__
+    return [list(group) for _, group in itertools.groupby(names, apart)]
 
 
 def _measure_in_new_process(
@@ -66,7 +73,8 @@ def _measure_in_new_process(
     """The results of these benchmarks; None if the process failed (and said why)."""
     count = machine.cores() if setting == "all" else int(setting)
     environment = os.environ | {variable: str(count) for variable in machine.THREAD_VARIABLES}
-    environment[machine.FAST_VARIABLE] = "0" if options.without_numba else "1"
+    without_numba = options.without_numba or names[0] in registry.WITHOUT_NUMBA
+    environment[machine.FAST_VARIABLE] = "0" if without_numba else "1"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "results.json"
         order = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks import mlp
-from benchmarks.machine import FAST_VARIABLE
 from benchmarks.measure import Case, Step
 from benchmarks.networks import LEARNING_RATE, MOMENTUM, REPORTS, SMALL, Problem, problem
 
@@ -91,7 +89,6 @@ CONTENDERS = {
 
 
 def cases(quick: bool) -> list[Case]:
-    os.environ[FAST_VARIABLE] = "0"  # in this process: Numba's loops are not NumPy's calls
     networks, batch = ([SMALL], 5) if quick else (list(REPORTS.values()), 128)
     return [
         mlp.case(

@@ -28,6 +28,9 @@ BENCHMARKS = {
 # Those that no thread setting changes run under the first setting only.
 WITHOUT_THREADS = {"import"}
 
+# Those that run without Numba, whose loops are not NumPy's calls: in processes of their own.
+WITHOUT_NUMBA = {"overhead"}
+
 
 def load(name: str) -> Callable[[bool], Sequence[Case | Trial]]:
     """The function `cases(quick)` of a benchmark; quick asks for tiny sizes."""

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,10 @@ def test_every_snippet_runs_and_prints_what_the_readme_says(tmp_path, monkeypatc
             exec(compile(code, "README.md", "exec"), names)  # one reader, from top to bottom
         if expected is not None:
             same_text(printed.getvalue(), expected)
+    assert "must be 32" in Path("fails.html").read_text(encoding="utf-8")  # it says where
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    for path in tmp_path.iterdir():  # what a reader's clone is left with
+        assert any(fnmatch(f"/{path.name}", pattern) for pattern in ignored), path.name
 
 
 def test_the_slip_is_found_as_the_readme_says(monkeypatch, capsys):

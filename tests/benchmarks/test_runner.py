@@ -69,6 +69,15 @@ def test_every_contender_is_in_the_table_or_skipped_with_its_reason(quick):
         assert timed != bool(case["skipped"].get(name))
 
 
+def test_a_benchmark_without_numba_does_not_take_it_from_the_next_one():
+    names = ("overhead", "optimizers")
+    options = ("--quick", "--threads", "1", "--repeats", "1")
+    done = run("-m", "benchmarks", *options, "--only", *names)
+    assert done.returncode == 0, done.stderr
+    assert [done.stdout.count(f"==== {name}") for name in names] == [1, 1]
+    assert "TINYGRAD_FM_FAST" not in done.stdout
+
+
 def test_a_contender_with_another_result_stops_the_run():
     program = """
 from benchmarks.measure import Case, measure

@@ -86,6 +86,32 @@ def test_without_threadpoolctl_the_threads_are_unknown(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("library", "told", "setting", "line"),
+    [
+        ("openblas", 4, "", "one thread  in train.fit and the commands; in loops of your own set "),
+        ("openblas", None, "", "faster  with one thread: set OPENBLAS_NUM_THREADS=1, or pip inst"),
+        ("mkl", 4, "4", "faster  with one thread: set MKL_NUM_THREADS=1\n"),
+        ("openblas", 1, "", None),
+        ("openblas", None, "1", None),
+        ("accelerate", None, "", None),
+    ],
+)
+def test_it_says_what_several_threads_mean_for_small_networks(
+    command, monkeypatch, library, told, setting, line
+):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    if setting:
+        monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    monkeypatch.setattr(doctor.threads, "library", lambda: (library, "1.0"))
+    monkeypatch.setattr(doctor.threads, "counts", lambda: [told] if told else [])
+    monkeypatch.setattr(doctor.threads, "cpus", lambda: 4)
+    out = re.sub(" {2,}", "  ", command("doctor").out)
+    assert ("small networks" in out) == (line is not None)
+    assert line is None or f"small networks  {line}" in out
+
+
+@pytest.mark.parametrize(
     ("library", "setting", "said"),
     [
         ("mkl", "", True),

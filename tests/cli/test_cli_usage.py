@@ -35,7 +35,7 @@ import tinygrad_fm
         (["train", "--model", "cn"], "argument --model: expected one of mlp, cnn, not 'cn'; did "),
         (["train", "--activation", "rel"], "expected one of relu, leaky_relu, tanh, sigmoid, gel"),
         (["train", "--schedule", "cosin"], "not 'cosin'; did you mean 'cosine'?"),
-        (["train", "--schedule", "step:0,0.5"], "expected constant, step:EVERY,FACTOR, exponen"),
+        (["train", "--schedule", "step:0,0.5"], "expected constant, step:EPOCHS,FACTOR, expone"),
         (["train", "--schedule", "drop:2"], "drop:FACTOR, not 'drop:2'"),
         (["train", "--schedule", "step:3"], "not 'step:3'"),
         (["train", "--dropout", "1"], "argument --dropout: expected a number from 0 and below 1"),

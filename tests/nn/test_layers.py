@@ -228,7 +228,11 @@ WRONG = [
     (lambda: nn.BatchNorm1d(2.5), "features is a whole number above 0, not 2.5"),
     (lambda: nn.MaxPool2d(4)(np.ones((1, 1, 3, 3))), "does not fit into 3 by 3"),
     (lambda: nn.MaxPool2d(2, padding=2)(np.ones((1, 1, 3, 3))), "more than half"),
-    (lambda: nn.BatchNorm1d(4)(np.ones((2, 3))), r"second of length 4; not shape \(2, 3\)"),
+    (
+        lambda: nn.BatchNorm1d(4)(np.ones((2, 5))),
+        r"BatchNorm1d\(4\) takes 2 or 3 axes, the second of length 4; not shape \(2, 5\)",
+    ),
+    (lambda: nn.BatchNorm2d(4)(np.ones((2, 4))), r"takes 4 axes, the second of length 4; not"),
     (lambda: nn.BatchNorm1d(4)(np.ones((1, 4))), "more than one value"),
     (lambda: nn.BatchNorm2d(0), "features"),
     (lambda: nn.BatchNorm2d(2, momentum=None), "momentum is between 0 and 1, not None"),

@@ -33,6 +33,8 @@ PACKAGES = {
     "numba": ("optimizers as one compiled pass over memory", "fast"),
     "pillow": ("PNG files as input", "images"),
 }
+# the variable that gives each matrix library one thread
+ONE_THREAD = {"openblas": "OPENBLAS_NUM_THREADS=1", "mkl": "MKL_NUM_THREADS=1"}
 TOLERANCE = 1e-12  # of the self-check, which is done in float64
 
 
@@ -120,6 +122,7 @@ def _page(found: dict[str, Any]) -> str:
             ("tinygrad_fm", found["tinygrad_fm"]["version"], found["tinygrad_fm"]["path"]),
             ("Python", found["python"]["version"], found["python"]["path"]),
             _matrix_library(found["blas"], found["cpus"]),
+            *_small_networks(found["blas"]),
             _optimizers(found["numpy_steps_because"]),
             ("system", "", found["platform"]),
         ],
@@ -145,6 +148,20 @@ def _matrix_library(library: dict[str, Any], cpus: int) -> tuple[str, str, str]:
     if library["name"] == "mkl" and "STRICT" not in setting and setting != "COMPATIBLE":
         note += "; the same bits from run to run only with MKL_CBWR=AUTO,STRICT"
     return "BLAS", f"{library['name']} {library['version']}", note
+
+
+def _small_networks(library: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What several threads mean for them; no line where there is one, or where nothing is known."""
+    setting = ONE_THREAD.get(library["name"])
+    if setting is None or threads.count() == 1:
+        return []
+    if any(os.environ.get(name) for name in threads.VARIABLES):
+        return [("small networks", "faster", f"with one thread: set {setting}")]
+    if library["threads"] is None:
+        note = f'with one thread: set {setting}, or pip install "tinygrad_fm[threads]"'
+        return [("small networks", "faster", note)]
+    note = f"in train.fit and the commands; in loops of your own set {setting}"
+    return [("small networks", "one thread", note)]
 
 
 def _package(name: str, package: dict[str, Any]) -> tuple[str, str, str]:

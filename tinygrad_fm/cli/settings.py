@@ -195,7 +195,7 @@ WIDTHS = Kind(
     _check_widths,
 )
 SCHEDULE = Kind(
-    "constant, step:EVERY,FACTOR, exponential:FACTOR, cosine, warmup:STEPS, one-cycle or "
+    "constant, step:EPOCHS,FACTOR, exponential:FACTOR, cosine, warmup:STEPS, one-cycle or "
     "drop:FACTOR",
     str,
     _check_schedule,

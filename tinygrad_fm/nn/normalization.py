@@ -53,8 +53,9 @@ class _BatchNorm(Module):
         shape, features = shape_of(x), self.weight.size
         if len(shape) not in self.dimensions or shape[1] != features:
             raise ValueError(
-                f"{type(self).__name__}({features}) takes {self.dimensions[-1]} axes, the second "
-                f"of length {features}; not shape {shape}"
+                f"{type(self).__name__}({features}) takes "
+                f"{' or '.join(map(str, self.dimensions))} axes, the second of length {features}; "
+                f"not shape {shape}"
             )
         axes = tuple(i for i in range(len(shape)) if i != 1)
         along = (1, features) + (1,) * (len(shape) - 2)
