@@ -1,5 +1,6 @@
 """What Python reads from around a step may change: then there is another program."""
 
+import argparse
 import dataclasses
 import functools
 from functools import partial
@@ -313,7 +314,7 @@ class Scaled:
     def __init__(self):
         self.scale, self.inner = 2.0, SimpleNamespace(deep=SimpleNamespace(power=1))
         self.weights, self.named, self.marks = [1.0], {"a": 1.0}, {"on"}
-        self._bias = 0.5
+        self._bias, self.options = 0.5, argparse.Namespace(rate=1.0)
 
     @property
     def bias(self):
@@ -328,7 +329,7 @@ class Scaled:
         return x * float(np.copysign(1.0, ZERO))
 
     def helped(self, x):
-        return x**self.inner.deep.power * self.scale
+        return x**self.inner.deep.power * self.scale * self.options.rate
 
     def step(self, x):
         y = self.moved(self.helped(x)) + self.bias
@@ -366,6 +367,7 @@ def in_a_dictionary(held):
 CHANGES = {
     "by a helping method": lambda o: setattr(o, "scale", 5.0),
     "two objects further": lambda o: setattr(o.inner.deep, "power", 3),
+    "an object of a library": lambda o: setattr(o.options, "rate", 4.0),
     "property": lambda o: setattr(o, "_bias", 7.0),
     "list of numbers": lambda o: o.weights.append(3.0),
     "new key": lambda o: o.named.update(b=4.0),

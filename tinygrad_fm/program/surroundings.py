@@ -84,10 +84,11 @@ class Surroundings:
         elif isinstance(value, (list, tuple, dict)):
             self._watch_items(name, value, noticed)
         elif not isinstance(value, (*PLAIN, *GENERATORS, Recorded, np.ndarray, np.generic)):
-            self._watch_function(getattr(value, "__wrapped__", None))  # what a decorator made of it
-            if not isinstance(value, type):
+            own = getattr(value, "__dict__", {})
+            self._watch_function(own.get("__wrapped__"))  # of which a decorator made it
+            if callable(value) and not isinstance(value, type):
                 self._watch_function(getattr(value, "__call__", None))  # noqa: B004 (a bound method)
-            if not _is_librarys(value) and len(self._objects) < _MOST:
+            if len(self._objects) < _MOST and not _is_interface(value):
                 self._objects.setdefault(id(value), (name, value))
 
     def _watch_items(self, name: str, value: Any, noticed: bool) -> None:
@@ -160,7 +161,7 @@ class Surroundings:
         for name, look in looks.items():
             self._watch(name, look)
             thing = look()
-            if _is_librarys(thing):  # of these the names in this code alone: NumPy has many
+            if _is_interface(thing):  # of these the names in this code alone: NumPy has many
                 for attribute in attributes:
                     self._watch_own(name, thing, attribute)
         self._attributes |= attributes
@@ -230,12 +231,13 @@ def _written(look: Look) -> str:
     return sys.intern(repr(bag) if plain else f"{type(bag)} {id(bag)}")
 
 
-def _is_librarys(thing: Any) -> bool:
-    """Whether an object, a class or a Python module belongs to a library that is installed."""
+def _is_interface(thing: Any) -> bool:
+    """Whether it is what an installed library offers: a module, a class or a function."""
     if isinstance(thing, types.ModuleType):
         return _is_library(thing.__name__)
-    kind = thing if isinstance(thing, type) else type(thing)
-    return kind is not types.SimpleNamespace and _is_library(kind.__module__)
+    if not callable(thing):
+        return not hasattr(thing, "__dict__") and _is_library(type(thing).__module__)
+    return _is_library((thing if isinstance(thing, type) else type(thing)).__module__)
 
 
 @functools.cache
