@@ -20,7 +20,7 @@ def as_in_a_process_of_its_own(monkeypatch):
     for name, value in (
         ("_users", 0),
         ("_before", []),
-        ("_told", None),
+        ("_told", []),
         ("_here", threads._Here()),
     ):
         monkeypatch.setattr(threads, name, value)
@@ -254,6 +254,22 @@ def test_whether_the_library_is_alone_is_asked_once_and_can_be_told(monkeypatch)
         assert not threads.alone()  # the same products as before
         with threads.alone_in(True):
             assert threads.alone()
+        assert not threads.alone()
+    finally:
+        threads._alone.cache_clear()
+
+
+def test_who_leaves_first_does_not_tell_the_other(monkeypatch):
+    library = Settable(3)
+    monkeypatch.setattr(threads, "_libraries", lambda: [library])
+    threads._alone.cache_clear()
+    first, second = threads.alone_in(True), threads.alone_in(True)  # of two threads
+    try:
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert threads.alone()
+        second.__exit__(None, None, None)
         assert not threads.alone()
     finally:
         threads._alone.cache_clear()

@@ -41,7 +41,7 @@ def alone() -> bool:
 
     While `alone_in` lasts it is what that says.
     """
-    return _alone() if _told is None else _told
+    return _told[-1] if _told else _alone()
 
 
 @functools.cache
@@ -49,18 +49,17 @@ def _alone() -> bool:
     return _outside() == 1
 
 
-_told: bool | None = None
+_told: list[bool] = []  # by those that are within `alone_in`, in several threads at once
 
 
 @contextlib.contextmanager
 def alone_in(told: bool) -> Iterator[None]:
     """Until the end, `alone` is this."""
-    global _told
-    before, _told = _told, told
+    _told.append(told)
     try:
         yield
     finally:
-        _told = before
+        _told.remove(told)
 
 
 def counts() -> list[int]:
