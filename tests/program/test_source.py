@@ -238,7 +238,8 @@ def exported(step, folder):
     return names["step"]
 
 
-def test_a_setting_that_needs_new_state_is_exported_with_it(tmp_path):
+def trained():
+    """A compiled step after three calls, its optimizer, and its only parameter."""
     w = tg.Tensor(np.ones(3), requires_grad=True)
     optimizer = optim.SGD([w], lr=0.1)
 
@@ -252,6 +253,11 @@ def test_a_setting_that_needs_new_state_is_exported_with_it(tmp_path):
 
     for _ in range(3):
         step(np.ones(3))
+    return step, optimizer, w
+
+
+def test_a_setting_that_needs_new_state_is_exported_with_it(tmp_path):
+    step, optimizer, _ = trained()
     optimizer.groups[0].momentum = 0.9
     script = exported(step, tmp_path)
     expected = [step(np.ones(3)).item() for _ in range(3)]
@@ -262,19 +268,7 @@ def test_a_setting_that_needs_new_state_is_exported_with_it(tmp_path):
 
 
 def test_what_another_optimizer_did_since_is_exported(tmp_path):
-    w = tg.Tensor(np.ones(3), requires_grad=True)
-    optimizer = optim.SGD([w], lr=0.1)
-
-    @tg.compile
-    def step(x):
-        optimizer.zero_grad()
-        loss = (w * x).sum()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    for _ in range(3):
-        step(np.ones(3))
+    step, _, w = trained()
     other = optim.SGD([w], lr=1.0)
     w.grad = tg.Tensor(np.ones(3))
     other.step()

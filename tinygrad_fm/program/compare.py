@@ -26,13 +26,12 @@ def difference(first: Any, second: Any) -> str:
         times = "first" if longer is before else "second"
         return f"only its {times} call computed {extra.name}{_at(extra)}{_ADVICE}"
     for output, other in zip(first.outputs, second.outputs, strict=False):
-        if not comparison.same(output, other) and not isinstance(other, Value):
-            kind = type(other).__name__
-            if not isinstance(other, (bool, int, float, str)):
-                return (
-                    f"it returned a {kind}, {other!r:.60}; a compiled step returns arrays, plain "
-                    "numbers and text, and tuples, lists and dictionaries of these"
-                )
+        is_known = isinstance(other, (Value, bool, int, float, str))
+        if not is_known and not comparison.same(output, other):
+            return (
+                f"it returned a {type(other).__name__}, {other!r:.60}; a compiled step returns "
+                "arrays, plain numbers and text, and tuples, lists and dictionaries of these"
+            )
     ends = [(a.outputs, {id(t): g for t, g in a.gradients}) for a in (first, second)]
     if not comparison.same(*ends):
         return f"its two calls returned different things{_ADVICE}"

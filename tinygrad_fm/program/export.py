@@ -30,13 +30,10 @@ class Script:
                 "call optimizer.zero_grad() in the step"
             )
         self._program = program
-        self._refuse = "refuse_other"  # the function that looks at arguments
-        while self._refuse in program.text.taken:
-            self._refuse += "_"
         self.arrays: dict[str, Any] = {}
         self._functions = Functions(program.text.taken)
         if program.traced.inputs:
-            self._functions.add(_refuse_other, self._refuse)
+            self._refuse = self._functions.bring("refuse_other", _refuse_other)
         self._lines: list[str] = []
         self._updates: list[str] = []
         self._views: dict[int, str] = {}

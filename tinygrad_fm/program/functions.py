@@ -82,7 +82,7 @@ class Functions:
             if used in local or (used == name and used not in names):
                 continue
             if used in names:
-                renamed[used] = self._bring(used, names[used], local)
+                renamed[used] = self.bring(used, names[used], local)
             elif used not in self.texts and not hasattr(builtins, used):
                 raise ExportError(f"{name} refers to {used}, which is not known")
         for found in ast.walk(node):
@@ -96,7 +96,7 @@ class Functions:
         self.texts.pop(name, None)
         self.texts[name] = text
 
-    def _bring(self, name: str, thing: Any, local: set[str]) -> str:
+    def bring(self, name: str, thing: Any, local: Collection[str] = ()) -> str:
         """Define what a function refers to; by which name, as files may use one for two things."""
         if isinstance(thing, types.ModuleType) and thing in (np, math):
             self.imports[name] = "import math" if thing is math else f"import numpy as {name}"

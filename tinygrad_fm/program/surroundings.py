@@ -30,9 +30,10 @@ Look = Callable[[], Any]
 class Surroundings:
     """Where to look for what a step reads from around it.
 
-    Of each function the variables that it reads; of each object that is met so the attributes with
-    a name that any of the functions reads, its own or its class's; the functions and methods that
-    are met on the way are read too, but not those of installed libraries.
+    These are the variables that each function reads; of each object that is met on the way, the
+    attributes (its own, or its class's) with a name that any of the functions reads; the items of
+    short containers; and the same for functions and methods that are met, but for those of
+    installed libraries. It may find more than is read, and then a step is traced once too often.
 
     Attributes:
         settings: each place, how to look there, and what is there now.
@@ -232,7 +233,7 @@ def _written(look: Look) -> str:
 
 
 def _is_interface(thing: Any) -> bool:
-    """Whether it is what an installed library offers: a module, a class or a function."""
+    """Whether an installed library offers it: a module, class, function, or plain constant."""
     if isinstance(thing, types.ModuleType):
         return _is_library(thing.__name__)
     if not callable(thing):
