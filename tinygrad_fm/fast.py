@@ -2,8 +2,9 @@
 
 Such a loop, of an optimizer's update or of a chain of calls in a program, reads and writes each
 element once, where NumPy passes over the memory at every operation; its results are NumPy's to the
-last bit. The environment variable TINYGRAD_FM_FAST is "0"
-to do without, "1" to compile at the first use; unset, NumPy works until the loops pay (see WORTH).
+last bit. The environment variable TINYGRAD_FM_FAST is "0" to do without, "1" to compile at the
+first use; unset, NumPy works until the loops pay (see WORTH). The loops of large convolutions
+(rules.loops) round otherwise than NumPy's ways, and are used from the first on unless it is "0".
 """
 
 from __future__ import annotations
@@ -86,41 +87,52 @@ def compiled(loop: Callable[..., None], dtype: str, arrays: int, numbers: int) -
     return _compiled(loop, (element[::1],) * arrays + (element,) * numbers)
 
 
-def kernel(text: str, arguments: tuple[tuple[str, int, str, bool], ...]) -> Any:
-    """The function `kernel` of a text of Python that uses NumPy, compiled.
+# dtype, number of axes, layout (C, F or A) and whether it is only read, of each argument
+Arguments = tuple[tuple[str, int, str, bool], ...]
 
-    It may call other functions of the text. It is kept on disk in the user's cache, in a file that
-    is named by its contents.
 
-    Args:
-        text: of the function.
-        arguments: dtype, number of axes, layout (C, F or A) and whether it is only read, of each.
-    """
+def kernel(text: str, arguments: Arguments) -> Any:
+    """The function `kernel` of a text of Python that uses NumPy, compiled; see `functions`."""
     key = text, arguments
     if key not in _kernels:
-        _kernels[key] = _kernel(text, arguments)
+        (_kernels[key],) = functions(text, {"kernel": arguments})
     return _kernels[key]
 
 
-_kernels: dict[Any, Any] = {}
+def functions(text: str, wanted: dict[str, Arguments]) -> list[Any]:
+    """Functions of a text of Python that uses NumPy, compiled for these arguments.
 
-
-def _kernel(text: str, arguments: tuple[tuple[str, int, str, bool], ...]) -> Any:
+    They may call others of the text. They are kept on disk in the user's cache, in a file that is
+    named by its contents.
+    """
     types: Any = importlib.import_module("numba").types
     path = _place(text)
     kept = _written(path, text)
     names: dict[str, Any] = {"__name__": __name__}  # Numba looks for the module when it loads
     exec(compile(text, str(path), "exec"), names)
-    for name, thing in names.items():
-        if name != "kernel" and isinstance(thing, FunctionType):
-            names[name] = _jit(thing)
-    signature = [
-        types.Array(getattr(types, _NUMBA.get(dtype, dtype)), axes, layout, readonly)
-        if axes
-        else getattr(types, _NUMBA.get(dtype, dtype))
-        for dtype, axes, layout, readonly in arguments
-    ]
-    return _compiled(names["kernel"], tuple(signature), kept)
+    written = {n: f for n, f in names.items() if isinstance(f, FunctionType)}
+    for name, function in written.items():
+        if name not in wanted and function.__module__ == __name__:
+            names[name] = _jit(function, forceinline=hasattr(function, "inlined"))
+    made = []
+    for name, arguments in wanted.items():
+        signature = [
+            types.Array(getattr(types, _NUMBA.get(dtype, dtype)), axes, layout, readonly)
+            if axes
+            else getattr(types, _NUMBA.get(dtype, dtype))
+            for dtype, axes, layout, readonly in arguments
+        ]
+        made.append(_compiled(written[name], tuple(signature), kept))
+    return made
+
+
+def inlined(function: Callable[..., None]) -> Callable[..., None]:
+    """A function of such a text that is to be part of each that calls it, with its arguments."""
+    function.__dict__["inlined"] = True
+    return function
+
+
+_kernels: dict[Any, Any] = {}
 
 
 def cost(text: str) -> int:

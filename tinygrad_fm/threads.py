@@ -18,6 +18,9 @@ VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS
 # Multiplications in products of matrices that are worth a thread of their own: to wake one up takes
 # 0.1 ms, as long as some millions, and a convolution does so up to three times.
 WORTH = 24_000_000
+# Products after shared ones that are not left to the library's own threads: more than a network of
+# convolutions has between two of them.
+NEAR = 100
 # Numbers to read and to write in another order that are worth a thread of their own.
 WORTH_COPYING = 2**20
 
@@ -110,21 +113,31 @@ def cpus() -> int:
     return os.cpu_count() or 1
 
 
-def several(multiplications: int) -> int:
+def several(multiplications: int, worth: int = 0) -> int:
     """How many threads are to share products of matrices by `share_products`; 1 if it is not worth.
 
     Needs the extra `threads`, by which the matrix library is told to use one thread in each.
+
+    Args:
+        worth: multiplications that are worth a thread of their own, if not WORTH.
     """
-    if multiplications < 2 * WORTH or not _libraries():
+    worth = worth or WORTH
+    if multiplications < 2 * worth or not _libraries():
         return 1
-    return max(1, min(count(), multiplications // WORTH))
+    return max(1, min(count(), multiplications // worth))
 
 
 def share_products(call: Callable[..., Any], works: list[tuple[Any, ...]]) -> list[Any]:
-    """`share`, with one thread of the matrix library in each, and none that shares once more."""
-    if len(works) == 1:
+    """`share`, with one thread of the matrix library in each, and none that shares once more.
+
+    A single work is the library's own, whose threads help; but not soon after this thread has
+    shared others: they would wait for more on a core that the next ones need (see `one_each`).
+    """
+    if len(works) == 1 and not shares_large():
         return [call(*works[0])]
-    _here.times += 1
+    if len(works) > 1:
+        _here.times += 1
+        _here.near = _here.near if _here.depth else NEAR
     with one_each():
         return share(_multiply_part, [(call, *work) for work in works])
 
@@ -132,7 +145,7 @@ def share_products(call: Callable[..., Any], works: list[tuple[Any, ...]]) -> li
 class _Here(threading.local):
     """Of a thread: whether it does its part, how often it has shared, and `one_each` of its own."""
 
-    shares, times, depth = False, 0, 0
+    shares, times, near, depth = False, 0, 0, 0
 
 
 _here = _Here()
@@ -141,6 +154,18 @@ _here = _Here()
 def is_one_each() -> bool:
     """Whether this thread is within `one_each`, where no other threads share a product."""
     return _here.depth > 0
+
+
+def shares_large() -> bool:
+    """Whether this thread shares its next large product rather than the library with its own.
+
+    So it is for the next NEAR times that this is asked after it has shared some; but not within
+    `one_each`, where the library has no others.
+    """
+    if _here.near <= 0 or _here.depth or _here.shares or alone():
+        return False
+    _here.near -= 1
+    return True
 
 
 def times_shared() -> int:

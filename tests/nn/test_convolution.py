@@ -9,7 +9,16 @@ import tinygrad_fm as tg
 from tinygrad_fm import Tensor, functional, nn, threads
 from tinygrad_fm.functional import convolution_method
 from tinygrad_fm.functional.convolution_method import fastest
-from tinygrad_fm.rules import columns, fourier, gathering, toom_cook, turning, windows, workspace
+from tinygrad_fm.rules import (
+    columns,
+    fourier,
+    gathering,
+    loops,
+    toom_cook,
+    turning,
+    windows,
+    workspace,
+)
 from tinygrad_fm.rules.plan import Plan
 from tinygrad_fm.testing import check_grads
 
@@ -406,6 +415,7 @@ def test_what_is_chosen_depends_on_the_matrix_library(monkeypatch, library, imag
     small = library.endswith("small kernels")
     monkeypatch.setattr(threads, "library", lambda: (library, "1.0"))
     monkeypatch.setattr(convolution_method, "has_small_kernels", lambda: small)
+    monkeypatch.setattr(loops, "LARGE", 1 << 62)
     plan = Plan("auto", (14, 14), (3, 3), (1, 1), (14, 14))
     assert fastest.__wrapped__(plan, images, channels, channels, np.dtype(np.float32)) == way
 
@@ -418,6 +428,7 @@ def test_few_channels_take_no_more_memory_than_their_windows(monkeypatch, stride
     monkeypatch.setattr(
         columns, "scratch", lambda *a: asked.append(8 * sum(map(np.prod, a[1:]))) or scratch(*a)
     )
+    monkeypatch.setattr(loops, "LARGE", 1 << 62)  # which have memory of their own
     x, w = np.ones((4, 2, 91, 91)), np.ones((3, 2, 3, 3))
     functional.conv2d(x, w, padding=dilation, stride=stride, dilation=dilation, method="im2col")
     assert max(asked) <= 2 * columns.WORKSPACE

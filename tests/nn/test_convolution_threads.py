@@ -51,7 +51,7 @@ def test_shared_by_threads_each_product_is_the_same(way, size, kernel, padding, 
     calls, _ = three_products(plan, *nco, np.float64)
     alone = [call() for call in calls]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "several", lambda multiplications: count)
+        patch.setattr(threads, "several", lambda multiplications, worth=0: count)
         for call, expected in zip(calls, alone, strict=True):
             np.testing.assert_allclose(call(), expected, rtol=0, atol=1e-12)
 
@@ -82,7 +82,7 @@ def test_large_products_are_shared_and_the_matrix_library_is_as_before(way, monk
 def test_what_is_not_finite_is_found_by_every_thread(way, place, monkeypatch):
     plan = plan_of(way, (14, 14), (3, 3), (1, 1))
     calls, (x, g) = three_products(plan, 2, 3, 3, np.float32)
-    monkeypatch.setattr(threads, "several", lambda multiplications: 3)
+    monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: 3)
     x[place] = g[place] = np.inf
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("error")  # of a thread that does not know what is to be ignored
@@ -95,7 +95,7 @@ def test_an_infinity_gives_what_it_gives_without_threads(way, monkeypatch):
     x, w = draw((2, 8, 12, 12)), draw((4, 8, 3, 3))
     x[1, 2, 3, 4] = np.inf
     alone = functional.conv2d(x, w, padding=1, method=way)
-    monkeypatch.setattr(threads, "several", lambda multiplications: 2)
+    monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: 2)
     np.testing.assert_allclose(functional.conv2d(x, w, padding=1, method=way).data, alone.data)
 
 
@@ -121,7 +121,7 @@ def test_where_there_are_no_threads_any_more_one_does_all(way, monkeypatch):
     plan = plan_of(way, (14, 14), (3, 3), (1, 1))
     calls, _ = three_products(plan, 3, 20, 24, np.float64)
     alone = [call() for call in calls]
-    monkeypatch.setattr(threads, "several", lambda multiplications: 3)
+    monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: 3)
     monkeypatch.setattr(threads, "_submit", lambda call, work: None)
     for call, expected in zip(calls, alone, strict=True):
         np.testing.assert_allclose(call(), expected, rtol=0, atol=1e-11)
@@ -132,14 +132,14 @@ def test_a_product_by_threads_is_the_product(sizes, monkeypatch):
     m, k, n = sizes
     draw = np.random.default_rng(0).standard_normal
     a, b, out = draw((m, k)), draw((k, n)), np.full((m, n), np.nan)
-    monkeypatch.setattr(threads, "several", lambda multiplications: 3)
+    monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: 3)
     np.testing.assert_allclose(products.by_threads(a, b), a @ b, rtol=1e-13)
     assert products.by_threads(a.T.copy().T, b, out=out) is out
     np.testing.assert_allclose(out, a @ b, rtol=1e-13)
 
 
 def test_in_a_program_that_shares_convolutions_threads_share_large_products(monkeypatch):
-    monkeypatch.setattr(threads, "several", lambda multiplications: 2)
+    monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: 2)
     step, _ = training()
     compiled = tg.compile(step)
     rng = np.random.default_rng(0)
@@ -155,7 +155,8 @@ def test_in_a_program_that_shares_convolutions_threads_share_large_products(monk
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_program_shares_as_the_step_does_and_has_the_library_use_one_thread(count, monkeypatch):
-    monkeypatch.setattr(threads, "several", lambda multiplications: count)
+    monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: count)
+    monkeypatch.setattr(threads._here, "near", 0)
     seen = []
     one_each = threads.one_each
     monkeypatch.setattr(threads, "one_each", lambda: seen.append(threads._users) or one_each())
@@ -173,3 +174,27 @@ def test_a_program_shares_as_the_step_does_and_has_the_library_use_one_thread(co
     compiled(x, y)
     # the program itself, and in it what it shares
     assert (seen[:1], set(seen[1:])) == (([0], {1}) if count > 1 else ([], set()))
+
+
+@pytest.mark.parametrize("several", [1, 2])
+def test_soon_after_shared_products_the_library_does_not_wait_on_a_core_for_more(
+    several, monkeypatch
+):
+    monkeypatch.setattr(threads, "alone", lambda: False)
+    monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: several)
+    monkeypatch.setattr(threads._here, "near", 0)
+    seen = []
+    one_each = threads.one_each
+    monkeypatch.setattr(threads, "one_each", lambda: seen.append(threads._here.depth) or one_each())
+    a = np.ones((200, 200))
+    products.multiply(a, a)
+    assert seen == []  # the library's threads help
+    threads.share_products(np.dot, [(a, a), (a, a)])
+    seen.clear()
+    for _ in range(threads.NEAR + 5):
+        np.testing.assert_array_equal(products.multiply(a, a), a * 200)
+    assert seen.count(0) == threads.NEAR
+    seen.clear()
+    threads.share_products(np.dot, [(a, a), (a, a)])
+    products.multiply(a[:3, :3], a[:3, :3])  # for which it does not wake any
+    assert seen == [0]

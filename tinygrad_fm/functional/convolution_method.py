@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fm import threads
-from tinygrad_fm.rules import fourier, frequencies, toom_cook
+from tinygrad_fm.rules import compiled_columns, fourier, frequencies, toom_cook
 from tinygrad_fm.rules.plan import Pair, Plan
 from tinygrad_fm.rules.products import has_small_kernels
 from tinygrad_fm.rules.workspace import KEPT
@@ -83,8 +83,15 @@ class Rates(NamedTuple):
     tiles: tuple[float, float, float, float]
 
 
-# by the matrix library, and whether it has kernels for small matrices (see rules.products), which
-# make "im2col" and "dft" faster; MKL is the faster one where matrices are many and small
+# where loops compute "im2col" and "tiles"
+BY_LOOPS = Rates(
+    im2col=(64_500, 0.204, 0.0655, 0.189),
+    dft=(174_000, 0.0293, 0.0229, 0.396, 0.0771),
+    tiles=(91_800, 0.242, 0.0686, 0.331),
+)
+# elsewhere by the matrix library, and whether it has kernels for small matrices (see
+# rules.products), which make "im2col" and "dft" faster; MKL is the faster one where matrices are
+# many and small
 SMALL = Rates(
     im2col=(43_500, 0.304, 0.0702, 0.668),
     dft=(213_000, 0.0432, 0.0434, 0.169, 0.0813),
@@ -110,7 +117,12 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
 
     "dft" is left out where it would compute in more memory than is kept from call to call.
     """
-    rates = SMALL if has_small_kernels() else RATES.get(threads.library()[0], RATES["openblas"])
+    if compiled_columns.takes(plan, n, c, o, dtype):
+        rates = BY_LOOPS
+    elif has_small_kernels():
+        rates = SMALL
+    else:
+        rates = RATES.get(threads.library()[0], RATES["openblas"])
     found = {
         "im2col": _time(rates.im2col, *_im2col(plan, n, c, o)),
         "dft": _time(rates.dft, *_dft(plan, n, c, o)),

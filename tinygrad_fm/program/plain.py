@@ -95,6 +95,12 @@ def weight_gradient(x: Array, g: Array, plan: Any, *, out: Any = None) -> Array:
     return out
 
 
+def channel_sums(x: Array) -> Array:
+    """(N, C, H, W) to (C,)."""
+    pixels = np.ascontiguousarray(x.transpose(2, 3, 0, 1)).reshape(-1, x.shape[1])
+    return np.dot(np.ones(len(pixels), x.dtype), pixels)
+
+
 def unpool(g: Array, x: Array, y: Array, kernel: Any, stride: Any, *, out: Any = None) -> Array:
     """Each value of `g` at the pixel that was the largest of its window; zero elsewhere."""
     total = np.empty_like(x, dtype=g.dtype) if out is None else out
@@ -113,6 +119,7 @@ INSTEAD: dict[Any, Any] = {
     convolution.conv2d.function: conv2d,
     convolution.input_gradient.function: input_gradient,
     convolution.weight_gradient.function: weight_gradient,
+    convolution.channel_sums.function: channel_sums,
     windows.unpool.function: unpool,
     products.by_threads: product,
 }

@@ -1,7 +1,8 @@
 """The calculus of convolution: one bilinear operation, computed in one of three ways.
 
 The results and both gradients are linear in each of their arrays, and each is the rule of the
-others. The ways are in `columns` (im2col, the sum itself), `fourier` (dft) and `toom_cook` (tiles).
+others. The ways are in `columns` (im2col, the sum itself), `fourier` (dft) and `toom_cook` (tiles);
+where Numba is installed, loops take the place of the first and the last.
 """
 
 from __future__ import annotations
@@ -10,8 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm import threads
 from tinygrad_fm.engine import Primitive, primitive
-from tinygrad_fm.rules import columns, fourier, toom_cook
+from tinygrad_fm.rules import (
+    columns,
+    compiled_columns,
+    compiled_tiles,
+    fourier,
+    loops,
+    toom_cook,
+)
 from tinygrad_fm.rules.plan import (
     Plan,
     inward,
@@ -22,20 +31,31 @@ from tinygrad_fm.rules.plan import (
 )
 
 Array = Any
-WAYS: dict[str, Any] = {"dft": fourier, "tiles": toom_cook}
+WAYS: dict[str, Any] = {"im2col": columns, "dft": fourier, "tiles": toom_cook}
+LOOPS: dict[str, Any] = {"im2col": compiled_columns, "tiles": compiled_tiles}
 
 
 def _computed(what: str, *arrays: Array, plan: Plan, out: Array | None) -> Array:
-    """`what` in the way of the plan, but as the sum itself where something is not finite.
-
-    The result is `out` if that is given.
-    """
+    """`what` in the way of the plan, but as the sum itself where something is not finite."""
     if plan.method != "im2col":
         with np.errstate(all="ignore"):
-            result = getattr(WAYS[plan.method], what)(*arrays, plan, out)
+            result = getattr(_way(what, arrays, plan, out), what)(*arrays, plan, out)
         if result is not None:
             return result
-    return getattr(columns, what)(*arrays, plan, out)
+        plan = plan._replace(method="im2col")
+    return getattr(_way(what, arrays, plan, out), what)(*arrays, plan, out)
+
+
+def _way(what: str, arrays: tuple[Array, ...], plan: Plan, out: Array | None) -> Any:
+    """Where the plan's method is: as loops, if there are any for these arrays, or in NumPy."""
+    first, second, *bias = arrays
+    given = [a for a in (*arrays, out) if a is not None]
+    if plan.method in LOOPS and loops.are_plain(*given):
+        c, o = second.shape[2:] if what != "weight_gradient" else (first.shape[3], second.shape[3])
+        whole = all(b is None or b.shape == (o,) for b in bias)
+        if whole and LOOPS[plan.method].takes(plan, first.shape[2], c, o, first.dtype):
+            return LOOPS[plan.method]
+    return WAYS[plan.method]
 
 
 # `out` is memory for the result, in the order in which it would be made.
@@ -68,6 +88,16 @@ def _channel_sums(x: Array) -> Array:
     less often.
     """
     pixels = shaped(inward(x), (-1, x.shape[1]))
+    if type(pixels) is not np.ndarray:
+        return _sums(pixels)
+    parts = threads.spans(len(pixels), threads.several(pixels.size, threads.WORTH_COPYING))
+    first, *others = threads.share_products(_sums, [(pixels[rows],) for rows in parts])
+    for other in others:
+        first += other
+    return first
+
+
+def _sums(pixels: Array) -> Array:
     return np.dot(np.ones_like(pixels, shape=len(pixels)), pixels)
 
 

@@ -1,0 +1,220 @@
+"""Convolutions by the loops that Numba compiles: the numbers of NumPy's ways, and when they are."""
+
+import functools
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tinygrad_fm import fast, functional, threads
+from tinygrad_fm.rules import (
+    columns,
+    compiled_columns,
+    compiled_tiles,
+    convolution,
+    gemm,
+    loops,
+    tile_loops,
+    toom_cook,
+)
+from tinygrad_fm.rules.plan import Plan
+
+pytestmark = pytest.mark.skipif(
+    not loops.there_are("<f8"), reason=f"no loops: {fast.why_not() or 'no product is found'}"
+)
+WAYS = {"im2col": (compiled_columns, columns), "tiles": (compiled_tiles, toom_cook)}
+pair = lambda low, high: st.tuples(st.integers(low, high), st.integers(low, high))
+
+
+@st.composite
+def plans(draw, way):
+    size, padding = draw(pair(1, 15)), draw(pair(0, 6))
+    kernel, stride, dilation = draw(pair(1, 5)), (1, 1), (1, 1)
+    if way == "tiles":
+        kernel = (draw(st.integers(2, 5)),) * 2
+    else:
+        stride, dilation = draw(pair(1, 3)), draw(pair(1, 3))
+    out = tuple(
+        (s + 2 * p - (k - 1) * d - 1) // t + 1
+        for s, p, k, d, t in zip(size, padding, kernel, dilation, stride, strict=True)
+    )
+    assume(min(out) > 0)
+    return Plan(way, size, kernel, padding, out, stride, dilation)
+
+
+def arrays_of(plan, n, c, o, dtype=np.float64):
+    """Images, kernels, biases and a gradient, in the orders in which they are computed with."""
+    draw = np.random.default_rng(0).standard_normal
+    shapes = (*plan.image, n, c), (*plan.kernel, c, o), (o,), (*plan.out, n, o)
+    return [draw(shape).astype(dtype) for shape in shapes]
+
+
+def three_products(way, plan, x, w, b, g):
+    yield way.convolve(x, w, b, plan)
+    yield way.convolve(x, w, None, plan)
+    yield way.input_gradient(g, w, plan)
+    yield way.weight_gradient(x, g, plan)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(data=st.data(), nco=st.tuples(*[st.integers(1, 40)] * 3), count=st.integers(1, 4))
+def test_the_numbers_are_those_of_numpys_way(way, data, nco, count):
+    plan = data.draw(plans(way))
+    if data.draw(st.booleans()):
+        nco = nco[0], 1, nco[2]
+    arrays = arrays_of(plan, *nco)
+    by_loops, by_numpy = (list(three_products(module, plan, *arrays)) for module in WAYS[way])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "several", lambda multiplications, worth=0: count)
+        shared = list(three_products(WAYS[way][0], plan, *arrays))
+    for found, again, expected in zip(by_loops, shared, by_numpy, strict=True):
+        scale = 1e-12 * max(1, abs(expected).max())
+        np.testing.assert_allclose(found, expected, rtol=0, atol=scale)
+        np.testing.assert_allclose(again, expected, rtol=0, atol=scale)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("shape", [(1, 9, 130, 70), (70, 9, 5, 3), (3, 5, 200, 140)])
+def test_many_channels_or_images_in_float32(way, shape):
+    n, size, c, o = shape
+    plan = Plan(way, (size, size), (3, 3), (1, 1), (size, size))
+    arrays = arrays_of(plan, n, c, o, np.float32)
+    exact = list(three_products(columns, plan, *(a.astype(np.float64) for a in arrays)))
+    for found, expected in zip(three_products(WAYS[way][0], plan, *arrays), exact, strict=True):
+        assert found.dtype == np.float32
+        assert abs(found - expected).max() <= 2e-5 * abs(expected).max()
+
+
+@pytest.mark.parametrize("place", [(0, 0), (3, 2), (12, 13)])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("count", [1, 3])
+def test_tiles_tell_what_is_not_finite(place, value, count, monkeypatch):
+    monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: count)
+    plan = Plan("tiles", (13, 14), (3, 3), (1, 1), (13, 14))
+    x, w, b, g = arrays_of(plan, 2, 3, 4)
+    for array, calls in ((x, (0, 3)), (g, (2, 3)), (w, (0, 2))):
+        index = (*place, 1, 2) if array is not w else (place[0] % 3, place[1] % 3, 1, 2)
+        before, array[index] = array[index], value
+        found = list(three_products(compiled_tiles, plan, x, w, b, g))
+        assert [found[i] is None for i in calls] == [True] * len(calls)
+        array[index] = before
+
+
+@pytest.mark.parametrize("method", WAYS)
+def test_a_large_convolution_goes_by_loops_whatever_the_arrays_allow(method, monkeypatch):
+    used = []
+    for name, module in convolution.LOOPS.items():
+        whole = module.convolve
+        monkeypatch.setattr(
+            module, "convolve", lambda *a, _n=name, _w=whole: used.append(_n) or _w(*a)
+        )
+    draw = np.random.default_rng(0).standard_normal
+    x, w, b = draw((6, 8, 20, 20)), draw((8, 8, 3, 3)), draw(8)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for images, bias in ((x, b), (x, None), (frozen, b), (x[:, ::-1], b)):
+        used.clear()
+        found = functional.conv2d(images, w, bias, padding=1, method=method)
+        assert used == [method]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loops, "LARGE", 1 << 62)
+            expected = functional.conv2d(images, w, bias, padding=1, method="im2col")
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    for others in (
+        (x[:, :, :5, :5], w, b),  # small
+        (x.astype(np.float16), w.astype(np.float16), b.astype(np.float16)),
+        (x, w, np.float64(2)),  # which is added to all
+    ):
+        used.clear()
+        functional.conv2d(*others, padding=1, method="im2col")
+        assert used == []
+    used.clear()
+    x[1, 2, 3, 4] = np.inf
+    y = functional.conv2d(x, w, b, padding=1, method=method)
+    assert set(used) == {method, "im2col"}
+    assert np.isfinite(y[0]).all()
+    assert not np.isfinite(y[1, :, 3, 4]).any()
+
+
+def test_two_threads_may_convolve_at_once():
+    plan = Plan("tiles", (14, 14), (3, 3), (1, 1), (14, 14))
+    given_ = [arrays_of(plan, 4, c, 8) for c in (8, 16)]
+    expected = [list(three_products(toom_cook, plan, *arrays)) for arrays in given_]
+    close = functools.partial(np.allclose, rtol=0, atol=1e-10)
+    wrong = []
+
+    def work(i):
+        for _ in range(20):
+            found = three_products(compiled_tiles, plan, *given_[i])
+            if not all(map(close, found, expected[i])):
+                wrong.append(i)
+
+    both = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_library_whose_product_is_unknown_or_wrong_is_left_alone(monkeypatch):
+    assert gemm.address("float32")
+    assert gemm.address("float64")
+    monkeypatch.setattr(gemm, "NAMES", ("no_such_{}gemm",))
+    assert gemm.address.__wrapped__("float32") == 0
+    monkeypatch.setattr(gemm, "address", lambda dtype: 0)
+    assert not loops.there_are.__wrapped__("<f4")
+    assert not loops.there_are.__wrapped__(">f4")
+
+
+def test_where_numba_cannot_compile_them_a_warning_says_so_and_numpy_computes():
+    with pytest.warns(RuntimeWarning, match="computed by NumPy, as .*tile_loops could not be"):
+        assert loops.compiled(tile_loops, "float32", lambda dtype: {"no_such": ()}) is None
+
+
+NEW = """
+import numpy as np
+from tinygrad_fm import functional
+x = np.random.default_rng(0).standard_normal((8, 16, 14, 14), dtype=np.float32)
+w = np.random.default_rng(1).standard_normal((16, 16, 3, 3), dtype=np.float32)
+for i in range({before}):
+    functional.conv2d(x[:1, :, :5, :5], w)
+print(functional.conv2d(x, w, method="tiles").tobytes().hex()[:4000])
+"""
+
+
+def test_the_same_numbers_whatever_a_process_did_before():
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", NEW.format(before=before)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for before in (0, 50)
+    }
+    assert len(found) == 1
+
+
+def test_nothing_of_numba_is_loaded_for_small_convolutions():
+    code = (
+        "import sys, numpy as np; from tinygrad_fm import functional; "
+        "functional.conv2d(np.ones((1, 2, 8, 8)), np.ones((2, 2, 3, 3))); "
+        "print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_what_overflows_on_the_way_is_told_without_a_warning():
+    plan = Plan("tiles", (9, 9), (3, 3), (1, 1), (9, 9))
+    x, w, b, _ = arrays_of(plan, 2, 3, 4, np.float32)
+    x[...] = 3e38
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compiled_tiles.convolve(x, w, b, plan) is None

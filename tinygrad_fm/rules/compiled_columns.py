@@ -1,0 +1,166 @@
+"""The convolutions of `columns`, by loops that Numba compiles where it is installed."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_fm import fast, threads
+from tinygrad_fm.rules import column_loops, columns, gemm, loops
+from tinygrad_fm.rules.plan import Plan, turned
+from tinygrad_fm.rules.products import MOST
+from tinygrad_fm.rules.turning import turned_kernels
+from tinygrad_fm.rules.workspace import scratch
+
+Array = Any
+
+WORTH = 6_000_000
+DEPTH = 256  # numbers of a window that are read at a time, in whole places
+ROWS = 64
+BROAD = 128
+
+
+def _signatures(dtype: str) -> dict[str, fast.Arguments]:
+    read, made, sizes = (dtype, 1, "C", True), (dtype, 1, "C", False), ("int64", 1, "C", True)
+    eight = (("int64", 0, "C", True),) * 8
+    return {
+        "convolve": (eight[0], read, read, read, made, sizes, *eight, made),
+        "weight_gradient": (eight[0], read, read, made, sizes, *eight, made),
+        "input_gradient": (eight[0], read, read, made, sizes, *eight[:3], made, made),
+    }
+
+
+@functools.cache
+def _functions(dtype: str) -> list[Any] | None:
+    return loops.compiled(column_loops, dtype, _signatures)
+
+
+def takes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
+    """Whether these loops are there, and compute such a convolution."""
+    return loops.fit(plan, n, c, o, dtype) and _functions(dtype.name) is not None
+
+
+class _Loops(NamedTuple):
+    """The compiled functions for a dtype, and the product that they are given."""
+
+    product: int
+    convolve: Any
+    weight_gradient: Any
+    input_gradient: Any
+
+
+@functools.cache
+def _loops(dtype: str) -> _Loops:
+    return _Loops(gemm.address(dtype), *(_functions(dtype) or []))
+
+
+def _sizes(plan: Plan, n: int, c: int, o: int) -> Array:
+    return np.array(
+        [*plan.kernel, n, c, o, *plan.image, *plan.before, *plan.out, *plan.stride, *plan.dilation]
+    )
+
+
+def _blocks(plan: Plan, rows: int, c: int, columns: int) -> tuple[int, int, int, int]:
+    """rows, several, deep, wide"""
+    places = math.prod(plan.kernel)
+    several = max(1, min(places, DEPTH // c))
+    wide = columns if rows <= ROWS else min(columns, BROAD)
+    rows = min(rows, max(ROWS, MOST // (several * c * wide)), 256)
+    width = several * c
+    deep = -(-width // -(-width // max(16, MOST // (rows * wide))))  # of about one size
+    return rows, several, deep, wide
+
+
+def convolve(
+    x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
+) -> Array:
+    """See columns.convolve."""
+    do = _loops(x.dtype.name)
+    n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
+    y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
+    pixels, kernels, into = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
+    added = pixels[:0] if bias is None else bias
+    sizes = _sizes(plan, n, c, o)
+    total = math.prod(plan.out) * n
+    count = threads.several(total * math.prod(plan.kernel) * c * o, WORTH)
+    if total < o:
+        parts = [(s.start, s.stop, 0, total) for s in threads.spans(o, count)]
+    else:
+        parts = [(0, o, s.start, s.stop) for s in threads.spans(total, count)]
+
+    def compute(first: int, last: int, begin: int, end: int) -> None:
+        blocks = _blocks(plan, end - begin, c, last - first)
+        (some,) = scratch(x.dtype, (blocks[0] * blocks[1] * c,))
+        do.convolve(
+            do.product, pixels, kernels, added, into, sizes, first, last, begin, end, *blocks, some
+        )
+
+    threads.share_products(compute, parts)
+    return y
+
+
+def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array:
+    """See columns.weight_gradient."""
+    do = _loops(x.dtype.name)
+    n, c, o = x.shape[2], x.shape[3], g.shape[3]
+    made = np.empty((*plan.kernel, c, o), x.dtype) if out is None else out
+    images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)
+    sizes = _sizes(plan, n, c, o)
+    total, places = math.prod(plan.out) * n, math.prod(plan.kernel)
+    count = threads.several(total * places * c * o, WORTH)
+    if total < o or total < c:
+        parts = [(into, s.start, s.stop, 0, total) for s in threads.spans(places, count)]
+        totals = []
+    else:
+        spans = threads.spans(total, count)
+        totals = [into, *(np.empty_like(into) for _ in spans[1:])]
+        parts = [(a, 0, places, s.start, s.stop) for a, s in zip(totals, spans, strict=True)]
+
+    def compute(total: Array, first: int, last: int, begin: int, end: int) -> None:
+        blocks = _blocks(plan, end - begin, c, o)
+        (some,) = scratch(x.dtype, (blocks[0] * blocks[1] * c,))
+        do.weight_gradient(
+            do.product, images, given, total, sizes, first, last, begin, end, *blocks, some
+        )
+
+    threads.share_products(compute, parts)
+    for other in totals[1:]:
+        into += other
+    return made
+
+
+def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array:
+    """See columns.input_gradient."""
+    n, c, o = g.shape[2], weight.shape[2], weight.shape[3]
+    if columns._turns(plan, n, c, o):
+        return convolve(g, turned_kernels(weight), None, turned(plan), out)
+    rows = math.prod(plan.out) * n
+    if rows > 4 * ROWS:
+        return columns.input_gradient(g, weight, plan, out)
+    do = _loops(g.dtype.name)
+    made = np.empty((*plan.image, n, c), g.dtype) if out is None else out
+    given, kernels, into = g.reshape(-1), weight.reshape(-1), made.reshape(-1)
+    sizes = _sizes(plan, n, c, o)
+    count = threads.several(rows * math.prod(plan.kernel) * c * o, WORTH)
+    deep = max(16, MOST // (rows * o))
+
+    def compute(channels: slice) -> None:
+        around, some = scratch(g.dtype, (o * rows,), (deep * rows,))
+        do.input_gradient(
+            do.product,
+            given,
+            kernels,
+            into,
+            sizes,
+            channels.start,
+            channels.stop,
+            deep,
+            around,
+            some,
+        )
+
+    threads.share_products(compute, [(s,) for s in threads.spans(c, count)])
+    return made

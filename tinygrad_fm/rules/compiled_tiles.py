@@ -1,0 +1,211 @@
+"""The convolutions of `toom_cook`, by loops that Numba compiles where it is installed."""
+
+from __future__ import annotations
+
+import functools
+import math
+from threading import get_ident
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_fm import fast, threads
+from tinygrad_fm.rules import gemm, loops, tile_loops
+from tinygrad_fm.rules.plan import Plan, turned
+from tinygrad_fm.rules.tile_loops import APART, BESIDE, POINTS
+from tinygrad_fm.rules.toom_cook import READ, of_kernel, tiles
+from tinygrad_fm.rules.turning import turned_kernels
+from tinygrad_fm.rules.workspace import OF_ONE, scratch
+
+Array = Any
+
+# Rows of a matrix at a time: so that both matrices at the points stay in the cache of a core, and
+# for the sum over rows of the gradient of kernels, whose result is read and written each time.
+ROWS, SUMMED = 32, 64
+# Where there are fewer rows than this for each kernel, threads share the kernels; and so many bytes
+# of them at the points are computed with at a time, as they would leave the cache otherwise.
+FEW, CACHED = 3, 5 << 19
+# Multiplications that are worth a thread of its own: one call, during which it waits for no other.
+WORTH = 8_000_000
+
+
+def _signatures(dtype: str) -> dict[str, fast.Arguments]:
+    read, made, sizes = (dtype, 1, "C", True), (dtype, 1, "C", False), ("int64", 1, "C", True)
+    five = (("int64", 0, "C", True),) * 5
+    two = made, made
+    return {
+        "kernels_to_points": (read, *five, *two),
+        "kernels_from_points": (read, *five, *two),
+        "convolve": (five[0], read, read, read, made, sizes, *five, *two),
+        "weight_gradient": (five[0], read, read, made, sizes, *five, *two),
+    }
+
+
+@functools.cache
+def _functions(dtype: str) -> list[Any] | None:
+    return loops.compiled(tile_loops, dtype, _signatures)
+
+
+def takes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
+    """Whether these loops are there, and compute such a convolution."""
+    fit = max(c, o) <= APART and loops.fit(plan, n, c, o, dtype)
+    return fit and _functions(dtype.name) is not None
+
+
+class _Loops(NamedTuple):
+    """The compiled functions for a dtype, and the product that two of them are given."""
+
+    product: int
+    kernels_to_points: Any
+    kernels_from_points: Any
+    convolve: Any
+    weight_gradient: Any
+
+
+@functools.cache
+def _loops(dtype: str) -> _Loops:
+    return _Loops(gemm.address(dtype), *(_functions(dtype) or []))
+
+
+def _rows(most: int, *widths: int) -> int:
+    return max(1, min(most, APART // max(widths)))
+
+
+def _sizes(plan: Plan, n: int, c: int, o: int) -> Array:
+    return np.array([plan.kernel[0], n, c, o, *plan.image, *plan.before, *plan.out])
+
+
+def _memory(dtype: Any, c: int, *kernels: int) -> list[Array]:
+    """For images and results at the points, and several times for so many kernels."""
+    sizes = [POINTS * (c * some + BESIDE) for some in kernels]
+    return scratch(dtype, (POINTS * APART,), (POINTS * APART,), *((size,) for size in sizes))
+
+
+def _count(plan: Plan, rows: int, c: int, o: int) -> int:
+    """How many threads share a product."""
+    products = READ**2 * rows * (c * o + OF_ONE * (c + o))
+    return threads.several(products + 2 * of_kernel(plan) * c * o, WORTH)
+
+
+def _parts_of_kernels(c: int, o: int, count: int, dtype: Any) -> list[list[slice]]:
+    """For each thread, which kernels it computes with at a time."""
+    large = POINTS * c * o * dtype.itemsize
+    pieces = count * -(-large // (count * CACHED))
+    cut = threads.spans(o, pieces)
+    return [cut[s] for s in threads.spans(len(cut), count)]
+
+
+def convolve(
+    x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
+) -> Array | None:
+    """See toom_cook.convolve."""
+    do = _loops(x.dtype.name)
+    n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
+    y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
+    flat, pixels, into = weight.reshape(-1), x.reshape(-1), y.reshape(-1)
+    added = pixels[:0] if bias is None else bias
+    sizes = _sizes(plan, n, c, o)
+    total = math.prod(tiles(plan)) * n
+    rows, count = _rows(ROWS, c, o), _count(plan, total, c, o)
+
+    def to_points(first: int, last: int, memory: Array, at_w: Array) -> bool:
+        return do.kernels_to_points(flat, plan.kernel[0], c, o, first, last, memory, at_w)
+
+    def some_kernels(*parts: slice) -> bool:
+        at_x, at_y, at_w = _memory(x.dtype, c, parts[0].stop - parts[0].start + 1)
+        return all(
+            to_points(s.start, s.stop, at_x, at_w)
+            and do.convolve(
+                do.product,
+                pixels,
+                at_w,
+                added,
+                into,
+                sizes,
+                s.start,
+                s.stop,
+                0,
+                total,
+                rows,
+                at_x,
+                at_y,
+            )
+            for s in parts
+        )
+
+    if total < FEW * o:
+        works: list[Any] = _parts_of_kernels(c, o, count, x.dtype)
+        return y if all(threads.share_products(some_kernels, works)) else None
+    own, here = _memory(x.dtype, c, o), get_ident()
+    if not to_points(0, o, own[0], own[2]):
+        return None
+
+    def some_rows(part: slice) -> bool:
+        at_x, at_y = own[:2] if get_ident() == here else _memory(x.dtype, c)
+        return do.convolve(
+            do.product,
+            pixels,
+            own[2],
+            added,
+            into,
+            sizes,
+            0,
+            o,
+            part.start,
+            part.stop,
+            rows,
+            at_x,
+            at_y,
+        )
+
+    works = [(part,) for part in threads.spans(total, count)]
+    return y if all(threads.share_products(some_rows, works)) else None
+
+
+def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
+    """See toom_cook.input_gradient."""
+    return convolve(g, turned_kernels(weight), None, turned(plan), out)
+
+
+def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
+    """See toom_cook.weight_gradient."""
+    do = _loops(x.dtype.name)
+    n, c, o = x.shape[2], x.shape[3], g.shape[3]
+    made = np.empty((*plan.kernel, c, o), x.dtype) if out is None else out
+    images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)
+    sizes = _sizes(plan, n, c, o)
+    total = math.prod(tiles(plan)) * n
+    rows, count = _rows(SUMMED, c, o), _count(plan, total, c, o)
+
+    def from_points(at_w: Array, first: int, last: int, memory: Array) -> None:
+        do.kernels_from_points(at_w, plan.kernel[0], c, o, first, last, memory, into)
+
+    def some_kernels(*parts: slice) -> bool:
+        at_x, at_y, at_w = _memory(x.dtype, c, parts[0].stop - parts[0].start + 1)
+        for s in parts:
+            if not do.weight_gradient(
+                do.product, images, given, at_w, sizes, s.start, s.stop, 0, total, rows, at_x, at_y
+            ):
+                return False
+            from_points(at_w, s.start, s.stop, at_x)
+        return True
+
+    if total < FEW * o:
+        works: list[Any] = _parts_of_kernels(c, o, count, x.dtype)
+        return made if all(threads.share_products(some_kernels, works)) else None
+    parts = threads.spans(total, count)
+    own, here = _memory(x.dtype, c, *[o] * len(parts)), get_ident()
+
+    def some_rows(part: slice, at_w: Array) -> bool:
+        at_x, at_y = own[:2] if get_ident() == here else _memory(x.dtype, c)
+        return do.weight_gradient(
+            do.product, images, given, at_w, sizes, 0, o, part.start, part.stop, rows, at_x, at_y
+        )
+
+    works = list(zip(parts, own[2:], strict=True))
+    if not all(threads.share_products(some_rows, works)):
+        return None
+    for other in own[3:]:
+        own[2] += other
+    from_points(own[2], 0, o, own[0])
+    return made

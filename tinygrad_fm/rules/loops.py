@@ -1,0 +1,65 @@
+"""Which convolutions are computed by the loops that Numba compiles, and these functions."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import math
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm import fast
+from tinygrad_fm.rules import gemm
+from tinygrad_fm.rules.plan import Plan
+
+Array = Any
+
+# Multiplications of a convolution, as the sum itself, from which on loops take less time.
+LARGE = 1_000_000
+
+
+def fit(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
+    """Whether loops compute such a convolution, of n images, c channels and o kernels.
+
+    It depends on nothing that a process did before: the last digits of what the loops compute are
+    not those of NumPy's ways, and the same program is to give the same numbers each time.
+    """
+    multiplications = n * math.prod(plan.out) * math.prod(plan.kernel) * c * o
+    return multiplications >= LARGE and plan.groups == 1 and there_are(np.dtype(dtype).str)
+
+
+@functools.cache
+def there_are(dtype: str) -> bool:
+    """Whether there are loops for this dtype; the first time Numba is imported."""
+    name = np.dtype(dtype).name
+    here = np.dtype(dtype).isnative and name in fast.DTYPES
+    return here and fast.why_not() is None and gemm.address(name) != 0
+
+
+def are_plain(*arrays: Array) -> bool:
+    """Whether these are NumPy arrays of one dtype in C order."""
+    first = arrays[0].dtype
+    return all(type(a) is np.ndarray and a.flags.c_contiguous and a.dtype == first for a in arrays)
+
+
+def compiled(
+    module: ModuleType, dtype: str, signatures: Callable[[str], dict[str, fast.Arguments]]
+) -> list[Any] | None:
+    """Functions of a module, compiled; None, with a warning, where Numba cannot."""
+    try:
+        # of what is kept on disk the product is a part, whose text is elsewhere
+        product = hashlib.sha256(inspect.getsource(gemm).encode()).hexdigest()
+        return fast.functions(f"{inspect.getsource(module)}# {product}\n", signatures(dtype))
+    except Exception as error:  # a version of Numba, say, that does not do what others do
+        warnings.warn(
+            f"convolutions of {dtype} are computed by NumPy, as {module.__name__} could not be "
+            f"compiled: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None

@@ -1,0 +1,397 @@
+"""Tiles by the method of Toom and Cook as loops that Numba compiles: see `toom_cook`.
+
+Arrays are flat, in the orders that are said there. Of the numbers that lie side by side in a pixel,
+those of some images and channels, RUN are taken to the points at a time, or back.
+
+Numba is told of what is not negative by `U`: otherwise it looks whether an index counts from the
+end of the array. To read and write at once as many as the processor can it must know that what is
+written is not what is read next: hence APART, a constant.
+"""
+
+import numpy as np
+
+from tinygrad_fm.fast import inlined
+from tinygrad_fm.rules import gemm
+
+U = np.uint64
+RUN = 128
+APART = 32_848  # numbers from one point to the next; no power of two, which would share cache lines
+READ, POINTS = 6, 36
+ONE = 7  # the point 1 along both axes
+BESIDE = 16  # numbers between the kernels at one point and at the next, for the same reason
+
+multiply = gemm.compiled()
+
+
+# ---- along one axis: n polynomials, whose coefficients or values are `step` apart ----------------
+
+
+@inlined
+def image_line(x, a, step, y, b, apart, n):
+    """Six pixels to six points."""
+    two, four, five = x.dtype.type(2), x.dtype.type(4), x.dtype.type(5)
+    for j in range(n):
+        x0, x1, x2 = x[U(a + j)], x[U(a + step + j)], x[U(a + 2 * step + j)]
+        x3, x4, x5 = x[U(a + 3 * step + j)], x[U(a + 4 * step + j)], x[U(a + 5 * step + j)]
+        even, odd = x4 - four * x2, x3 - four * x1
+        even2, odd2 = x4 - x2, two * (x3 - x1)
+        y[U(b + j)] = four * x0 - five * x2 + x4
+        y[U(b + apart + j)] = even + odd
+        y[U(b + 2 * apart + j)] = even - odd
+        y[U(b + 3 * apart + j)] = even2 + odd2
+        y[U(b + 4 * apart + j)] = even2 - odd2
+        y[U(b + 5 * apart + j)] = four * x1 - five * x3 + x5
+
+
+@inlined
+def values_line(x, a, step, last, y, b, apart, n, by0, by1, by2):
+    """Five coefficients, the highest of which is the `last`, to the values at the points."""
+    two, four = x.dtype.type(2), x.dtype.type(4)
+    for j in range(n):
+        x0, x1, x2 = x[U(a + j)], x[U(a + step + j)], x[U(a + 2 * step + j)]
+        x3, x4 = x[U(a + 3 * step + j)], x[U(a + 4 * step + j)]
+        even, odd = x0 + x2 + x4, x1 + x3
+        even2, odd2 = x0 + four * (x2 + four * x4), two * (x1 + four * x3)
+        y[U(b + j)] = by0 * x0
+        y[U(b + apart + j)] = by1 * (even + odd)
+        y[U(b + 2 * apart + j)] = by1 * (even - odd)
+        y[U(b + 3 * apart + j)] = by2 * (even2 + odd2)
+        y[U(b + 4 * apart + j)] = by2 * (even2 - odd2)
+        y[U(b + 5 * apart + j)] = x[U(a + last * step + j)]
+
+
+@inlined
+def sums_line(x, a, step, y, b, apart, last, n, by0, by1, by2):
+    """The transpose of `values_line`: from values at the points to five coefficients."""
+    two, four, eight = x.dtype.type(2), x.dtype.type(4), x.dtype.type(8)
+    for j in range(n):
+        x1, x2 = x[U(a + step + j)], x[U(a + 2 * step + j)]
+        x3, x4 = x[U(a + 3 * step + j)], x[U(a + 4 * step + j)]
+        even, odd = by1 * (x1 + x2), by1 * (x1 - x2)
+        even2, odd2 = by2 * (x3 + x4), by2 * (x3 - x4)
+        y[U(b + j)] = by0 * x[U(a + j)] + even + even2
+        y[U(b + apart + j)] = odd + two * odd2
+        y[U(b + 2 * apart + j)] = even + four * even2
+        y[U(b + 3 * apart + j)] = odd + eight * odd2
+        y[U(b + 4 * apart + j)] = even + four * (four * even2)
+    for j in range(n):
+        y[U(b + last * apart + j)] += x[U(a + 5 * step + j)]
+
+
+# ---- along both: n numbers of one tile -----------------------------------------------------------
+
+
+def lines(mid):
+    """READ, of which the compiler does not know: it would write each line's loop out."""
+    return len(mid) // (READ * RUN)
+
+
+def image_tile(pixels, mid, out, at, n):
+    """Six rows of six pixels to points."""
+    for i in range(lines(mid)):
+        image_line(pixels, i * READ * RUN, RUN, mid, i * READ * RUN, RUN, n)
+    for i in range(lines(mid)):
+        image_line(mid, i * RUN, READ * RUN, out, at + i * APART, READ * APART, n)
+
+
+def values_tile(pixels, size, mid, out, at, n, by0, by1, by2):
+    """A square of that size, the rest of 5 by 6 pixels being zeros, to points."""
+    for i in range(size):
+        row = i * READ * RUN
+        values_line(pixels, row, RUN, size - 1, mid, row, RUN, n, by0, by1, by2)
+    for i in range(lines(mid)):
+        at_i = at + i * APART
+        values_line(mid, i * RUN, READ * RUN, size - 1, out, at_i, READ * APART, n, by0, by1, by2)
+
+
+def sums_tile(points, at, mid, pixels, size, n, by0, by1, by2):
+    """From points to a square of that size, in rows of 6 pixels."""
+    for i in range(lines(mid)):
+        at_i = at + i * APART
+        sums_line(points, at_i, READ * APART, mid, i * RUN, READ * RUN, size - 1, n, by0, by1, by2)
+    for i in range(size):
+        row = i * READ * RUN
+        sums_line(mid, row, RUN, pixels, row, RUN, size - 1, n, by0, by1, by2)
+
+
+def memory(like):
+    """For n numbers of the pixels, or points, of one tile."""
+    return np.zeros(POINTS * RUN, like.dtype)
+
+
+def divisions(like):
+    """By what the values of kernels are multiplied at 0, at 1 and -1, and at 2 and -2."""
+    return like.dtype.type(1 / 4), like.dtype.type(-1 / 6), like.dtype.type(1 / 24)
+
+
+def copy(x, a, y, b, n):
+    """N numbers from a place in x to one in y."""
+    for j in range(n):
+        y[U(b + j)] = x[U(a + j)]
+
+
+def fill(y, b, n):
+    """Zeros from a place in y on."""
+    for j in range(n):
+        y[U(b + j)] = 0
+
+
+def finite(x, start, n):
+    """Whether none of n numbers is a NaN or an infinity."""
+    odd = 0
+    for j in range(n):
+        v = x[U(start + j)]
+        odd += v - v != 0
+    return odd == 0
+
+
+def image_to_points(x, high, wide, many, top, left, start, count, pixels, mid, out, at):
+    """Numbers of the tile that begins at a row and a column, of images of `many` each pixel."""
+    done = 0
+    while done < count:
+        n = min(RUN, count - done)
+        square(x, high, wide, many, top, left, start + done, n, READ, pixels)
+        image_tile(pixels, mid, out, at + done, n)
+        done += n
+
+
+def square(x, high, wide, many, top, left, start, n, size, pixels):
+    """A square of the images, with zeros beyond them, in rows of 6 pixels."""
+    for i in range(size):
+        for j in range(size):
+            row, column, place = top + i, left + j, (i * READ + j) * RUN
+            if row >= 0 and row < high and column >= 0 and column < wide:
+                copy(x, (row * wide + column) * many + start, pixels, place, n)
+            else:
+                fill(pixels, place, n)
+
+
+def result_to_points(g, high, wide, many, top, left, start, count, size, pixels, mid, out, at):
+    """The transpose of `points_to_result`; beyond the square `pixels` are zeros."""
+    one = g.dtype.type(1)
+    done = 0
+    while done < count:
+        n = min(RUN, count - done)
+        square(g, high, wide, many, top, left, start + done, n, size, pixels)
+        values_tile(pixels, size, mid, out, at + done, n, one, one, one)
+        done += n
+
+
+def points_to_result(points, at, y, high, wide, many, top, left, start, count, size, pixels, mid):
+    """Numbers of a tile of results, as far as they are within the image."""
+    one = y.dtype.type(1)
+    done = 0
+    while done < count:
+        n = min(RUN, count - done)
+        sums_tile(points, at + done, mid, pixels, size, n, one, one, one)
+        for i in range(min(size, high - top)):
+            for j in range(min(size, wide - left)):
+                place = ((top + i) * wide + left + j) * many + start + done
+                copy(pixels, (i * READ + j) * RUN, y, place, n)
+        done += n
+
+
+# ---- what is called ------------------------------------------------------------------------------
+
+
+def kernels_to_points(weight, size, channels, kernels, first, last, points, out):
+    """Those from the first kernel to the last: (K, K, C, O) to (36, C, last - first).
+
+    Returns:
+        whether all are finite.
+    """
+    by0, by1, by2 = divisions(weight)
+    pixels, mid = memory(weight), memory(weight)
+    some = last - first
+    apart = channels * some + BESIDE
+    runs, length = (channels, some) if some < kernels else (1, channels * kernels)
+    right = True
+    for run in range(runs):
+        done = 0
+        while done < length:
+            n = min(RUN, length - done)
+            for i in range(size):
+                for j in range(size):
+                    place = (i * size + j) * channels * kernels + run * kernels + first + done
+                    copy(weight, place, pixels, (i * READ + j) * RUN, n)
+            values_tile(pixels, size, mid, points, 0, n, by0, by1, by2)
+            right = right and finite(points, ONE * APART, n)
+            for p in range(POINTS):
+                copy(points, p * APART, out, p * apart + run * some + done, n)
+            done += n
+    return right
+
+
+def kernels_from_points(total, size, channels, kernels, first, last, points, out):
+    """The transpose of `kernels_to_points`."""
+    by0, by1, by2 = divisions(total)
+    pixels, mid = memory(total), memory(total)
+    some = last - first
+    apart = channels * some + BESIDE
+    runs, length = (channels, some) if some < kernels else (1, channels * kernels)
+    for run in range(runs):
+        done = 0
+        while done < length:
+            n = min(RUN, length - done)
+            for p in range(POINTS):
+                copy(total, p * apart + run * some + done, points, p * APART, n)
+            sums_tile(points, 0, mid, pixels, size, n, by0, by1, by2)
+            for i in range(size):
+                for j in range(size):
+                    place = (i * size + j) * channels * kernels + run * kernels + first + done
+                    copy(pixels, (i * READ + j) * RUN, out, place, n)
+            done += n
+
+
+def convolve(address, x, kernels, bias, y, sizes, first, last, begin, end, rows, at_x, at_y):
+    """The results of some tiles, for the kernels from the first to the last.
+
+    Tiles are counted for each image: all images of the first tile, then of the next. So many of
+    these rows of a matrix are multiplied at a time.
+
+    Args:
+        kernels: at the points.
+        bias: of all kernels; empty for none.
+        sizes: of a kernel; number of images, channels, kernels; rows and columns of an image; its
+            padding above and beside; rows and columns of a result.
+
+    Returns:
+        whether the images are finite.
+    """
+    size, images, channels, total = sizes[0], sizes[1], sizes[2], sizes[3]
+    in_high, in_wide, above, beside, high, wide = sizes[4:10]
+    some, tile = last - first, READ + 1 - size
+    across = (wide + tile - 1) // tile
+    pixels, mid = memory(x), memory(x)
+    zero = x.dtype.type(0)
+    while begin < end:
+        stop = min(begin + rows, end)
+        row = begin
+        while row < stop:
+            i, j, image, several = where(row, stop, images, across)
+            image_to_points(
+                x,
+                in_high,
+                in_wide,
+                images * channels,
+                tile * i - above,
+                tile * j - beside,
+                image * channels,
+                several * channels,
+                pixels,
+                mid,
+                at_x,
+                (row - begin) * channels,
+            )
+            row += several
+        if not tiles_finite(at_x, (stop - begin) * channels):
+            return False
+        for p in range(POINTS):
+            left = at_x, p * APART, channels
+            right = kernels, p * (channels * some + BESIDE), some
+            result = at_y, p * APART, some
+            multiply(address, 0, (stop - begin, some, channels), left, right, zero, result)
+        if len(bias):
+            for row in range(stop - begin):
+                for k in range(some):
+                    at_y[U(ONE * APART + row * some + k)] += bias[U(first + k)]
+        row = begin
+        while row < stop:
+            i, j, image, several = where(row, stop, images, across)
+            # all kernels of several images lie side by side, but not some of them
+            times = 1 if some == total else several
+            for k in range(times):
+                points_to_result(
+                    at_y,
+                    (row - begin + k) * some,
+                    y,
+                    high,
+                    wide,
+                    images * total,
+                    tile * i,
+                    tile * j,
+                    (image + k) * total + first,
+                    several // times * some,
+                    tile,
+                    pixels,
+                    mid,
+                )
+            row += several
+        begin = stop
+    return True
+
+
+def weight_gradient(address, x, g, total, sizes, first, last, begin, end, rows, at_x, at_y):
+    """The gradient at the points, (36, C, last - first), from some tiles; see `convolve`."""
+    size, images, channels, kernels = sizes[0], sizes[1], sizes[2], sizes[3]
+    in_high, in_wide, above, beside, high, wide = sizes[4:10]
+    some, tile = last - first, READ + 1 - size
+    across = (wide + tile - 1) // tile
+    pixels, mid = memory(x), memory(x)
+    given, between = memory(x), memory(x)  # zeros beyond the square
+    kept = x.dtype.type(0)
+    while begin < end:
+        stop = min(begin + rows, end)
+        row = begin
+        while row < stop:
+            i, j, image, several = where(row, stop, images, across)
+            image_to_points(
+                x,
+                in_high,
+                in_wide,
+                images * channels,
+                tile * i - above,
+                tile * j - beside,
+                image * channels,
+                several * channels,
+                pixels,
+                mid,
+                at_x,
+                (row - begin) * channels,
+            )
+            times = 1 if some == kernels else several
+            for k in range(times):
+                result_to_points(
+                    g,
+                    high,
+                    wide,
+                    images * kernels,
+                    tile * i,
+                    tile * j,
+                    (image + k) * kernels + first,
+                    several // times * some,
+                    tile,
+                    given,
+                    between,
+                    at_y,
+                    (row - begin + k) * some,
+                )
+            row += several
+        if not tiles_finite(at_x, (stop - begin) * channels):
+            return False
+        if not finite(at_y, ONE * APART, (stop - begin) * some):
+            return False
+        for p in range(POINTS):
+            left, right = (at_x, p * APART, channels), (at_y, p * APART, some)
+            result = total, p * (channels * some + BESIDE), some
+            multiply(address, 1, (channels, some, stop - begin), left, right, kept, result)
+        kept = x.dtype.type(1)
+        begin = stop
+    return True
+
+
+def where(row, stop, images, across):
+    """The tile of a row and its first image, and how many rows before `stop` have that tile."""
+    tile = row // images
+    image = row - tile * images
+    return tile // across, tile % across, image, min(images - image, stop - row)
+
+
+def tiles_finite(points, n):
+    """Whether the pixels were finite: the points 0 and infinity of both axes read all of them."""
+    return (
+        finite(points, 0, n)
+        and finite(points, (READ - 1) * APART, n)
+        and finite(points, (READ - 1) * READ * APART, n)
+        and finite(points, (POINTS - 1) * APART, n)
+    )
