@@ -6,7 +6,7 @@ import gc
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 Step = Callable[[], tuple[Any, ...]]
@@ -129,6 +129,7 @@ def _take_turns(case: Case, names: list[str], rounds: int) -> dict[str, list[flo
                         steps[name]()
                 step = steps[name]
                 gc.collect()  # nobody pays for the garbage of the contender before
+                _rest()
                 done, passed = _warm_up(step, case.turn / 2)
                 if i == 0:  # a round for warming up, from which each learns the length of its turn
                     counts[name] = max(1, round(case.turn * done / passed))
@@ -149,8 +150,17 @@ def rotated(names: list[str], i: int) -> list[str]:
     return names[start:] + names[:start]
 
 
+def _rest() -> None:
+    """Wait until no thread works: those of OpenBLAS wait for more on their cores, for 100 ms."""
+    for _ in range(100):
+        begin, worked = perf_counter(), process_time()
+        sleep(0.005)
+        if process_time() - worked < 0.1 * (perf_counter() - begin):
+            return
+
+
 def _warm_up(step: Step, duration: float) -> tuple[int, float]:
-    """Work for at least so long, uncounted, while caches fill and others' threads go to sleep."""
+    """Work for at least so long, uncounted, while caches fill."""
     begin = perf_counter()
     steps, passed = 0, 0.0
     while passed < duration:
