@@ -57,9 +57,30 @@ def why_not() -> str | None:
     """Why loops are not compiled, in words; None where they are. Imports Numba."""
     if os.environ.get(VARIABLE) == "0":
         return f"{VARIABLE} is 0"
-    if importlib.util.find_spec("numba") is None:
+    if not _is_installed():
         return "Numba is not installed"
     return failure()
+
+
+def setting() -> str:
+    """ "0", "1", or empty if the variable is not set.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found = os.environ.get(VARIABLE, "")
+    if found not in ("", "0", "1"):
+        raise ValueError(
+            f"{VARIABLE} is 0 (NumPy alone), 1 (compile at once) or not set, not {found!r}"
+        )
+    return found
+
+
+def _is_installed() -> bool:
+    try:
+        return importlib.util.find_spec("numba") is not None
+    except ImportError:  # of a finder that refuses it
+        return False
 
 
 @functools.cache
@@ -189,11 +210,7 @@ def _jit(function: Callable[..., None], **options: Any) -> Any:
 
 
 def _until_it_pays() -> float:
-    setting = os.environ.get(VARIABLE, "")
-    if setting not in ("", "0", "1"):
-        raise ValueError(
-            f"{VARIABLE} is 0 (NumPy alone), 1 (compile at once) or not set, not {setting!r}"
-        )
-    if setting == "0" or importlib.util.find_spec("numba") is None:
+    found = setting()
+    if found == "0" or not _is_installed():
         return float("inf")
-    return 0 if setting == "1" or "numba" in sys.modules else WORTH
+    return 0 if found == "1" or "numba" in sys.modules else WORTH

@@ -18,9 +18,6 @@ VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS
 # Multiplications in products of matrices that are worth a thread of their own: to wake one up takes
 # 0.1 ms, as long as some millions, and a convolution does so up to three times.
 WORTH = 24_000_000
-# Products after shared ones that are not left to the library's own threads: more than a network of
-# convolutions has between two of them.
-NEAR = 100
 # Numbers to read and to write in another order that are worth a thread of their own.
 WORTH_COPYING = 2**20
 
@@ -35,7 +32,8 @@ def count() -> int:
 
 
 def _outside() -> int:
-    known = [number for number in _before if number] if _users else counts()
+    with _lock:  # as another thread may be about to enter
+        known = [number for number in _before if number] if _users else counts()
     return min(known) if known else _count_unasked()
 
 
@@ -128,16 +126,10 @@ def several(multiplications: int, worth: int = 0) -> int:
 
 
 def share_products(call: Callable[..., Any], works: list[tuple[Any, ...]]) -> list[Any]:
-    """`share`, with one thread of the matrix library in each, and none that shares once more.
-
-    A single work is the library's own, whose threads help; but not soon after this thread has
-    shared others: they would wait for more on a core that the next ones need (see `one_each`).
-    """
-    if len(works) == 1 and not shares_large():
+    """`share`, with one thread of the matrix library in each, and none that shares once more."""
+    if len(works) == 1:
         return [call(*works[0])]
-    if len(works) > 1:
-        _here.times += 1
-        _here.near = _here.near if _here.depth else NEAR
+    _here.times += 1
     with one_each():
         return share(_multiply_part, [(call, *work) for work in works])
 
@@ -145,7 +137,7 @@ def share_products(call: Callable[..., Any], works: list[tuple[Any, ...]]) -> li
 class _Here(threading.local):
     """Of a thread: whether it does its part, how often it has shared, and `one_each` of its own."""
 
-    shares, times, near, depth = False, 0, 0, 0
+    shares, times, depth, counted = False, 0, 0, False
 
 
 _here = _Here()
@@ -154,18 +146,6 @@ _here = _Here()
 def is_one_each() -> bool:
     """Whether this thread is within `one_each`, where no other threads share a product."""
     return _here.depth > 0
-
-
-def shares_large() -> bool:
-    """Whether this thread shares its next large product rather than the library with its own.
-
-    So it is for the next NEAR times that this is asked after it has shared some; but not within
-    `one_each`, where the library has no others.
-    """
-    if _here.near <= 0 or _here.depth or _here.shares or alone():
-        return False
-    _here.near -= 1
-    return True
 
 
 def times_shared() -> int:
@@ -264,10 +244,10 @@ def one_each() -> Iterator[None]:
     program runs that shares its products, and not only while it does.
     """
     outermost = not _here.depth
-    if outermost:
-        _enter()
     _here.depth += 1
     try:
+        if outermost:
+            _enter()
         yield
     finally:
         _here.depth -= 1
@@ -280,15 +260,23 @@ def _enter() -> None:
     with _lock:
         if not _users:
             _before = [loaded.num_threads for loaded in _libraries()]
-        _users += 1
+        _users, _here.counted = _users + 1, True
         _tell([number and 1 for number in _before])
 
 
 def _leave() -> None:
     global _users
     with _lock:
-        _tell(_before, each_thread=_users > 1)
-        _users -= 1  # last: until then `count` does not ask the libraries
+        if not _here.counted:  # interrupted before
+            return
+        several = _users > 1
+        try:
+            _tell(_before, each_thread=several)
+        except BaseException:  # once more after an interruption, or it would have one for ever
+            _tell(_before, each_thread=several)
+            raise
+        finally:  # last: until then `count` does not ask the libraries
+            _users, _here.counted = _users - 1, False
 
 
 def _tell(numbers: list[int], each_thread: bool = False) -> None:

@@ -218,3 +218,9 @@ def test_what_overflows_on_the_way_is_told_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert compiled_tiles.convolve(x, w, b, plan) is None
+
+
+def test_a_setting_that_is_none_is_an_error(monkeypatch):
+    monkeypatch.setenv(fast.VARIABLE, "off")
+    with pytest.raises(ValueError, match="TINYGRAD_FM_FAST is 0 .* not 'off'"):
+        loops.there_are.__wrapped__("<f4")

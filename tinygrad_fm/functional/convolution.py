@@ -95,15 +95,18 @@ def conv2d(
             the tile: an outlier of 1e4 costs results near 1 about 1e-3 by "dft", however far away
             they are. Numbers near the largest of the dtype may overflow on the way. Where there is
             a NaN or an infinity, both turn to "im2col".
+            With the extra `fast` loops compute "im2col" and "tiles" where a million numbers or more
+            are multiplied: to the same errors but other last digits, and np.errstate does not tell
+            of an overflow in them.
             Each thread keeps the memory that it computes in, at most 128 MiB: "im2col" needs 4 MiB
-            (up to 8 below 8 channels), or the windows of one pixel of the result; "tiles" 4 MiB (10
-            in float32 and 20 in float64 with the extra `fast`), or one tile of all images, and 4
-            times the kernels; "dft" more than images and results take, for as many images at a time
-            as that allows, and "auto" leaves it out where it does not allow one. With the extra
-            `fast` loops compute the other two where a million numbers or more are multiplied, to
-            the same errors but other last digits. With the extra `threads` as many threads as the
-            matrix library uses share a convolution that is large enough, and the library uses one
-            meanwhile; so do they for as long as a compiled step runs that has one.
+            (up to 8 below 8 channels), or the windows of one pixel of the result (of 64 pixels in
+            the loops); "tiles" 4 MiB (10 in float32, 20 in float64 in the loops), or one tile of
+            all images, and 36 numbers for each kernel and channel, for the gradient of kernels as
+            often as threads share it; "dft" more than images and results take, for as many images
+            at a time as that allows, and "auto" leaves it out where it does not allow one. With the
+            extra `threads` as many threads as the matrix library uses share a convolution that is
+            large enough, and the library uses one meanwhile; so do they for as long as a compiled
+            step runs that has one.
 
     Returns:
         (N, O, OH, OW), OH = (H + paddings - dilation * (KH - 1) - 1) // stride + 1.

@@ -139,7 +139,7 @@ def convolve(
                     mnk = count, min(wide, last - left), depth
                     right = weight, (place * channels + top) * kernels + left, kernels
                     result = y, begin * kernels + left, kernels
-                    multiply(address, by_columns, mnk, seen, right, one, result)
+                    multiply(address, int(by_columns), mnk, seen, right, one, result)
         begin = stop
 
 
@@ -164,7 +164,7 @@ def weight_gradient(
                     mnk = depth, min(wide, kernels - left), count
                     right = g, begin * kernels + left, kernels
                     result = total, (place * channels + top) * kernels + left, kernels
-                    multiply(address, not by_columns, mnk, seen, right, kept, result)
+                    multiply(address, int(not by_columns), mnk, seen, right, kept, result)
         kept = x.dtype.type(1)
         begin = stop
 

@@ -32,6 +32,7 @@ from tinygrad_fm.rules.plan import (
 
 Array = Any
 WAYS: dict[str, Any] = {"im2col": columns, "dft": fourier, "tiles": toom_cook}
+MANY = 8_000  # numbers, of a sum to which the matrix library puts several threads
 LOOPS: dict[str, Any] = {"im2col": compiled_columns, "tiles": compiled_tiles}
 
 
@@ -88,10 +89,11 @@ def _channel_sums(x: Array) -> Array:
     less often.
     """
     pixels = shaped(inward(x), (-1, x.shape[1]))
-    if type(pixels) is not np.ndarray:
+    if type(pixels) is not np.ndarray or pixels.size < MANY or threads.alone():
         return _sums(pixels)
     parts = threads.spans(len(pixels), threads.several(pixels.size, threads.WORTH_COPYING))
-    first, *others = threads.share_products(_sums, [(pixels[rows],) for rows in parts])
+    with threads.one_each():  # its threads would stay on the cores of the next convolution's
+        first, *others = threads.share_products(_sums, [(pixels[rows],) for rows in parts])
     for other in others:
         first += other
     return first

@@ -35,7 +35,12 @@ def fit(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
 
 @functools.cache
 def there_are(dtype: str) -> bool:
-    """Whether there are loops for this dtype; the first time Numba is imported."""
+    """Whether there are loops for this dtype; the first time Numba is imported.
+
+    Raises:
+        ValueError: TINYGRAD_FM_FAST is none of its values.
+    """
+    fast.setting()
     name = np.dtype(dtype).name
     here = np.dtype(dtype).isnative and name in fast.DTYPES
     return here and fast.why_not() is None and gemm.address(name) != 0

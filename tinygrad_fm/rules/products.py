@@ -56,9 +56,6 @@ def multiply(a: Array, b: Array, *, out: Array | None = None, **keywords: Any) -
         cut = pieces_alone(a.shape, b.shape, turned, a.dtype)
         if cut is not None:
             return in_pieces(a, b, *cut, out=out)
-        if threads.shares_large():
-            with threads.one_each():
-                return by_threads(a, b, out=out)
     return np.dot(a, b, out=out)
 
 
