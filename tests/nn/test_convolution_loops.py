@@ -222,5 +222,5 @@ def test_what_overflows_on_the_way_is_told_without_a_warning():
 
 def test_a_setting_that_is_none_is_an_error(monkeypatch):
     monkeypatch.setenv(fast.VARIABLE, "off")
-    with pytest.raises(ValueError, match="TINYGRAD_FM_FAST is 0 .* not 'off'"):
+    with pytest.raises(ValueError, match=r"TINYGRAD_FM_FAST is 0 .* not 'off'"):
         loops.there_are.__wrapped__("<f4")

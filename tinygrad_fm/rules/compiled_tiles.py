@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from threading import get_ident
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ ROWS, SUMMED = 32, 64
 # of them at the points are computed with at a time, as they would leave the cache otherwise.
 FEW, CACHED = 3, 5 << 19
 # Multiplications that are worth a thread of its own: one call, during which it waits for no other.
-WORTH = 8_000_000
+WORTH = 16_000_000
 
 
 def _signatures(dtype: str) -> dict[str, fast.Arguments]:
@@ -99,72 +100,72 @@ def convolve(
     x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
 ) -> Array | None:
     """See toom_cook.convolve."""
+    c, o = weight.shape[2:]
+    flat = weight.reshape(-1)
+
+    def to_points(do: _Loops, first: int, last: int, memory: Array, at_w: Array) -> bool:
+        return do.kernels_to_points(flat, plan.kernel[0], c, o, first, last, memory, at_w)
+
+    return _convolve(x, c, o, to_points, bias, plan, out)
+
+
+def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
+    """See toom_cook.input_gradient."""
+    c, o = weight.shape[2:]
+
+    def to_points(do: _Loops, first: int, last: int, memory: Array, at_w: Array) -> bool:
+        # in the same memory, where nothing is yet
+        around, some = turned_kernels(weight[:, :, first:last]).reshape(-1), last - first
+        return do.kernels_to_points(around, plan.kernel[0], o, some, 0, some, memory, at_w)
+
+    return _convolve(g, o, c, to_points, None, turned(plan), out)
+
+
+def _convolve(
+    x: Array,
+    c: int,
+    o: int,
+    to_points: Callable[[_Loops, int, int, Array, Array], bool],
+    bias: Array | None,
+    plan: Plan,
+    out: Array | None,
+) -> Array | None:
+    """By o kernels, of which `to_points` takes those from one to another to the points."""
     do = _loops(x.dtype.name)
-    n, c, o = x.shape[2], weight.shape[2], weight.shape[3]
+    n = x.shape[2]
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
-    flat, pixels, into = weight.reshape(-1), x.reshape(-1), y.reshape(-1)
+    pixels, into = x.reshape(-1), y.reshape(-1)
     added = pixels[:0] if bias is None else bias
     sizes = _sizes(plan, n, c, o)
     total = math.prod(tiles(plan)) * n
     rows, count = _rows(ROWS, c, o), _count(plan, total, c, o)
 
-    def to_points(first: int, last: int, memory: Array, at_w: Array) -> bool:
-        return do.kernels_to_points(flat, plan.kernel[0], c, o, first, last, memory, at_w)
+    def compute(kernels: slice, those: slice, at_x: Array, at_y: Array, at_w: Array) -> bool:
+        span = kernels.start, kernels.stop, those.start, those.stop
+        return do.convolve(do.product, pixels, at_w, added, into, sizes, *span, rows, at_x, at_y)
 
     def some_kernels(*parts: slice) -> bool:
-        at_x, at_y, at_w = _memory(x.dtype, c, parts[0].stop - parts[0].start + 1)
-        return all(
-            to_points(s.start, s.stop, at_x, at_w)
-            and do.convolve(
-                do.product,
-                pixels,
-                at_w,
-                added,
-                into,
-                sizes,
-                s.start,
-                s.stop,
-                0,
-                total,
-                rows,
-                at_x,
-                at_y,
-            )
-            for s in parts
-        )
+        for s in parts:
+            at_x, at_y, at_w = _memory(x.dtype, c, s.stop - s.start)
+            if not to_points(do, s.start, s.stop, at_x, at_w):
+                return False
+            if not compute(s, slice(0, total), at_x, at_y, at_w):
+                return False
+        return True
 
     if total < FEW * o:
         works: list[Any] = _parts_of_kernels(c, o, count, x.dtype)
         return y if all(threads.share_products(some_kernels, works)) else None
     own, here = _memory(x.dtype, c, o), get_ident()
-    if not to_points(0, o, own[0], own[2]):
+    if not to_points(do, 0, o, own[0], own[2]):
         return None
 
     def some_rows(part: slice) -> bool:
         at_x, at_y = own[:2] if get_ident() == here else _memory(x.dtype, c)
-        return do.convolve(
-            do.product,
-            pixels,
-            own[2],
-            added,
-            into,
-            sizes,
-            0,
-            o,
-            part.start,
-            part.stop,
-            rows,
-            at_x,
-            at_y,
-        )
+        return compute(slice(0, o), part, at_x, at_y, own[2])
 
     works = [(part,) for part in threads.spans(total, count)]
     return y if all(threads.share_products(some_rows, works)) else None
-
-
-def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
-    """See toom_cook.input_gradient."""
-    return convolve(g, turned_kernels(weight), None, turned(plan), out)
 
 
 def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
