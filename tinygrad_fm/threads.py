@@ -230,7 +230,7 @@ def _pool(process: int) -> Any:
     return ThreadPoolExecutor(max(1, cpus() - 1), thread_name_prefix="tinygrad_fm")
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # as a library that is told may ask for `count`
 _before: list[int] = []  # threads of each library when the first of these entered
 _users = 0  # threads that are within `one_each`
 
@@ -294,7 +294,7 @@ def _tell(numbers: list[int], each_thread: bool = False) -> None:
 def _after_fork() -> None:
     """In a child, whose other threads are gone, with what they held."""
     global _lock, _users
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     users, _users = _users, int(_here.depth > 0)
     if users and not _users:
         _tell(_before)
