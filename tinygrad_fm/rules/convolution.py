@@ -50,12 +50,14 @@ def _computed(what: str, *arrays: Array, plan: Plan, out: Array | None) -> Array
 def _way(what: str, arrays: tuple[Array, ...], plan: Plan, out: Array | None) -> Any:
     """Where the plan's method is: as loops, if there are any for these arrays, or in NumPy."""
     first, second, *bias = arrays
+    c, o = (first.shape[3], second.shape[3]) if what == "weight_gradient" else second.shape[2:]
+    n, places = first.shape[2], plan.kernel[0] * plan.kernel[1] * plan.out[0] * plan.out[1]
+    if plan.method not in LOOPS or places * n * c * o < loops.LARGE:
+        return WAYS[plan.method]  # at a glance: what is small takes microseconds
     given = [a for a in (*arrays, out) if a is not None]
-    if plan.method in LOOPS and loops.are_plain(*given):
-        c, o = second.shape[2:] if what != "weight_gradient" else (first.shape[3], second.shape[3])
-        whole = all(b is None or b.shape == (o,) for b in bias)
-        if whole and LOOPS[plan.method].takes(plan, first.shape[2], c, o, first.dtype):
-            return LOOPS[plan.method]
+    whole = all(b is None or b.shape == (o,) for b in bias)
+    if whole and loops.are_plain(*given) and LOOPS[plan.method].takes(plan, n, c, o, first.dtype):
+        return LOOPS[plan.method]
     return WAYS[plan.method]
 
 
