@@ -259,31 +259,14 @@ def convolve(address, x, kernels, bias, y, sizes, first, last, begin, end, rows,
         whether the images are finite.
     """
     size, images, channels, total = sizes[0], sizes[1], sizes[2], sizes[3]
-    in_high, in_wide, above, beside, high, wide = sizes[4:10]
+    high, wide = sizes[8], sizes[9]
     some, tile = last - first, READ + 1 - size
     across = (wide + tile - 1) // tile
     pixels, mid = memory(x), memory(x)
     zero = x.dtype.type(0)
     while begin < end:
         stop = min(begin + rows, end)
-        row = begin
-        while row < stop:
-            i, j, image, several = where(row, stop, images, across)
-            image_to_points(
-                x,
-                in_high,
-                in_wide,
-                images * channels,
-                tile * i - above,
-                tile * j - beside,
-                image * channels,
-                several * channels,
-                pixels,
-                mid,
-                at_x,
-                (row - begin) * channels,
-            )
-            row += several
+        images_to_points(x, sizes, begin, stop, pixels, mid, at_x)
         if not tiles_finite(at_x, (stop - begin) * channels):
             return False
         for p in range(POINTS):
@@ -324,7 +307,7 @@ def convolve(address, x, kernels, bias, y, sizes, first, last, begin, end, rows,
 def weight_gradient(address, x, g, total, sizes, first, last, begin, end, rows, at_x, at_y):
     """The gradient at the points, (36, C, last - first), from some tiles; see `convolve`."""
     size, images, channels, kernels = sizes[0], sizes[1], sizes[2], sizes[3]
-    in_high, in_wide, above, beside, high, wide = sizes[4:10]
+    high, wide = sizes[8], sizes[9]
     some, tile = last - first, READ + 1 - size
     across = (wide + tile - 1) // tile
     pixels, mid = memory(x), memory(x)
@@ -332,23 +315,10 @@ def weight_gradient(address, x, g, total, sizes, first, last, begin, end, rows, 
     kept = x.dtype.type(0)
     while begin < end:
         stop = min(begin + rows, end)
+        images_to_points(x, sizes, begin, stop, pixels, mid, at_x)
         row = begin
         while row < stop:
             i, j, image, several = where(row, stop, images, across)
-            image_to_points(
-                x,
-                in_high,
-                in_wide,
-                images * channels,
-                tile * i - above,
-                tile * j - beside,
-                image * channels,
-                several * channels,
-                pixels,
-                mid,
-                at_x,
-                (row - begin) * channels,
-            )
             times = 1 if some == kernels else several
             for k in range(times):
                 result_to_points(
@@ -378,6 +348,22 @@ def weight_gradient(address, x, g, total, sizes, first, last, begin, end, rows, 
         kept = x.dtype.type(1)
         begin = stop
     return True
+
+
+def images_to_points(x, sizes, begin, end, pixels, mid, at_x):
+    """The images' numbers in some rows; see `convolve`."""
+    size, images, channels = sizes[0], sizes[1], sizes[2]
+    high, wide, above, beside, out_wide = sizes[4], sizes[5], sizes[6], sizes[7], sizes[9]
+    tile = READ + 1 - size
+    across = (out_wide + tile - 1) // tile
+    row = begin
+    while row < end:
+        i, j, image, several = where(row, end, images, across)
+        top, left = tile * i - above, tile * j - beside
+        start, count, at = image * channels, several * channels, (row - begin) * channels
+        many = images * channels
+        image_to_points(x, high, wide, many, top, left, start, count, pixels, mid, at_x, at)
+        row += several
 
 
 def where(row, stop, images, across):
