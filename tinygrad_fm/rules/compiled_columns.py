@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tinygrad_fm import fast, threads
-from tinygrad_fm.rules import column_loops, columns, gemm, loops
+from tinygrad_fm.rules import column_loops, columns, loops
 from tinygrad_fm.rules.plan import Plan, turned
 from tinygrad_fm.rules.products import MOST
 from tinygrad_fm.rules.turning import turned_kernels
@@ -33,28 +32,13 @@ def _signatures(dtype: str) -> dict[str, fast.Arguments]:
     }
 
 
-@functools.cache
-def _functions(dtype: str) -> list[Any] | None:
+def _loops(dtype: str) -> Any:
     return loops.compiled(column_loops, dtype, _signatures)
 
 
 def takes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
     """Whether these loops are there, and compute such a convolution."""
-    return loops.fit(plan, n, c, o, dtype) and _functions(dtype.name) is not None
-
-
-class _Loops(NamedTuple):
-    """The compiled functions for a dtype, and the product that they are given."""
-
-    product: int
-    convolve: Any
-    weight_gradient: Any
-    input_gradient: Any
-
-
-@functools.cache
-def _loops(dtype: str) -> _Loops:
-    return _Loops(gemm.address(dtype), *(_functions(dtype) or []))
+    return loops.fit(plan, n, c, o, dtype) and _loops(dtype.name) is not None
 
 
 def _sizes(plan: Plan, n: int, c: int, o: int) -> Array:

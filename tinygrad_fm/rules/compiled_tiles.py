@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from threading import get_ident
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tinygrad_fm import fast, threads
-from tinygrad_fm.rules import gemm, loops, tile_loops
+from tinygrad_fm.rules import loops, tile_loops
 from tinygrad_fm.rules.plan import Plan, turned
 from tinygrad_fm.rules.tile_loops import APART, BESIDE, POINTS
 from tinygrad_fm.rules.toom_cook import READ, of_kernel, tiles
@@ -42,30 +41,14 @@ def _signatures(dtype: str) -> dict[str, fast.Arguments]:
     }
 
 
-@functools.cache
-def _functions(dtype: str) -> list[Any] | None:
+def _loops(dtype: str) -> Any:
     return loops.compiled(tile_loops, dtype, _signatures)
 
 
 def takes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
     """Whether these loops are there, and compute such a convolution."""
     fit = max(c, o) <= APART and loops.fit(plan, n, c, o, dtype)
-    return fit and _functions(dtype.name) is not None
-
-
-class _Loops(NamedTuple):
-    """The compiled functions for a dtype, and the product that two of them are given."""
-
-    product: int
-    kernels_to_points: Any
-    kernels_from_points: Any
-    convolve: Any
-    weight_gradient: Any
-
-
-@functools.cache
-def _loops(dtype: str) -> _Loops:
-    return _Loops(gemm.address(dtype), *(_functions(dtype) or []))
+    return fit and _loops(dtype.name) is not None
 
 
 def _rows(most: int, *widths: int) -> int:
@@ -103,7 +86,7 @@ def convolve(
     c, o = weight.shape[2:]
     flat = weight.reshape(-1)
 
-    def to_points(do: _Loops, first: int, last: int, memory: Array, at_w: Array) -> bool:
+    def to_points(do: Any, first: int, last: int, memory: Array, at_w: Array) -> bool:
         return do.kernels_to_points(flat, plan.kernel[0], c, o, first, last, memory, at_w)
 
     return _convolve(x, c, o, to_points, bias, plan, out)
@@ -113,7 +96,7 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     """See toom_cook.input_gradient."""
     c, o = weight.shape[2:]
 
-    def to_points(do: _Loops, first: int, last: int, memory: Array, at_w: Array) -> bool:
+    def to_points(do: Any, first: int, last: int, memory: Array, at_w: Array) -> bool:
         # in the same memory, where nothing is yet
         around, some = turned_kernels(weight[:, :, first:last]).reshape(-1), last - first
         return do.kernels_to_points(around, plan.kernel[0], o, some, 0, some, memory, at_w)
@@ -125,7 +108,7 @@ def _convolve(
     x: Array,
     c: int,
     o: int,
-    to_points: Callable[[_Loops, int, int, Array, Array], bool],
+    to_points: Callable[[Any, int, int, Array, Array], bool],
     bias: Array | None,
     plan: Plan,
     out: Array | None,

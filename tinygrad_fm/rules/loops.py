@@ -8,7 +8,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -52,14 +52,19 @@ def are_plain(*arrays: Array) -> bool:
     return all(type(a) is np.ndarray and a.flags.c_contiguous and a.dtype == first for a in arrays)
 
 
+@functools.cache
 def compiled(
     module: ModuleType, dtype: str, signatures: Callable[[str], dict[str, fast.Arguments]]
-) -> list[Any] | None:
-    """Functions of a module, compiled; None, with a warning, where Numba cannot."""
+) -> Any:
+    """Functions of a module, compiled, by their names, and the address of the `product` they call.
+
+    None, with a warning, where Numba cannot.
+    """
     try:
         # of what is kept on disk the product is a part, whose text is elsewhere
         product = hashlib.sha256(inspect.getsource(gemm).encode()).hexdigest()
-        return fast.functions(f"{inspect.getsource(module)}# {product}\n", signatures(dtype))
+        wanted = signatures(dtype)
+        made = fast.functions(f"{inspect.getsource(module)}# {product}\n", wanted)
     except Exception as error:  # a version of Numba, say, that does not do what others do
         warnings.warn(
             f"convolutions of {dtype} are computed by NumPy, as {module.__name__} could not be "
@@ -68,3 +73,4 @@ def compiled(
             stacklevel=2,
         )
         return None
+    return SimpleNamespace(product=gemm.address(dtype), **dict(zip(wanted, made, strict=True)))
