@@ -108,8 +108,9 @@ def compiled(loop: Callable[..., None], dtype: str, arrays: int, numbers: int) -
     return _compiled(loop, (element[::1],) * arrays + (element,) * numbers)
 
 
-# dtype, number of axes, layout (C, F or A) and whether it is only read, of each argument
-Arguments = tuple[tuple[str, int, str, bool], ...]
+# dtype, number of axes, layout (C, F or A) and whether it is only read; or of each one of a tuple
+Argument = Any
+Arguments = tuple[Argument, ...]
 
 
 def kernel(text: str, arguments: Arguments) -> Any:
@@ -137,14 +138,17 @@ def functions(text: str, wanted: dict[str, Arguments]) -> list[Any]:
             names[name] = _jit(function, forceinline=hasattr(function, "inlined"))
     made = []
     for name, arguments in wanted.items():
-        signature = [
-            types.Array(getattr(types, _NUMBA.get(dtype, dtype)), axes, layout, readonly)
-            if axes
-            else getattr(types, _NUMBA.get(dtype, dtype))
-            for dtype, axes, layout, readonly in arguments
-        ]
-        made.append(_compiled(written[name], tuple(signature), kept))
+        signature = tuple(_type_of(types, argument) for argument in arguments)
+        made.append(_compiled(written[name], signature, kept))
     return made
+
+
+def _type_of(types: Any, argument: Argument) -> Any:
+    if isinstance(argument[0], tuple):
+        return types.Tuple([_type_of(types, one) for one in argument])
+    dtype, axes, layout, readonly = argument
+    element = getattr(types, _NUMBA.get(dtype, dtype))
+    return types.Array(element, axes, layout, readonly) if axes else element
 
 
 def inlined(function: Callable[..., None]) -> Callable[..., None]:

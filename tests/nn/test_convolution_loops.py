@@ -1,6 +1,7 @@
 """Convolutions by the loops that Numba compiles: the numbers of NumPy's ways, and when they are."""
 
 import functools
+import itertools
 import subprocess
 import sys
 import threading
@@ -15,19 +16,26 @@ from tinygrad_fm import fast, functional, threads
 from tinygrad_fm.rules import (
     columns,
     compiled_columns,
+    compiled_fourier,
     compiled_tiles,
     convolution,
+    fourier,
     gemm,
     loops,
     tile_loops,
     toom_cook,
+    workspace,
 )
 from tinygrad_fm.rules.plan import Plan
 
 pytestmark = pytest.mark.skipif(
     not loops.there_are("<f8"), reason=f"no loops: {fast.why_not() or 'no product is found'}"
 )
-WAYS = {"im2col": (compiled_columns, columns), "tiles": (compiled_tiles, toom_cook)}
+WAYS = {
+    "im2col": (compiled_columns, columns),
+    "dft": (compiled_fourier, fourier),
+    "tiles": (compiled_tiles, toom_cook),
+}
 pair = lambda low, high: st.tuples(st.integers(low, high), st.integers(low, high))
 
 
@@ -38,7 +46,7 @@ def plans(draw, way):
     if way == "tiles":
         kernel = (draw(st.integers(2, 5)),) * 2
     else:
-        stride, dilation = draw(pair(1, 3)), draw(pair(1, 3))
+        stride, dilation = draw(pair(1, 3)) if way == "im2col" else (1, 1), draw(pair(1, 3))
     out = tuple(
         (s + 2 * p - (k - 1) * d - 1) // t + 1
         for s, p, k, d, t in zip(size, padding, kernel, dilation, stride, strict=True)
@@ -93,16 +101,33 @@ def test_many_channels_or_images_in_float32(way, shape):
 @pytest.mark.parametrize("place", [(0, 0), (3, 2), (12, 13)])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("count", [1, 3])
-def test_tiles_tell_what_is_not_finite(place, value, count, monkeypatch):
+@pytest.mark.parametrize("way", ["dft", "tiles"])
+def test_they_tell_what_is_not_finite(way, place, value, count, monkeypatch):
     monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: count)
-    plan = Plan("tiles", (13, 14), (3, 3), (1, 1), (13, 14))
+    plan = Plan(way, (13, 14), (3, 3), (1, 1), (13, 14))
     x, w, b, g = arrays_of(plan, 2, 3, 4)
     for array, calls in ((x, (0, 3)), (g, (2, 3)), (w, (0, 2))):
         index = (*place, 1, 2) if array is not w else (place[0] % 3, place[1] % 3, 1, 2)
         before, array[index] = array[index], value
-        found = list(three_products(compiled_tiles, plan, x, w, b, g))
+        found = list(three_products(WAYS[way][0], plan, x, w, b, g))
         assert [found[i] is None for i in calls] == [True] * len(calls)
         array[index] = before
+
+
+def test_many_images_go_to_frequencies_in_parts(monkeypatch):
+    plan = Plan("dft", (6, 5), (3, 3), (1, 1), (6, 5))
+    arrays = arrays_of(plan, 40, 4, 18)
+    expected = list(three_products(compiled_fourier, plan, *arrays))
+    kept = max(
+        compiled_fourier.workspace(plan, 6, *of, np.dtype(float)) for of in ((4, 18), (18, 4))
+    )
+    monkeypatch.setattr(workspace, "KEPT", kept)
+    parts = compiled_fourier.parts(plan, 40, 4, 18, np.dtype(float))
+    assert len(parts) > 3
+    assert parts[0].start == 0
+    assert all(a.stop == b.start for a, b in itertools.pairwise(parts))
+    for i, found in enumerate(three_products(compiled_fourier, plan, *arrays)):
+        np.testing.assert_allclose(found, expected[i], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", WAYS)
@@ -141,16 +166,18 @@ def test_a_large_convolution_goes_by_loops_whatever_the_arrays_allow(method, mon
     assert not np.isfinite(y[1, :, 3, 4]).any()
 
 
-def test_two_threads_may_convolve_at_once():
-    plan = Plan("tiles", (14, 14), (3, 3), (1, 1), (14, 14))
+@pytest.mark.parametrize("way", ["dft", "tiles"])
+def test_two_threads_may_convolve_at_once(way):
+    by_loops, by_numpy = WAYS[way]
+    plan = Plan(way, (14, 14), (3, 3), (1, 1), (14, 14))
     given_ = [arrays_of(plan, 4, c, 8) for c in (8, 16)]
-    expected = [list(three_products(toom_cook, plan, *arrays)) for arrays in given_]
+    expected = [list(three_products(by_numpy, plan, *arrays)) for arrays in given_]
     close = functools.partial(np.allclose, rtol=0, atol=1e-10)
     wrong = []
 
     def work(i):
         for _ in range(20):
-            found = three_products(compiled_tiles, plan, *given_[i])
+            found = three_products(by_loops, plan, *given_[i])
             if not all(map(close, found, expected[i])):
                 wrong.append(i)
 
@@ -184,14 +211,15 @@ x = np.random.default_rng(0).standard_normal((8, 16, 14, 14), dtype=np.float32)
 w = np.random.default_rng(1).standard_normal((16, 16, 3, 3), dtype=np.float32)
 for i in range({before}):
     functional.conv2d(x[:1, :, :5, :5], w)
-print(functional.conv2d(x, w, method="tiles").tobytes().hex()[:4000])
+print(functional.conv2d(x, w, method="{way}").tobytes().hex()[:4000])
 """
 
 
-def test_the_same_numbers_whatever_a_process_did_before():
+@pytest.mark.parametrize("way", ["dft", "tiles"])
+def test_the_same_numbers_whatever_a_process_did_before(way):
     found = {
         subprocess.run(
-            [sys.executable, "-c", NEW.format(before=before)],
+            [sys.executable, "-c", NEW.format(before=before, way=way)],
             capture_output=True,
             text=True,
             check=True,
@@ -211,13 +239,14 @@ def test_nothing_of_numba_is_loaded_for_small_convolutions():
     assert done.stdout == "False\n"
 
 
-def test_what_overflows_on_the_way_is_told_without_a_warning():
-    plan = Plan("tiles", (9, 9), (3, 3), (1, 1), (9, 9))
+@pytest.mark.parametrize("way", ["dft", "tiles"])
+def test_what_overflows_on_the_way_is_told_without_a_warning(way):
+    plan = Plan(way, (9, 9), (3, 3), (1, 1), (9, 9))
     x, w, b, _ = arrays_of(plan, 2, 3, 4, np.float32)
     x[...] = 3e38
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert compiled_tiles.convolve(x, w, b, plan) is None
+        assert WAYS[way][0].convolve(x, w, b, plan) is None
 
 
 def test_a_setting_that_is_none_is_an_error(monkeypatch):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fm import threads
-from tinygrad_fm.rules import compiled_columns, fourier, frequencies, toom_cook
+from tinygrad_fm.rules import compiled_columns, compiled_fourier, fourier, frequencies, toom_cook
 from tinygrad_fm.rules.plan import Pair, Plan
 from tinygrad_fm.rules.products import has_small_kernels
 from tinygrad_fm.rules.workspace import KEPT
@@ -83,11 +83,11 @@ class Rates(NamedTuple):
     tiles: tuple[float, float, float, float]
 
 
-# where loops compute "im2col" and "tiles"
+# where loops compute all three
 BY_LOOPS = Rates(
-    im2col=(64_500, 0.204, 0.0655, 0.189),
-    dft=(174_000, 0.0293, 0.0229, 0.396, 0.0771),
-    tiles=(91_800, 0.242, 0.0686, 0.331),
+    im2col=(77_500, 0.151, 0.0687, 0.0814),
+    dft=(106_000, 0.0121, 0.0240, 0.235, 0.0890),
+    tiles=(100_000, 0.266, 0.0744, 0.189),
 )
 # elsewhere by the matrix library, and whether it has kernels for small matrices (see
 # rules.products), which make "im2col" and "dft" faster; MKL is the faster one where matrices are
@@ -117,8 +117,9 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
 
     "dft" is left out where it would compute in more memory than is kept from call to call.
     """
+    by_frequency: Any = fourier
     if compiled_columns.takes(plan, n, c, o, dtype):
-        rates = BY_LOOPS
+        rates, by_frequency = BY_LOOPS, compiled_fourier
     elif has_small_kernels():
         rates = SMALL
     else:
@@ -128,9 +129,9 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
         "dft": _time(rates.dft, *_dft(plan, n, c, o)),
     }
     if found["dft"] < found["im2col"]:
-        parts = fourier.parts(plan, n, c, o, dtype)
+        parts = by_frequency.parts(plan, n, c, o, dtype)
         found["dft"] = _time(rates.dft, *_dft(plan, n, c, o, len(parts)))
-        if fourier.workspace(plan, parts[0].stop, c, o, dtype) > KEPT:
+        if by_frequency.workspace(plan, parts[0].stop, c, o, dtype) > KEPT:
             del found["dft"]
     if toom_cook.takes(plan):
         found["tiles"] = _time(rates.tiles, *_tiles(plan, n, c, o))

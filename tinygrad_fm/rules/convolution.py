@@ -2,7 +2,7 @@
 
 The results and both gradients are linear in each of their arrays, and each is the rule of the
 others. The ways are in `columns` (im2col, the sum itself), `fourier` (dft) and `toom_cook` (tiles);
-where Numba is installed, loops take the place of the first and the last.
+where Numba is installed, loops take their place.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tinygrad_fm.engine import Primitive, primitive
 from tinygrad_fm.rules import (
     columns,
     compiled_columns,
+    compiled_fourier,
     compiled_tiles,
     fourier,
     loops,
@@ -33,7 +34,11 @@ from tinygrad_fm.rules.plan import (
 Array = Any
 WAYS: dict[str, Any] = {"im2col": columns, "dft": fourier, "tiles": toom_cook}
 MANY = 8_000  # numbers, of a sum to which the matrix library puts several threads
-LOOPS: dict[str, Any] = {"im2col": compiled_columns, "tiles": compiled_tiles}
+LOOPS: dict[str, Any] = {
+    "im2col": compiled_columns,
+    "dft": compiled_fourier,
+    "tiles": compiled_tiles,
+}
 
 
 def _computed(what: str, *arrays: Array, plan: Plan, out: Array | None) -> Array:
@@ -52,7 +57,7 @@ def _way(what: str, arrays: tuple[Array, ...], plan: Plan, out: Array | None) ->
     first, second, *bias = arrays
     c, o = (first.shape[3], second.shape[3]) if what == "weight_gradient" else second.shape[2:]
     n, places = first.shape[2], plan.kernel[0] * plan.kernel[1] * plan.out[0] * plan.out[1]
-    if plan.method not in LOOPS or places * n * c * o < loops.LARGE:
+    if places * n * c * o < loops.LARGE:
         return WAYS[plan.method]  # at a glance: what is small takes microseconds
     given = [a for a in (*arrays, out) if a is not None]
     whole = all(b is None or b.shape == (o,) for b in bias)

@@ -1,0 +1,272 @@
+"""The convolutions of `fourier`, by loops that Numba compiles where it is installed."""
+
+from __future__ import annotations
+
+import functools
+import math
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fm import fast, threads
+from tinygrad_fm.rules import frequency_loops, loops
+from tinygrad_fm.rules import workspace as memory
+from tinygrad_fm.rules.frequencies import rank, sizes
+from tinygrad_fm.rules.frequency_loops import BESIDE
+from tinygrad_fm.rules.plan import Pair, Plan, turned
+from tinygrad_fm.rules.products import MOST
+from tinygrad_fm.rules.workspace import OF_ONE, scratch
+
+Array = Any
+Places = tuple[range, range]
+
+CACHED = 2 << 20  # bytes of kernels at frequencies at a time
+LEAST = 16  # kernels that are multiplied at a time, and whole such; fewer if there are no more
+# Multiplications that are worth a thread of its own: one call, during which it waits for no other.
+WORTH = 16_000_000
+
+
+def _signatures(dtype: str) -> dict[str, fast.Arguments]:
+    whole, numbers = ("int64", 0, "C", True), ("int64", 1, "C", True)
+    read, made, value = (dtype, 1, "C", True), (dtype, 1, "C", False), (dtype, 0, "C", True)
+    pair, shapes, counts = (whole,) * 2, ((whole,) * 2,) * 4, (whole,) * 3
+    tables = ((made, made),) * 3
+    return {
+        "convolve": (
+            *(whole, read, read, read, made, shapes, counts, (whole,) * 4, whole, pair),
+            *(*tables, (made,) * 7),
+        ),
+        "weight_gradient": (
+            *(whole, read, read, shapes, counts, pair, numbers, whole),
+            *(*tables, made, (made,) * 5),
+        ),
+        "kernels_from_rows": (whole, read, read, made, shapes, whole, pair, value),
+    }
+
+
+def _loops(dtype: str) -> Any:
+    return loops.compiled(frequency_loops, dtype, _signatures)
+
+
+def takes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
+    """Whether these loops are there, and compute such a convolution."""
+    return loops.fit(plan, n, c, o, dtype) and _loops(dtype.name) is not None
+
+
+# ---- tables --------------------------------------------------------------------------------------
+
+
+def _angles(size: int, places: range) -> tuple[Array, Array]:
+    """Cosines and sines, (frequencies from 0 to half, places)."""
+    angles = 2 * np.pi * (np.outer(np.arange(size // 2 + 1), np.array(places)) % size) / size
+    return np.cos(angles), np.sin(angles)
+
+
+def _in_turn(a: Array, b: Array) -> Array:
+    """Rows of both, in turn."""
+    return np.stack([a, b], axis=1).reshape(-1, a.shape[1])
+
+
+@functools.cache
+def _rows(size: int) -> tuple[int, ...]:
+    """The frequency of the height that each row has, if all had two: real ones have one."""
+    there = [[2 * u, 2 * u + 1] if 2 * u % size else [2 * u] for u in range(size // 2 + 1)]
+    return tuple(row for rows in there for row in rows)
+
+
+@functools.lru_cache(maxsize=256)
+def _there(size: Pair, places: Places, dtype: Any) -> tuple[Array, Array]:
+    """The matrix of `to_rows`, (rows, H), and the flat table of `to_numbers`."""
+    (cos, sin), (cos2, sin2) = map(_angles, size, places)
+    matrix, table = _in_turn(cos, -sin)[list(_rows(size[0]))], _in_turn(cos2, sin2)
+    return matrix.astype(dtype), table.astype(dtype).reshape(-1)
+
+
+@functools.lru_cache(maxsize=256)
+def _back(size: Pair, places: Places, dtype: Any) -> tuple[Array, Array]:
+    """The matrix of `from_rows`, (H, rows), and the table of `from_numbers`; both flat."""
+    (cos, sin), (cos2, sin2) = map(_angles, size, places)
+    real = 2 * np.arange(len(cos)) % size[0] == 0
+    times = np.where(real, 1, 2)[:, None] / math.prod(size)  # others, of their conjugates as well
+    matrix, table = _in_turn(times * cos, -times * sin)[list(_rows(size[0]))], _in_turn(cos2, -sin2)
+    return matrix.T.astype(dtype, "C").reshape(-1), table.T.astype(dtype, "C").reshape(-1)
+
+
+def _places(plan: Plan) -> tuple[Places, Places, Places]:
+    """Where pixels of images, kernels and results are: result i is the sum of image i + k."""
+    image = range(plan.image[0]), range(plan.image[1])
+    high, wide = (range(0, k * d, d) for k, d in zip(plan.kernel, plan.dilation, strict=True))
+    tall, broad = (range(-p, o - p) for o, p in zip(plan.out, plan.before, strict=True))
+    return image, (high, wide), (tall, broad)
+
+
+def _conjugate(places: Places) -> Places:
+    """Of a correlation: what is turned around is at the conjugate frequencies."""
+    high, wide = (range(-r.start, -r.stop, -r.step) for r in places)
+    return high, wide
+
+
+# ---- what is computed at a time, and in what memory ----------------------------------------------
+
+
+def _some(kernels: int, channels: int, size: Pair, dtype: Any) -> int:
+    """How many kernels, or channels, are multiplied at a time."""
+    most = CACHED // (3 * size[1] * channels * dtype.itemsize)
+    return min(kernels, max(LEAST, most // LEAST * LEAST))
+
+
+def _lengths(plan: Plan, n: int, c: int, o: int, dtype: Any) -> list[int]:
+    """Of the arrays in which n images and o kernels are convolved."""
+    size = sizes(plan)
+    some = _some(o, c, size, dtype)
+    wide = plan.image[1] * n * c, plan.kernel[1] * c * o, plan.out[1] * n * o
+    at = n * c, c * some, n * some
+    numbers = (3 * size[1] * (columns + BESIDE) for columns in at)
+    return [math.prod(plan.kernel) * c * some, *(size[0] * w for w in wide), *numbers]
+
+
+def _lengths_back(plan: Plan, rows: int, n: int, c: int, o: int, dtype: Any) -> list[int]:
+    """Of those in which so many rows of the gradient of kernels are computed."""
+    size = sizes(plan)
+    some = _some(c, o, size, dtype)
+    numbers = (3 * size[1] * (columns + BESIDE) for columns in (n * c, n * o, some * o))
+    return [rows * plan.image[1] * n * c, rows * plan.out[1] * n * o, *numbers]
+
+
+def workspace(plan: Plan, n: int, c: int, o: int, dtype: Any) -> int:
+    """Bytes that a convolution of n images, or a gradient, computes in."""
+    high = sizes(plan)[0]
+    back = high * plan.kernel[1] * c * o + sum(_lengths_back(plan, high, n, c, o, dtype))
+    return max(sum(_lengths(plan, n, c, o, dtype)), back) * dtype.itemsize
+
+
+def parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> list[slice]:
+    """The images in parts of about one size, as few as fit the memory kept from call to call."""
+    most = _images_at_once(plan, c, o, dtype, memory.KEPT)
+    return threads.spans(n, -(-n // most))
+
+
+@functools.lru_cache(maxsize=256)
+def _images_at_once(plan: Plan, c: int, o: int, dtype: Any, kept: int) -> int:
+    kernels = workspace(plan, 0, c, o, dtype)
+    return max(1, (kept - kernels) // (workspace(plan, 1, c, o, dtype) - kernels))
+
+
+def _count(plan: Plan, n: int, c: int, o: int) -> int:
+    """How many threads share a product."""
+    multiplications = rank(plan) * (n * c * o + OF_ONE * (n * c + c * o + n * o))
+    return threads.several(multiplications, WORTH)
+
+
+def _units(high: int, count: int) -> list[list[int]]:
+    """Frequencies of the height for each thread: the next one to whom has least."""
+    found: list[list[int]] = [[] for _ in range(min(count, high // 2 + 1))]
+    weight = lambda unit: 2 if 2 * unit % high else 1
+    for unit in sorted(range(high // 2 + 1), key=weight, reverse=True):
+        min(found, key=lambda portion: sum(map(weight, portion))).append(unit)
+    return [sorted(portion) for portion in found]
+
+
+# ---- the three products --------------------------------------------------------------------------
+
+
+def convolve(
+    x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
+) -> Array | None:
+    """See fourier.convolve."""
+    return _convolve(x, weight, weight.shape[2:], False, bias, plan, out)
+
+
+def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
+    """See fourier.input_gradient."""
+    return _convolve(g, weight, weight.shape[:1:-1], True, None, turned(plan), out)
+
+
+def _convolve(
+    x: Array,
+    weight: Array,
+    channels: tuple[int, int],
+    around: bool,
+    bias: Array | None,
+    plan: Plan,
+    out: Array | None,
+) -> Array | None:
+    """By the kernels, or around by those that turn them around, with channels as kernels."""
+    n, (c, o) = x.shape[2], channels
+    do, dtype, size = _loops(x.dtype.name), x.dtype, sizes(plan)
+    y = np.empty((*plan.out, n, o), dtype) if out is None else out
+    image, kernel, result = _places(plan)
+    there = (_there(size, places, dtype) for places in (image, _conjugate(kernel)))
+    tables = *((matrix.reshape(-1), table) for matrix, table in there), _back(size, result, dtype)
+    pixels, kernels, into = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
+    added = kernels[:0] if bias is None else bias
+    shapes, counts = (size, plan.image, plan.kernel, plan.out), (n, c, o)
+
+    def compute(*part: int) -> bool:
+        first, last, begin, end = part
+        some = _some(last - first, c, size, dtype)
+        at_once = some, max(1, MOST // (some * c))
+        lengths = _lengths(plan, end - begin, c, last - first, dtype)
+        return do.convolve(
+            *(do.product, pixels, kernels, added, into, shapes, counts, part, int(around)),
+            *(at_once, *tables, tuple(scratch(dtype, *((length,) for length in lengths)))),
+        )
+
+    for images in parts(plan, n, c, o, dtype):
+        many = images.stop - images.start
+        count = _count(plan, many, c, o)
+        if many < o:  # each thread takes all images, or all kernels, to frequencies
+            split = threads.spans(o, min(count, -(-o // LEAST)))
+            works = [(s.start, s.stop, images.start, images.stop) for s in split]
+        else:
+            split = threads.spans(many, count)
+            works = [(0, o, images.start + s.start, images.start + s.stop) for s in split]
+        if not all(threads.share_products(compute, works)):
+            return None
+    return y
+
+
+def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
+    """See fourier.weight_gradient."""
+    n, c, o = x.shape[2], x.shape[3], g.shape[3]
+    made = np.empty((*plan.kernel, c, o), x.dtype) if out is None else out
+    split = parts(plan, n, c, o, x.dtype)
+    return made if all(_add_gradient(x, g, plan, part, made) for part in split) else None
+
+
+def _add_gradient(x: Array, g: Array, plan: Plan, part: slice, made: Array) -> bool:
+    """The gradient of some images, which is added to that of those before."""
+    n, c, o = x.shape[2], x.shape[3], g.shape[3]
+    do, dtype, size = _loops(x.dtype.name), x.dtype, sizes(plan)
+    image, kernel, result = _places(plan)
+    matrix_x, of_x = _there(size, image, dtype)
+    matrix_g, of_g = _there(size, _conjugate(result), dtype)
+    back = _back(size, kernel, dtype)
+    images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)
+    shapes, counts = (size, plan.image, plan.kernel, plan.out), (n, c, o)
+    span, many = (part.start, part.stop), part.stop - part.start
+    count, some, here = _count(plan, many, c, o), _some(c, o, size, dtype), get_ident()
+    lengths = _lengths_back(plan, size[0], many, c, o, dtype)
+    rows, *own = scratch(dtype, (size[0] * plan.kernel[1] * c * o,), *((k,) for k in lengths))
+
+    def compute(units: list[int]) -> bool:
+        those = [i for i, row in enumerate(_rows(size[0])) if row // 2 in units]
+        arrays = own
+        if get_ident() != here:
+            lengths = _lengths_back(plan, len(those), many, c, o, dtype)
+            arrays = scratch(dtype, *((k,) for k in lengths))
+        return do.weight_gradient(
+            *(do.product, images, given, shapes, counts, span, np.array(units), some),
+            *((matrix_x[those].reshape(-1), of_x), (matrix_g[those].reshape(-1), of_g)),
+            *(back, rows, tuple(arrays)),
+        )
+
+    def finish(columns: slice) -> None:
+        kept, those = dtype.type(part.start > 0), (columns.start, columns.stop)
+        do.kernels_from_rows(do.product, back[0], rows, into, shapes, c * o, those, kept)
+
+    if not all(threads.share_products(compute, [(u,) for u in _units(size[0], count)])):
+        return False
+    threads.share_products(finish, [(columns,) for columns in threads.spans(c * o, count)])
+    return True
