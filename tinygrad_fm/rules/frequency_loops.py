@@ -17,6 +17,7 @@ U = np.uint64
 RUN = 128
 BESIDE = 16  # between one number's columns and the next's: powers of two would share cache lines
 COLUMNS = 2048  # that are multiplied at a time
+LINE = 16  # numbers in a line of the cache
 
 multiply = gemm.compiled()
 
@@ -233,20 +234,26 @@ def from_rows(address, matrix, shape, rows, start, many, out, into, across, colu
 # channels and kernels. `tables` are pairs: for the height the matrix, and for the width the table.
 
 
-def some_kernels(w, places, counts, first, some, turned, out):
-    """Those from a first one on, (places, C, some); or, turned around, channels as kernels."""
+def some_kernels(w, places, counts, first, some, out):
+    """Those from a first one on, (places, C, some)."""
+    _, channels, kernels = counts
+    for row in range(places * channels):
+        a, b = row * kernels + first, row * some
+        for j in range(some):
+            out[U(b + j)] = w[U(a + j)]
+
+
+def some_turned(w, places, counts, first, some, out):
+    """The same of kernels (places, O, C), turned around: C is to be read, O to be written along."""
     _, channels, kernels = counts
     for place in range(places):
-        for c in range(channels):
-            b = (place * channels + c) * some
-            if turned:
-                a = ((places - 1 - place) * kernels + first) * channels + c
-                for j in range(some):
-                    out[U(b + j)] = w[U(a + j * channels)]
-            else:
-                a = (place * channels + c) * kernels + first
-                for j in range(some):
-                    out[U(b + j)] = w[U(a + j)]
+        start, into = (places - 1 - place) * kernels + first, place * channels
+        for left in range(0, channels, LINE):
+            width = min(LINE, channels - left)
+            for j in range(some):
+                a, b = (start + j) * channels + left, (into + left) * some + j
+                for c in range(width):
+                    out[U(b + c * some)] = w[U(a + c)]
 
 
 def products(address, size, unit, at_x, at_w, at_y, mnk, most):
@@ -290,7 +297,10 @@ def convolve(
     to_rows(address, of_x[0], x, shape, begin * channels, columns, rows_x, 0)
     for start in range(first, last, some):
         count, into = min(some, last - start), (start - first) * of_kernel
-        some_kernels(w, kernel[0] * kernel[1], counts, start, count, turned, near)
+        if turned:
+            some_turned(w, kernel[0] * kernel[1], counts, start, count, near)
+        else:
+            some_kernels(w, kernel[0] * kernel[1], counts, start, count, near)
         shape = size[0], kernel[0], kernel[1], channels * count
         to_rows(address, of_w[0], near, shape, 0, channels * count, rows_w, into)
     for unit in range(size[0] // 2 + 1):
