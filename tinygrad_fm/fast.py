@@ -164,9 +164,13 @@ def cost(text: str) -> int:
     """What it costs to have a kernel of this text compiled, in the elements of WORTH."""
     if os.environ.get(VARIABLE) == "1":
         return 0
+    return LOADING if is_kept(text) else COMPILING
+
+
+def is_kept(text: str) -> bool:
+    """Whether functions of a text were compiled before, and are on disk."""
     path = _place(text)
-    kept = any((path.parent / "__pycache__").glob(f"{path.stem}.*.nbi"))
-    return LOADING if kept else COMPILING
+    return any((path.parent / "__pycache__").glob(f"{path.stem}.*.nbi"))
 
 
 _NUMBA = {"bool": "boolean"}

@@ -1,6 +1,7 @@
 """Convolutions by the loops that Numba compiles: the numbers of NumPy's ways, and when they are."""
 
 import functools
+import io
 import itertools
 import subprocess
 import sys
@@ -202,6 +203,18 @@ def test_a_library_whose_product_is_unknown_or_wrong_is_left_alone(monkeypatch):
 def test_where_numba_cannot_compile_them_a_warning_says_so_and_numpy_computes():
     with pytest.warns(RuntimeWarning, match="computed by NumPy, as .*tile_loops could not be"):
         assert loops.compiled(tile_loops, "float32", lambda dtype: {"no_such": ()}) is None
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("kept", [True, False])
+def test_who_waits_for_the_compiler_at_a_terminal_is_told_why(terminal, kept, monkeypatch):
+    written = io.StringIO()
+    written.isatty = lambda: terminal
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.setattr(fast, "is_kept", lambda text: kept)
+    monkeypatch.setattr(fast, "functions", lambda text, wanted: [])
+    assert loops.compiled.__wrapped__(tile_loops, "float32", lambda dtype: {}).product
+    assert ("convolutions of float32" in written.getvalue()) == (terminal and not kept)
 
 
 NEW = """

@@ -95,9 +95,8 @@ def conv2d(
             the tile: an outlier of 1e4 costs results near 1 about 1e-3 by "dft", however far away
             they are. Numbers near the largest of the dtype may overflow on the way. Where there is
             a NaN or an infinity, both turn to "im2col".
-            With the extra `fast` loops compute "im2col" and "tiles" where a million numbers or more
-            are multiplied: to the same errors but other last digits, and np.errstate does not tell
-            of an overflow in them.
+            With the extra `fast` loops compute them where a million numbers or more are multiplied:
+            to the same errors but other last digits, and np.errstate does not tell of an overflow.
             Each thread keeps the memory that it computes in, at most 128 MiB: "im2col" needs 4 MiB
             (up to 8 below 8 channels), or the windows of one pixel of the result (of 64 pixels in
             the loops); "tiles" 4 MiB (10 in float32, 20 in float64 in the loops), or one tile of

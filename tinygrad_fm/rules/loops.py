@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
@@ -52,6 +53,16 @@ def are_plain(*arrays: Array) -> bool:
     return all(type(a) is np.ndarray and a.flags.c_contiguous and a.dtype == first for a in arrays)
 
 
+def _announce(dtype: str) -> None:
+    """Tell who sits before a terminal why nothing happens."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(
+            f"tinygrad_fm compiles loops for convolutions of {dtype}, which takes 3 to 10 seconds, "
+            f"once on this machine ({fast.VARIABLE}=0 does without)",
+            file=sys.stderr,
+        )
+
+
 @functools.cache
 def compiled(
     module: ModuleType, dtype: str, signatures: Callable[[str], dict[str, fast.Arguments]]
@@ -63,8 +74,10 @@ def compiled(
     try:
         # of what is kept on disk the product is a part, whose text is elsewhere
         product = hashlib.sha256(inspect.getsource(gemm).encode()).hexdigest()
-        wanted = signatures(dtype)
-        made = fast.functions(f"{inspect.getsource(module)}# {product}\n", wanted)
+        wanted, text = signatures(dtype), f"{inspect.getsource(module)}# {product}\n"
+        if not fast.is_kept(text):
+            _announce(dtype)
+        made = fast.functions(text, wanted)
     except Exception as error:  # a version of Numba, say, that does not do what others do
         warnings.warn(
             f"convolutions of {dtype} are computed by NumPy, as {module.__name__} could not be "
