@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from threading import get_ident
 from typing import Any
@@ -159,13 +160,27 @@ def _count(plan: Plan, n: int, c: int, o: int) -> int:
     return threads.several(multiplications, WORTH)
 
 
-def _units(high: int, count: int) -> list[list[int]]:
-    """Frequencies of the height for each thread: the next one to whom has least."""
-    found: list[list[int]] = [[] for _ in range(min(count, high // 2 + 1))]
-    weight = lambda unit: 2 if 2 * unit % high else 1
-    for unit in sorted(range(high // 2 + 1), key=weight, reverse=True):
-        min(found, key=lambda portion: sum(map(weight, portion))).append(unit)
-    return [sorted(portion) for portion in found]
+def _shares(high: int, channels: int, count: int) -> list[list[tuple[int, int, int]]]:
+    """For each thread frequencies of the height, and of each the first and last channel.
+
+    A frequency counts as many times as it has rows, and may be split between threads, by LEAST
+    channels.
+    """
+    cuts = [i * high * channels // count for i in range(count + 1)]
+    found = []
+    for begin, end in itertools.pairwise(cuts):
+        share, before = [], 0
+        for unit in range(high // 2 + 1):
+            rows = 2 if 2 * unit % high else 1
+            first, last = (
+                channels if done >= channels else max(0, done) // LEAST * LEAST
+                for done in ((cut - before * channels) // rows for cut in (begin, end))
+            )
+            before += rows
+            if first < last:
+                share.append((unit, first, last))
+        found.append(share)
+    return [share for share in found if share]
 
 
 # ---- the three products --------------------------------------------------------------------------
@@ -250,14 +265,15 @@ def _add_gradient(x: Array, g: Array, plan: Plan, part: slice, made: Array) -> b
     lengths = _lengths_back(plan, size[0], many, c, o, dtype)
     rows, *own = scratch(dtype, (size[0] * plan.kernel[1] * c * o,), *((k,) for k in lengths))
 
-    def compute(units: list[int]) -> bool:
-        those = [i for i, row in enumerate(_rows(size[0])) if row // 2 in units]
+    def compute(*share: tuple[int, int, int]) -> bool:
+        units = np.array(share)
+        those = [i for i, row in enumerate(_rows(size[0])) if row // 2 in units[:, 0]]
         arrays = own
         if get_ident() != here:
             lengths = _lengths_back(plan, len(those), many, c, o, dtype)
             arrays = scratch(dtype, *((k,) for k in lengths))
         return do.weight_gradient(
-            *(do.product, images, given, shapes, counts, span, np.array(units), some),
+            *(do.product, images, given, shapes, counts, span, units.reshape(-1), some),
             *((matrix_x[those].reshape(-1), of_x), (matrix_g[those].reshape(-1), of_g)),
             *(back, rows, tuple(arrays)),
         )
@@ -266,7 +282,7 @@ def _add_gradient(x: Array, g: Array, plan: Plan, part: slice, made: Array) -> b
         kept, those = dtype.type(part.start > 0), (columns.start, columns.stop)
         do.kernels_from_rows(do.product, back[0], rows, into, shapes, c * o, those, kept)
 
-    if not all(threads.share_products(compute, [(u,) for u in _units(size[0], count)])):
+    if not all(threads.share_products(compute, [tuple(s) for s in _shares(size[0], c, count)])):
         return False
     threads.share_products(finish, [(columns,) for columns in threads.spans(c * o, count)])
     return True

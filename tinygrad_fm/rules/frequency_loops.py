@@ -339,12 +339,13 @@ def convolve(
 
 
 def weight_gradient(
-    address, x, g, shapes, counts, part, units, some, of_x, of_g, of_w, rows_w, memory
+    address, x, g, shapes, counts, part, share, some, of_x, of_g, of_w, rows_w, memory
 ):
     """The rows (rows, KW, C * O) of the gradient of kernels at some frequencies of the height.
 
     Args:
         part: first and last image.
+        share: the frequencies, and of each the first and last channel, one after the other.
         some: channels that are multiplied at a time.
         of_x, of_g: the matrix is that of these frequencies alone.
 
@@ -362,7 +363,8 @@ def weight_gradient(
     shape = count, result[0], result[1], images * kernels
     to_rows(address, of_g[0], g, shape, begin * kernels, columns_g, rows_g, 0)
     row = 0
-    for unit in units:
+    for i in range(0, len(share), 3):
+        unit, first, last = share[i], share[i + 1], share[i + 2]
         place, shape_x = row * image[1] * columns, (image[1], columns)
         to_numbers(address, of_x[1], rows_x, place, shape_x, size, unit, at_x)
         place, shape_x = row * result[1] * columns_g, (result[1], columns_g)
@@ -370,8 +372,8 @@ def weight_gradient(
         if unit == 0 and not (finite(at_x, columns) and finite(at_g, columns_g)):
             return False
         row += 1 if is_alone(unit, size[0]) else 2
-        for start in range(0, channels, some):
-            count = min(some, channels - start)
+        for start in range(first, last, some):
+            count = min(some, last - start)
             mnk = count, kernels, end - begin
             for number in range(how_many(size, unit)):
                 if is_needed(number, size, unit):
