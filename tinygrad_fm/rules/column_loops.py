@@ -30,29 +30,33 @@ def fill(y, b, n, value):
         y[U(b + j)] = value
 
 
-def rows_of(x, sizes, begin, end, first, last, out):
-    """Some places of some windows: (rows, places * C).
+# Of a convolution, `shapes` are along height and width those of kernel, image, padding before it,
+# result, stride and dilation; `counts` are numbers of images, channels and kernels. Windows are
+# those from `begin` to `end`, and their places those from `first` to `last`.
 
-    Args:
-        sizes: rows and columns of the kernel; number of images, channels, kernels; rows and columns
-            of an image; padding above and beside; rows and columns of a result; then stride and
-            dilation along both.
-    """
-    across, images, channels = sizes[1], sizes[2], sizes[3]
-    high, wide, above, beside, out_wide = sizes[5], sizes[6], sizes[7], sizes[8], sizes[10]
+
+def pixel_at(shapes, i, j, place):
+    """Row and column of the pixel that a window sees at a place, and whether there is one."""
+    kernel, image, before, _, stride, dilation = shapes
+    row = i * stride[0] + place // kernel[1] * dilation[0] - before[0]
+    column = j * stride[1] + place % kernel[1] * dilation[1] - before[1]
+    return row, column, 0 <= row < image[0] and 0 <= column < image[1]
+
+
+def rows_of(x, shapes, counts, begin, end, first, last, out):
+    """Some places of some windows: (rows, places * C)."""
+    images, channels = counts[0], counts[1]
+    wide, across = shapes[1][1], shapes[3][1]
     width = (last - first) * channels
     row = begin
     while row < end:
         pixel = row // images
         image = row - pixel * images
         n = min(images - image, end - row)
-        i, j = pixel // out_wide, pixel % out_wide
         for place in range(first, last):
-            k, m = place // across, place % across
-            up, left = i * sizes[11] + k * sizes[13] - above, j * sizes[12] + m * sizes[14] - beside
+            up, left, seen = pixel_at(shapes, pixel // across, pixel % across, place)
             start = ((up * wide + left) * images + image) * channels
             into = (row - begin) * width + (place - first) * channels
-            seen = up >= 0 and up < high and left >= 0 and left < wide
             for q in range(n):
                 if seen:
                     copy(x, start + q * channels, out, into + q * width, channels)
@@ -61,27 +65,23 @@ def rows_of(x, sizes, begin, end, first, last, out):
         row += n
 
 
-def columns_of(x, sizes, begin, end, first, last, out):
+def columns_of(x, shapes, counts, begin, end, first, last, out):
     """The transpose of `rows_of`, in runs of the windows that lie in one row of the result."""
-    across, images, channels = sizes[1], sizes[2], sizes[3]
-    high, wide, above, beside = sizes[5], sizes[6], sizes[7], sizes[8]
-    length, step = sizes[10] * images, sizes[12]
+    images, channels = counts[0], counts[1]
+    wide, length, step = shapes[1][1], shapes[3][1] * images, shapes[4][1]
     row = begin
     while row < end:
         i = row // length
         n = min((i + 1) * length, end) - row
         for place in range(first, last):
-            k, m = place // across, place % across
-            up, left = i * sizes[11] + k * sizes[13] - above, m * sizes[14] - beside
             into = (place - first) * channels * (end - begin) + row - begin
             done = 0
             while done < n:
                 j = (row - i * length + done) // images
                 image = row - i * length + done - j * images
-                column = j * step + left
+                up, column, seen = pixel_at(shapes, i, j, place)
                 # results whose pixels follow each other, or one, or those beyond the image
                 some = min(n - done, images - image)
-                seen = up >= 0 and up < high and column >= 0 and column < wide
                 if seen and step == 1:
                     some = min(n - done, (wide - column) * images - image)
                 start = ((up * wide + column) * images + image) * channels
@@ -98,26 +98,29 @@ def columns_of(x, sizes, begin, end, first, last, out):
         row += n
 
 
-def windows(x, sizes, begin, end, first, last, by_columns, out):
-    """`rows_of`, or `columns_of`."""
-    if by_columns:
-        columns_of(x, sizes, begin, end, first, last, out)
+def windows(x, shapes, counts, begin, end, first, last, out):
+    """`rows_of`, or of few channels `columns_of`."""
+    if counts[1] < FEW_CHANNELS:
+        columns_of(x, shapes, counts, begin, end, first, last, out)
     else:
-        rows_of(x, sizes, begin, end, first, last, out)
+        rows_of(x, shapes, counts, begin, end, first, last, out)
 
 
-def convolve(
-    address, x, weight, bias, y, sizes, first, last, begin, end, rows, several, deep, wide, some
-):
-    """The results of some windows, for the kernels from the first to the last.
+# ---- what is called ------------------------------------------------------------------------------
+#
+# `at_once` says how many windows, and how many of their places, are read at a time, and how many
+# rows and columns of the weights are multiplied; `some` is memory for what is read.
+
+
+def convolve(address, x, weight, bias, y, shapes, counts, part, at_once, some):
+    """The results of some windows for some kernels.
 
     Args:
         bias: of all kernels; empty for none.
-        rows, several: windows, and places of them, that are read at a time.
-        deep, wide: rows and columns of the weights that are multiplied at a time.
-        some: memory for what is read.
+        part: first and last kernel, first and last window.
     """
-    places, channels, kernels = sizes[0] * sizes[1], sizes[3], sizes[4]
+    places, channels, kernels = shapes[0][0] * shapes[0][1], counts[1], counts[2]
+    (first, last, begin, end), (rows, several, deep, wide) = part, at_once
     by_columns = channels < FEW_CHANNELS
     one = x.dtype.type(1)
     while begin < end:
@@ -131,7 +134,7 @@ def convolve(
         for place in range(0, places, several):
             until = min(place + several, places)
             width = (until - place) * channels
-            windows(x, sizes, begin, stop, place, until, by_columns, some)
+            windows(x, shapes, counts, begin, stop, place, until, some)
             for top in range(0, width, deep):
                 depth = min(deep, width - top)
                 seen = (some, top * count, count) if by_columns else (some, top, width)
@@ -143,11 +146,14 @@ def convolve(
         begin = stop
 
 
-def weight_gradient(
-    address, x, g, total, sizes, first, last, begin, end, rows, several, deep, wide, some
-):
-    """The gradient of the weights at the places from the first to the last, from some windows."""
-    channels, kernels = sizes[3], sizes[4]
+def weight_gradient(address, x, g, total, shapes, counts, part, at_once, some):
+    """The gradient of the weights at some places, from some windows.
+
+    Args:
+        part: first and last place, first and last window.
+    """
+    channels, kernels = counts[1], counts[2]
+    (first, last, begin, end), (rows, several, deep, wide) = part, at_once
     by_columns = channels < FEW_CHANNELS
     kept = x.dtype.type(0)
     while begin < end:
@@ -156,7 +162,7 @@ def weight_gradient(
         for place in range(first, last, several):
             until = min(place + several, last)
             width = (until - place) * channels
-            windows(x, sizes, begin, stop, place, until, by_columns, some)
+            windows(x, shapes, counts, begin, stop, place, until, some)
             for top in range(0, width, deep):
                 depth = min(deep, width - top)
                 seen = (some, top * count, count) if by_columns else (some, top, width)
@@ -169,38 +175,37 @@ def weight_gradient(
         begin = stop
 
 
-def input_gradient(address, g, weight, total, sizes, first, last, deep, turned, some):
-    """The gradient of the images in the channels from the first to the last.
+def input_gradient(address, g, weight, total, shapes, counts, part, deep, memory):
+    """The gradient of the images in some channels.
 
     The weights are multiplied where they lie, with the gradient's transpose.
 
     Args:
+        part: first and last channel.
         deep: rows of the weights that are multiplied at a time.
-        turned, some: memory for the transpose, and for that many rows of it.
+        memory: for the transpose, and for that many rows of it.
     """
-    across, images, channels, kernels = sizes[1], sizes[2], sizes[3], sizes[4]
-    high, wide, above, beside = sizes[5], sizes[6], sizes[7], sizes[8]
-    pixels = sizes[9] * sizes[10]
+    (images, channels, kernels), (first, last), (turned, some) = counts, part, memory
+    kernel, image, result = shapes[0], shapes[1], shapes[3]
+    pixels = result[0] * result[1]
     rows = pixels * images
     zero = g.dtype.type(0)
     for row in range(rows):
         for k in range(kernels):
             turned[U(k * rows + row)] = g[U(row * kernels + k)]
-    for pixel in range(high * wide * images):
+    for pixel in range(image[0] * image[1] * images):
         fill(total, pixel * channels + first, last - first, 0)
-    for place in range(sizes[0] * across):
-        k, m = place // across, place % across
+    for place in range(kernel[0] * kernel[1]):
         for top in range(first, last, deep):
             depth = min(deep, last - top)
             left = weight, (place * channels + top) * kernels, kernels
             mnk = depth, rows, kernels
             multiply(address, 0, mnk, left, (turned, 0, rows), zero, (some, 0, rows))
             for pixel in range(pixels):
-                up = pixel // sizes[10] * sizes[11] + k * sizes[13] - above
-                column = pixel % sizes[10] * sizes[12] + m * sizes[14] - beside
-                if up >= 0 and up < high and column >= 0 and column < wide:
-                    for image in range(images):
-                        into = ((up * wide + column) * images + image) * channels + top
-                        row = pixel * images + image
-                        for c in range(depth):
-                            total[U(into + c)] += some[U(c * rows + row)]
+                i, j = pixel // result[1], pixel % result[1]
+                up, column, seen = pixel_at(shapes, i, j, place)
+                for n in range(images if seen else 0):
+                    into = ((up * image[1] + column) * images + n) * channels + top
+                    row = pixel * images + n
+                    for c in range(depth):
+                        total[U(into + c)] += some[U(c * rows + row)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_fm import fast, threads
 from tinygrad_fm.rules import column_loops, columns, loops
-from tinygrad_fm.rules.plan import Plan, turned
+from tinygrad_fm.rules.plan import Pair, Plan, turned
 from tinygrad_fm.rules.products import MOST
 from tinygrad_fm.rules.turning import turned_kernels
 from tinygrad_fm.rules.workspace import scratch
@@ -23,12 +23,14 @@ BROAD = 128
 
 
 def _signatures(dtype: str) -> dict[str, fast.Arguments]:
-    read, made, sizes = (dtype, 1, "C", True), (dtype, 1, "C", False), ("int64", 1, "C", True)
-    eight = (("int64", 0, "C", True),) * 8
+    read, made, whole = (dtype, 1, "C", True), (dtype, 1, "C", False), ("int64", 0, "C", True)
+    shapes, counts, four = ((whole,) * 2,) * 6, (whole,) * 3, (whole,) * 4
     return {
-        "convolve": (eight[0], read, read, read, made, sizes, *eight, made),
-        "weight_gradient": (eight[0], read, read, made, sizes, *eight, made),
-        "input_gradient": (eight[0], read, read, made, sizes, *eight[:3], made, made),
+        "convolve": (whole, read, read, read, made, shapes, counts, four, four, made),
+        "weight_gradient": (whole, read, read, made, shapes, counts, four, four, made),
+        "input_gradient": (
+            *(whole, read, read, made, shapes, counts, (whole,) * 2, whole, (made,) * 2),
+        ),
     }
 
 
@@ -41,14 +43,12 @@ def takes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
     return loops.fit(plan, n, c, o, dtype) and _loops(dtype.name) is not None
 
 
-def _sizes(plan: Plan, n: int, c: int, o: int) -> Array:
-    return np.array(
-        [*plan.kernel, n, c, o, *plan.image, *plan.before, *plan.out, *plan.stride, *plan.dilation]
-    )
+def _shapes(plan: Plan) -> tuple[Pair, ...]:
+    return plan.kernel, plan.image, plan.before, plan.out, plan.stride, plan.dilation
 
 
 def _blocks(plan: Plan, rows: int, c: int, columns: int) -> tuple[int, int, int, int]:
-    """rows, several, deep, wide"""
+    """`at_once` of the loops."""
     places = math.prod(plan.kernel)
     several = max(1, min(places, DEPTH // c))
     wide = columns if rows <= ROWS else min(columns, BROAD)
@@ -67,7 +67,7 @@ def convolve(
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
     pixels, kernels, into = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     added = pixels[:0] if bias is None else bias
-    sizes = _sizes(plan, n, c, o)
+    shapes, counts = _shapes(plan), (n, c, o)
     total = math.prod(plan.out) * n
     count = threads.several(total * math.prod(plan.kernel) * c * o, WORTH)
     if total < o:
@@ -75,12 +75,11 @@ def convolve(
     else:
         parts = [(0, o, s.start, s.stop) for s in threads.spans(total, count)]
 
-    def compute(first: int, last: int, begin: int, end: int) -> None:
+    def compute(*part: int) -> None:
+        first, last, begin, end = part
         blocks = _blocks(plan, end - begin, c, last - first)
         (some,) = scratch(x.dtype, (blocks[0] * blocks[1] * c,))
-        do.convolve(
-            do.product, pixels, kernels, added, into, sizes, first, last, begin, end, *blocks, some
-        )
+        do.convolve(do.product, pixels, kernels, added, into, shapes, counts, part, blocks, some)
 
     threads.share_products(compute, parts)
     return y
@@ -92,7 +91,7 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
     made = np.empty((*plan.kernel, c, o), x.dtype) if out is None else out
     images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)
-    sizes = _sizes(plan, n, c, o)
+    shapes, counts = _shapes(plan), (n, c, o)
     total, places = math.prod(plan.out) * n, math.prod(plan.kernel)
     count = threads.several(total * places * c * o, WORTH)
     if total < o or total < c:
@@ -103,12 +102,10 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
         totals = [into, *(np.empty_like(into) for _ in spans[1:])]
         parts = [(a, 0, places, s.start, s.stop) for a, s in zip(totals, spans, strict=True)]
 
-    def compute(total: Array, first: int, last: int, begin: int, end: int) -> None:
-        blocks = _blocks(plan, end - begin, c, o)
+    def compute(total: Array, *part: int) -> None:
+        blocks = _blocks(plan, part[3] - part[2], c, o)
         (some,) = scratch(x.dtype, (blocks[0] * blocks[1] * c,))
-        do.weight_gradient(
-            do.product, images, given, total, sizes, first, last, begin, end, *blocks, some
-        )
+        do.weight_gradient(do.product, images, given, total, shapes, counts, part, blocks, some)
 
     threads.share_products(compute, parts)
     for other in totals[1:]:
@@ -127,23 +124,15 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     do = _loops(g.dtype.name)
     made = np.empty((*plan.image, n, c), g.dtype) if out is None else out
     given, kernels, into = g.reshape(-1), weight.reshape(-1), made.reshape(-1)
-    sizes = _sizes(plan, n, c, o)
+    shapes, counts = _shapes(plan), (n, c, o)
     count = threads.several(rows * math.prod(plan.kernel) * c * o, WORTH)
     deep = max(16, MOST // (rows * o))
 
     def compute(channels: slice) -> None:
-        around, some = scratch(g.dtype, (o * rows,), (deep * rows,))
+        memory = scratch(g.dtype, (o * rows,), (deep * rows,))
+        part = channels.start, channels.stop
         do.input_gradient(
-            do.product,
-            given,
-            kernels,
-            into,
-            sizes,
-            channels.start,
-            channels.stop,
-            deep,
-            around,
-            some,
+            do.product, given, kernels, into, shapes, counts, part, deep, tuple(memory)
         )
 
     threads.share_products(compute, [(s,) for s in threads.spans(c, count)])

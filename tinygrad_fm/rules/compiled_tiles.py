@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fm import fast, threads
 from tinygrad_fm.rules import loops, tile_loops
-from tinygrad_fm.rules.plan import Plan, turned
+from tinygrad_fm.rules.plan import Pair, Plan, turned
 from tinygrad_fm.rules.tile_loops import APART, BESIDE, POINTS
 from tinygrad_fm.rules.toom_cook import READ, of_kernel, tiles
 from tinygrad_fm.rules.turning import turned_kernels
@@ -30,14 +30,17 @@ WORTH = 16_000_000
 
 
 def _signatures(dtype: str) -> dict[str, fast.Arguments]:
-    read, made, sizes = (dtype, 1, "C", True), (dtype, 1, "C", False), ("int64", 1, "C", True)
-    five = (("int64", 0, "C", True),) * 5
-    two = made, made
+    read, made, whole = (dtype, 1, "C", True), (dtype, 1, "C", False), ("int64", 0, "C", True)
+    pair, shapes, counts = (whole,) * 2, ((whole,) * 2,) * 4, (whole,) * 3
     return {
-        "kernels_to_points": (read, *five, *two),
-        "kernels_from_points": (read, *five, *two),
-        "convolve": (five[0], read, read, read, made, sizes, *five, *two),
-        "weight_gradient": (five[0], read, read, made, sizes, *five, *two),
+        "kernels_to_points": (read, whole, pair, pair, made, made),
+        "kernels_from_points": (read, whole, pair, pair, made, made),
+        "convolve": (
+            *(whole, read, read, read, made, shapes, counts, pair, pair, whole, (made,) * 2),
+        ),
+        "weight_gradient": (
+            *(whole, read, read, made, shapes, counts, pair, pair, whole, (made,) * 2),
+        ),
     }
 
 
@@ -55,8 +58,8 @@ def _rows(most: int, *widths: int) -> int:
     return max(1, min(most, APART // max(widths)))
 
 
-def _sizes(plan: Plan, n: int, c: int, o: int) -> Array:
-    return np.array([plan.kernel[0], n, c, o, *plan.image, *plan.before, *plan.out])
+def _shapes(plan: Plan) -> tuple[Pair, ...]:
+    return plan.kernel, plan.image, plan.before, plan.out
 
 
 def _memory(dtype: Any, c: int, *kernels: int) -> list[Array]:
@@ -87,7 +90,7 @@ def convolve(
     flat = weight.reshape(-1)
 
     def to_points(do: Any, first: int, last: int, memory: Array, at_w: Array) -> bool:
-        return do.kernels_to_points(flat, plan.kernel[0], c, o, first, last, memory, at_w)
+        return do.kernels_to_points(flat, plan.kernel[0], (c, o), (first, last), memory, at_w)
 
     return _convolve(x, c, o, to_points, bias, plan, out)
 
@@ -99,7 +102,7 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     def to_points(do: Any, first: int, last: int, memory: Array, at_w: Array) -> bool:
         # in the same memory, where nothing is yet
         around, some = turned_kernels(weight[:, :, first:last]).reshape(-1), last - first
-        return do.kernels_to_points(around, plan.kernel[0], o, some, 0, some, memory, at_w)
+        return do.kernels_to_points(around, plan.kernel[0], (o, some), (0, some), memory, at_w)
 
     return _convolve(g, o, c, to_points, None, turned(plan), out)
 
@@ -119,13 +122,16 @@ def _convolve(
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
     pixels, into = x.reshape(-1), y.reshape(-1)
     added = pixels[:0] if bias is None else bias
-    sizes = _sizes(plan, n, c, o)
+    shapes, counts = _shapes(plan), (n, c, o)
     total = math.prod(tiles(plan)) * n
     rows, count = _rows(ROWS, c, o), _count(plan, total, c, o)
 
     def compute(kernels: slice, those: slice, at_x: Array, at_y: Array, at_w: Array) -> bool:
-        span = kernels.start, kernels.stop, those.start, those.stop
-        return do.convolve(do.product, pixels, at_w, added, into, sizes, *span, rows, at_x, at_y)
+        span, part = (kernels.start, kernels.stop), (those.start, those.stop)
+        return do.convolve(
+            *(do.product, pixels, at_w, added, into, shapes, counts, span, part, rows),
+            (at_x, at_y),
+        )
 
     def some_kernels(*parts: slice) -> bool:
         for s in parts:
@@ -157,18 +163,19 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
     made = np.empty((*plan.kernel, c, o), x.dtype) if out is None else out
     images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)
-    sizes = _sizes(plan, n, c, o)
+    shapes, counts = _shapes(plan), (n, c, o)
     total = math.prod(tiles(plan)) * n
     rows, count = _rows(SUMMED, c, o), _count(plan, total, c, o)
 
     def from_points(at_w: Array, first: int, last: int, memory: Array) -> None:
-        do.kernels_from_points(at_w, plan.kernel[0], c, o, first, last, memory, into)
+        do.kernels_from_points(at_w, plan.kernel[0], (c, o), (first, last), memory, into)
 
     def some_kernels(*parts: slice) -> bool:
         at_x, at_y, at_w = _memory(x.dtype, c, parts[0].stop - parts[0].start + 1)
         for s in parts:
             if not do.weight_gradient(
-                do.product, images, given, at_w, sizes, s.start, s.stop, 0, total, rows, at_x, at_y
+                *(do.product, images, given, at_w, shapes, counts),
+                *((s.start, s.stop), (0, total), rows, (at_x, at_y)),
             ):
                 return False
             from_points(at_w, s.start, s.stop, at_x)
@@ -183,7 +190,8 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
     def some_rows(part: slice, at_w: Array) -> bool:
         at_x, at_y = own[:2] if get_ident() == here else _memory(x.dtype, c)
         return do.weight_gradient(
-            do.product, images, given, at_w, sizes, 0, o, part.start, part.stop, rows, at_x, at_y
+            *(do.product, images, given, at_w, shapes, counts),
+            *((0, o), (part.start, part.stop), rows, (at_x, at_y)),
         )
 
     works = list(zip(parts, own[2:], strict=True))

@@ -114,7 +114,7 @@ def sums_tile(points, at, mid, pixels, size, n, by0, by1, by2):
         sums_line(mid, row, RUN, pixels, row, RUN, size - 1, n, by0, by1, by2)
 
 
-def memory(like):
+def memory_for(like):
     """For n numbers of the pixels, or points, of one tile."""
     return np.zeros(POINTS * RUN, like.dtype)
 
@@ -145,18 +145,14 @@ def finite(x, start, n):
     return odd == 0
 
 
-def image_to_points(x, high, wide, many, top, left, start, count, pixels, mid, out, at):
-    """Numbers of the tile that begins at a row and a column, of images of `many` each pixel."""
-    done = 0
-    while done < count:
-        n = min(RUN, count - done)
-        square(x, high, wide, many, top, left, start + done, n, READ, pixels)
-        image_tile(pixels, mid, out, at + done, n)
-        done += n
+# Of arrays of pixels (H, W, columns), `shape` is this, `corner` the row and column at which a tile
+# begins, and `columns` the first one and how many. `memory` is what they are read into, in rows of
+# READ pixels, and what is between the two axes.
 
 
-def square(x, high, wide, many, top, left, start, n, size, pixels):
-    """A square of the images, with zeros beyond them, in rows of 6 pixels."""
+def square(x, shape, corner, start, n, size, pixels):
+    """A square of images, with zeros beyond them."""
+    (high, wide, many), (top, left) = shape, corner
     for i in range(size):
         for j in range(size):
             row, column, place = top + i, left + j, (i * READ + j) * RUN
@@ -166,49 +162,65 @@ def square(x, high, wide, many, top, left, start, n, size, pixels):
                 fill(pixels, place, n)
 
 
-def result_to_points(g, high, wide, many, top, left, start, count, size, pixels, mid, out, at):
-    """The transpose of `points_to_result`; beyond the square `pixels` are zeros."""
-    one = g.dtype.type(1)
-    done = 0
-    while done < count:
+def image_to_points(x, shape, corner, columns, memory, out, at):
+    """Numbers of a tile of images at the points."""
+    (start, count), (pixels, mid) = columns, memory
+    for done in range(0, count, RUN):
         n = min(RUN, count - done)
-        square(g, high, wide, many, top, left, start + done, n, size, pixels)
+        square(x, shape, corner, start + done, n, READ, pixels)
+        image_tile(pixels, mid, out, at + done, n)
+
+
+def result_to_points(g, shape, corner, columns, size, memory, out, at):
+    """The transpose of `points_to_result`; beyond the square there are zeros in the memory."""
+    (start, count), (pixels, mid) = columns, memory
+    one = g.dtype.type(1)
+    for done in range(0, count, RUN):
+        n = min(RUN, count - done)
+        square(g, shape, corner, start + done, n, size, pixels)
         values_tile(pixels, size, mid, out, at + done, n, one, one, one)
-        done += n
 
 
-def points_to_result(points, at, y, high, wide, many, top, left, start, count, size, pixels, mid):
+def points_to_result(points, at, y, shape, corner, columns, size, memory):
     """Numbers of a tile of results, as far as they are within the image."""
+    (high, wide, many), (top, left) = shape, corner
+    (start, count), (pixels, mid) = columns, memory
     one = y.dtype.type(1)
-    done = 0
-    while done < count:
+    for done in range(0, count, RUN):
         n = min(RUN, count - done)
         sums_tile(points, at + done, mid, pixels, size, n, one, one, one)
         for i in range(min(size, high - top)):
             for j in range(min(size, wide - left)):
                 place = ((top + i) * wide + left + j) * many + start + done
                 copy(pixels, (i * READ + j) * RUN, y, place, n)
-        done += n
 
 
 # ---- what is called ------------------------------------------------------------------------------
+#
+# Of a convolution, `shapes` are along height and width those of kernel, image, padding before it
+# and result; `counts` are numbers of images, channels and kernels. Tiles are counted by images:
+# those of all images at the first place, then at the next.
 
 
-def kernels_to_points(weight, size, channels, kernels, first, last, points, out):
+def kernels_to_points(weight, size, counts, span, points, out):
     """Those from the first kernel to the last: (K, K, C, O) to (36, C, last - first).
+
+    Args:
+        counts: channels and kernels.
+        points: memory for the points of RUN numbers.
 
     Returns:
         whether all are finite.
     """
+    (channels, kernels), (first, last) = counts, span
     by0, by1, by2 = divisions(weight)
-    pixels, mid = memory(weight), memory(weight)
+    pixels, mid = memory_for(weight), memory_for(weight)
     some = last - first
     apart = channels * some + BESIDE
     runs, length = (channels, some) if some < kernels else (1, channels * kernels)
     right = True
     for run in range(runs):
-        done = 0
-        while done < length:
+        for done in range(0, length, RUN):
             n = min(RUN, length - done)
             for i in range(size):
                 for j in range(size):
@@ -218,20 +230,19 @@ def kernels_to_points(weight, size, channels, kernels, first, last, points, out)
             right = right and finite(points, ONE * APART, n)
             for p in range(POINTS):
                 copy(points, p * APART, out, p * apart + run * some + done, n)
-            done += n
     return right
 
 
-def kernels_from_points(total, size, channels, kernels, first, last, points, out):
+def kernels_from_points(total, size, counts, span, points, out):
     """The transpose of `kernels_to_points`."""
+    (channels, kernels), (first, last) = counts, span
     by0, by1, by2 = divisions(total)
-    pixels, mid = memory(total), memory(total)
+    pixels, mid = memory_for(total), memory_for(total)
     some = last - first
     apart = channels * some + BESIDE
     runs, length = (channels, some) if some < kernels else (1, channels * kernels)
     for run in range(runs):
-        done = 0
-        while done < length:
+        for done in range(0, length, RUN):
             n = min(RUN, length - done)
             for p in range(POINTS):
                 copy(total, p * apart + run * some + done, points, p * APART, n)
@@ -240,130 +251,107 @@ def kernels_from_points(total, size, channels, kernels, first, last, points, out
                 for j in range(size):
                     place = (i * size + j) * channels * kernels + run * kernels + first + done
                     copy(pixels, (i * READ + j) * RUN, out, place, n)
-            done += n
 
 
-def convolve(address, x, kernels, bias, y, sizes, first, last, begin, end, rows, at_x, at_y):
+def convolve(address, x, kernels, bias, y, shapes, counts, span, part, rows, at):
     """The results of some tiles, for the kernels from the first to the last.
-
-    Tiles are counted for each image: all images of the first tile, then of the next. So many of
-    these rows of a matrix are multiplied at a time.
 
     Args:
         kernels: at the points.
         bias: of all kernels; empty for none.
-        sizes: of a kernel; number of images, channels, kernels; rows and columns of an image; its
-            padding above and beside; rows and columns of a result.
+        span: first and last kernel.
+        part: first and last tile.
+        rows: of a matrix, as many as are multiplied at a time.
+        at: memory for images and results at the points.
 
     Returns:
         whether the images are finite.
     """
-    size, images, channels, total = sizes[0], sizes[1], sizes[2], sizes[3]
-    high, wide = sizes[8], sizes[9]
-    some, tile = last - first, READ + 1 - size
-    across = (wide + tile - 1) // tile
-    pixels, mid = memory(x), memory(x)
+    (images, channels, total), (first, last), (begin, end) = counts, span, part
+    (kernel, _, _, result), (at_x, at_y) = shapes, at
+    some, tile = last - first, READ + 1 - kernel[0]
+    shape, across = (result[0], result[1], images * total), tiles_across(shapes)
+    memory = memory_for(x), memory_for(x)
     zero = x.dtype.type(0)
-    while begin < end:
-        stop = min(begin + rows, end)
-        images_to_points(x, sizes, begin, stop, pixels, mid, at_x)
-        if not tiles_finite(at_x, (stop - begin) * channels):
+    for start in range(begin, end, rows):
+        stop = min(start + rows, end)
+        images_to_points(x, shapes, counts, start, stop, memory, at_x)
+        if not tiles_finite(at_x, (stop - start) * channels):
             return False
         for p in range(POINTS):
             left = at_x, p * APART, channels
             right = kernels, p * (channels * some + BESIDE), some
-            result = at_y, p * APART, some
-            multiply(address, 0, (stop - begin, some, channels), left, right, zero, result)
+            into = at_y, p * APART, some
+            multiply(address, 0, (stop - start, some, channels), left, right, zero, into)
         if len(bias):
-            for row in range(stop - begin):
+            for row in range(stop - start):
                 for k in range(some):
                     at_y[U(ONE * APART + row * some + k)] += bias[U(first + k)]
-        row = begin
+        row = start
         while row < stop:
             i, j, image, several = where(row, stop, images, across)
+            corner = tile * i, tile * j
             # all kernels of several images lie side by side, but not some of them
             times = 1 if some == total else several
             for k in range(times):
-                points_to_result(
-                    at_y,
-                    (row - begin + k) * some,
-                    y,
-                    high,
-                    wide,
-                    images * total,
-                    tile * i,
-                    tile * j,
-                    (image + k) * total + first,
-                    several // times * some,
-                    tile,
-                    pixels,
-                    mid,
-                )
+                columns = (image + k) * total + first, several // times * some
+                place = (row - start + k) * some
+                points_to_result(at_y, place, y, shape, corner, columns, tile, memory)
             row += several
-        begin = stop
     return True
 
 
-def weight_gradient(address, x, g, total, sizes, first, last, begin, end, rows, at_x, at_y):
+def weight_gradient(address, x, g, total, shapes, counts, span, part, rows, at):
     """The gradient at the points, (36, C, last - first), from some tiles; see `convolve`."""
-    size, images, channels, kernels = sizes[0], sizes[1], sizes[2], sizes[3]
-    high, wide = sizes[8], sizes[9]
-    some, tile = last - first, READ + 1 - size
-    across = (wide + tile - 1) // tile
-    pixels, mid = memory(x), memory(x)
-    given, between = memory(x), memory(x)  # zeros beyond the square
+    (images, channels, kernels), (first, last), (begin, end) = counts, span, part
+    (kernel, _, _, result), (at_x, at_y) = shapes, at
+    some, tile = last - first, READ + 1 - kernel[0]
+    shape, across = (result[0], result[1], images * kernels), tiles_across(shapes)
+    memory, given = (memory_for(x), memory_for(x)), (memory_for(x), memory_for(x))
     kept = x.dtype.type(0)
-    while begin < end:
-        stop = min(begin + rows, end)
-        images_to_points(x, sizes, begin, stop, pixels, mid, at_x)
-        row = begin
+    for start in range(begin, end, rows):
+        stop = min(start + rows, end)
+        images_to_points(x, shapes, counts, start, stop, memory, at_x)
+        row = start
         while row < stop:
             i, j, image, several = where(row, stop, images, across)
+            corner = tile * i, tile * j
             times = 1 if some == kernels else several
             for k in range(times):
-                result_to_points(
-                    g,
-                    high,
-                    wide,
-                    images * kernels,
-                    tile * i,
-                    tile * j,
-                    (image + k) * kernels + first,
-                    several // times * some,
-                    tile,
-                    given,
-                    between,
-                    at_y,
-                    (row - begin + k) * some,
-                )
+                columns = (image + k) * kernels + first, several // times * some
+                place = (row - start + k) * some
+                result_to_points(g, shape, corner, columns, tile, given, at_y, place)
             row += several
-        if not tiles_finite(at_x, (stop - begin) * channels):
+        if not tiles_finite(at_x, (stop - start) * channels):
             return False
-        if not finite(at_y, ONE * APART, (stop - begin) * some):
+        if not finite(at_y, ONE * APART, (stop - start) * some):
             return False
         for p in range(POINTS):
             left, right = (at_x, p * APART, channels), (at_y, p * APART, some)
-            result = total, p * (channels * some + BESIDE), some
-            multiply(address, 1, (channels, some, stop - begin), left, right, kept, result)
+            into = total, p * (channels * some + BESIDE), some
+            multiply(address, 1, (channels, some, stop - start), left, right, kept, into)
         kept = x.dtype.type(1)
-        begin = stop
     return True
 
 
-def images_to_points(x, sizes, begin, end, pixels, mid, at_x):
+def images_to_points(x, shapes, counts, begin, end, memory, at_x):
     """The images' numbers in some rows; see `convolve`."""
-    size, images, channels = sizes[0], sizes[1], sizes[2]
-    high, wide, above, beside, out_wide = sizes[4], sizes[5], sizes[6], sizes[7], sizes[9]
-    tile = READ + 1 - size
-    across = (out_wide + tile - 1) // tile
+    kernel, image_shape, before, _ = shapes
+    images, channels = counts[0], counts[1]
+    tile, shape = READ + 1 - kernel[0], (image_shape[0], image_shape[1], images * channels)
     row = begin
     while row < end:
-        i, j, image, several = where(row, end, images, across)
-        top, left = tile * i - above, tile * j - beside
-        start, count, at = image * channels, several * channels, (row - begin) * channels
-        many = images * channels
-        image_to_points(x, high, wide, many, top, left, start, count, pixels, mid, at_x, at)
+        i, j, image, several = where(row, end, images, tiles_across(shapes))
+        corner = tile * i - before[0], tile * j - before[1]
+        columns = image * channels, several * channels
+        image_to_points(x, shape, corner, columns, memory, at_x, (row - begin) * channels)
         row += several
+
+
+def tiles_across(shapes):
+    """How many tiles there are beside each other."""
+    tile = READ + 1 - shapes[0][0]
+    return (shapes[3][1] + tile - 1) // tile
 
 
 def where(row, stop, images, across):
