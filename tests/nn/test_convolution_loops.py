@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tinygrad_fm import fast, functional, threads
@@ -129,6 +129,36 @@ def test_many_images_go_to_frequencies_in_parts(monkeypatch):
     assert all(a.stop == b.start for a, b in itertools.pairwise(parts))
     for i, found in enumerate(three_products(compiled_fourier, plan, *arrays)):
         np.testing.assert_allclose(found, expected[i], rtol=0, atol=1e-12)
+
+
+@given(
+    st.integers(1, 600),
+    st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    st.tuples(*[st.integers(1, 7)] * 2),
+    st.tuples(*[st.integers(1, 500)] * 2),
+)
+@example(256, (8, 8), (7, 7), (384, 384))  # more memory for the gradient of kernels
+def test_parts_for_frequencies_fit_the_memory_that_is_kept(n, size, kernel, channels):
+    plan = Plan("dft", size, kernel, tuple(k // 2 for k in kernel), size)
+    found = compiled_fourier.parts(plan, n, *channels, np.dtype(np.float32))
+    need = [compiled_fourier.workspace(plan, m, *channels, np.dtype(np.float32)) for m in (1, n)]
+    longest = max(part.stop - part.start for part in found)
+    taken = compiled_fourier.workspace(plan, longest, *channels, np.dtype(np.float32))
+    assert taken <= max(workspace.KEPT, need[0])
+    assert (len(found) == 1) == (n == 1 or need[1] <= workspace.KEPT)
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_bias_near_the_largest_number_does_not_overflow_on_the_way(large, monkeypatch):
+    if not large:
+        monkeypatch.setattr(loops, "LARGE", 1 << 62)
+    x, w, b, _ = arrays_of(Plan("dft", (14, 14), (3, 3), (1, 1), (14, 14)), 8, 16, 16, np.float32)
+    b[3] = np.finfo(np.float32).min
+    x, w = x.transpose(2, 3, 0, 1), w.transpose(3, 2, 0, 1)
+    found, expected = (
+        functional.conv2d(x, w, b, padding=1, method=method).data for method in ("dft", "im2col")
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", WAYS)

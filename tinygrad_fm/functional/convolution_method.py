@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fm import threads
-from tinygrad_fm.rules import compiled_columns, compiled_fourier, fourier, frequencies, toom_cook
+from tinygrad_fm.rules import compiled_fourier, fourier, frequencies, loops, toom_cook
+from tinygrad_fm.rules import workspace as memory
 from tinygrad_fm.rules.plan import Pair, Plan
 from tinygrad_fm.rules.products import has_small_kernels
-from tinygrad_fm.rules.workspace import KEPT
 from tinygrad_fm.tensor import Tensor, shape_of
 
 METHODS = ("auto", "im2col", "dft", "tiles")
@@ -118,7 +118,7 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
     "dft" is left out where it would compute in more memory than is kept from call to call.
     """
     by_frequency: Any = fourier
-    if compiled_columns.takes(plan, n, c, o, dtype):
+    if loops.fit(plan, n, c, o, dtype):
         rates, by_frequency = BY_LOOPS, compiled_fourier
     elif has_small_kernels():
         rates = SMALL
@@ -131,7 +131,7 @@ def fastest(plan: Plan, n: int, c: int, o: int, dtype: Any) -> str:
     if found["dft"] < found["im2col"]:
         parts = by_frequency.parts(plan, n, c, o, dtype)
         found["dft"] = _time(rates.dft, *_dft(plan, n, c, o, len(parts)))
-        if by_frequency.workspace(plan, parts[0].stop, c, o, dtype) > KEPT:
+        if by_frequency.workspace(plan, parts[0].stop, c, o, dtype) > memory.KEPT:
             del found["dft"]
     if toom_cook.takes(plan):
         found["tiles"] = _time(rates.tiles, *_tiles(plan, n, c, o))

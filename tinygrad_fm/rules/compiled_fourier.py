@@ -17,13 +17,13 @@ from tinygrad_fm.rules.frequencies import rank, sizes
 from tinygrad_fm.rules.frequency_loops import BESIDE
 from tinygrad_fm.rules.plan import Pair, Plan, turned
 from tinygrad_fm.rules.products import MOST
-from tinygrad_fm.rules.workspace import OF_ONE, scratch
+from tinygrad_fm.rules.workspace import OF_ONE, finite, scratch
 
 Array = Any
 Places = tuple[range, range]
 
 CACHED = 2 << 20  # bytes of kernels at frequencies at a time
-LEAST = 16  # kernels that are multiplied at a time, and whole such; fewer if there are no more
+LEAST = 16  # kernels that are multiplied at a time, or a multiple; the last of a thread are fewer
 # Multiplications that are worth a thread of its own: one call, during which it waits for no other.
 WORTH = 16_000_000
 
@@ -32,7 +32,7 @@ def _signatures(dtype: str) -> dict[str, fast.Arguments]:
     whole, numbers = ("int64", 0, "C", True), ("int64", 1, "C", True)
     read, made, value = (dtype, 1, "C", True), (dtype, 1, "C", False), (dtype, 0, "C", True)
     pair, shapes, counts = (whole,) * 2, ((whole,) * 2,) * 4, (whole,) * 3
-    tables = ((made, made),) * 3
+    tables = ((read, read),) * 3
     return {
         "convolve": (
             *(whole, read, read, read, made, shapes, counts, (whole,) * 4, whole, pair),
@@ -71,27 +71,36 @@ def _in_turn(a: Array, b: Array) -> Array:
 
 @functools.cache
 def _rows(size: int) -> tuple[int, ...]:
-    """The frequency of the height that each row has, if all had two: real ones have one."""
+    """Which rows there are, if row // 2 is the frequency of the height: real ones have one."""
     there = [[2 * u, 2 * u + 1] if 2 * u % size else [2 * u] for u in range(size // 2 + 1)]
     return tuple(row for rows in there for row in rows)
 
 
+def _frozen(matrix: Array, dtype: Any) -> Array:
+    """Flat, and not to be written, as it is kept."""
+    made = matrix.astype(dtype, "C").reshape(-1)
+    made.flags.writeable = False
+    return made
+
+
 @functools.lru_cache(maxsize=256)
-def _there(size: Pair, places: Places, dtype: Any) -> tuple[Array, Array]:
-    """The matrix of `to_rows`, (rows, H), and the flat table of `to_numbers`."""
+def _there(
+    size: Pair, places: Places, dtype: Any, those: tuple[int, ...] | None = None
+) -> tuple[Array, Array]:
+    """The matrix of `to_rows`, (rows, H), of all rows or those, and the table of `to_numbers`."""
     (cos, sin), (cos2, sin2) = map(_angles, size, places)
-    matrix, table = _in_turn(cos, -sin)[list(_rows(size[0]))], _in_turn(cos2, sin2)
-    return matrix.astype(dtype), table.astype(dtype).reshape(-1)
+    matrix = _in_turn(cos, -sin)[list(_rows(size[0]) if those is None else those)]
+    return _frozen(matrix, dtype), _frozen(_in_turn(cos2, sin2), dtype)
 
 
 @functools.lru_cache(maxsize=256)
 def _back(size: Pair, places: Places, dtype: Any) -> tuple[Array, Array]:
-    """The matrix of `from_rows`, (H, rows), and the table of `from_numbers`; both flat."""
+    """The matrix of `from_rows`, (H, rows), and the table of `from_numbers`."""
     (cos, sin), (cos2, sin2) = map(_angles, size, places)
     real = 2 * np.arange(len(cos)) % size[0] == 0
     times = np.where(real, 1, 2)[:, None] / math.prod(size)  # others, of their conjugates as well
-    matrix, table = _in_turn(times * cos, -times * sin)[list(_rows(size[0]))], _in_turn(cos2, -sin2)
-    return matrix.T.astype(dtype, "C").reshape(-1), table.T.astype(dtype, "C").reshape(-1)
+    matrix = _in_turn(times * cos, -times * sin)[list(_rows(size[0]))]
+    return _frozen(matrix.T, dtype), _frozen(_in_turn(cos2, -sin2).T, dtype)
 
 
 def _places(plan: Plan) -> tuple[Places, Places, Places]:
@@ -136,10 +145,15 @@ def _lengths_back(plan: Plan, rows: int, n: int, c: int, o: int, dtype: Any) -> 
 
 
 def workspace(plan: Plan, n: int, c: int, o: int, dtype: Any) -> int:
-    """Bytes that a convolution of n images, or a gradient, computes in."""
+    """Bytes in which one thread computes a convolution of n images, or a gradient."""
+    return max(_bytes(plan, n, c, o, dtype))
+
+
+def _bytes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[int, int]:
+    """Of a convolution, and of the gradient of kernels: each grows evenly with the images."""
     high = sizes(plan)[0]
     back = high * plan.kernel[1] * c * o + sum(_lengths_back(plan, high, n, c, o, dtype))
-    return max(sum(_lengths(plan, n, c, o, dtype)), back) * dtype.itemsize
+    return sum(_lengths(plan, n, c, o, dtype)) * dtype.itemsize, back * dtype.itemsize
 
 
 def parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> list[slice]:
@@ -150,8 +164,8 @@ def parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> list[slice]:
 
 @functools.lru_cache(maxsize=256)
 def _images_at_once(plan: Plan, c: int, o: int, dtype: Any, kept: int) -> int:
-    kernels = workspace(plan, 0, c, o, dtype)
-    return max(1, (kept - kernels) // (workspace(plan, 1, c, o, dtype) - kernels))
+    none, one = (_bytes(plan, n, c, o, dtype) for n in (0, 1))
+    return max(1, min((kept - a) // (b - a) for a, b in zip(none, one, strict=True)))
 
 
 def _count(plan: Plan, n: int, c: int, o: int) -> int:
@@ -190,30 +204,35 @@ def convolve(
     x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
 ) -> Array | None:
     """See fourier.convolve."""
-    return _convolve(x, weight, weight.shape[2:], False, bias, plan, out)
+    c, o = weight.shape[2:]
+    return _convolve(x, weight, c, o, False, bias, plan, out)
 
 
 def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
     """See fourier.input_gradient."""
-    return _convolve(g, weight, weight.shape[:1:-1], True, None, turned(plan), out)
+    c, o = weight.shape[2:]
+    return _convolve(g, weight, o, c, True, None, turned(plan), out)
 
 
 def _convolve(
     x: Array,
     weight: Array,
-    channels: tuple[int, int],
+    c: int,
+    o: int,
     around: bool,
     bias: Array | None,
     plan: Plan,
     out: Array | None,
 ) -> Array | None:
-    """By the kernels, or around by those that turn them around, with channels as kernels."""
-    n, (c, o) = x.shape[2], channels
+    """By o kernels of c channels: `weight`, or `around` if that is to be turned around."""
+    n = x.shape[2]
     do, dtype, size = _loops(x.dtype.name), x.dtype, sizes(plan)
+    if bias is not None and not finite(bias * math.prod(size)):
+        return None  # so it is added, at frequency 0
     y = np.empty((*plan.out, n, o), dtype) if out is None else out
     image, kernel, result = _places(plan)
     there = (_there(size, places, dtype) for places in (image, _conjugate(kernel)))
-    tables = *((matrix.reshape(-1), table) for matrix, table in there), _back(size, result, dtype)
+    tables = *there, _back(size, result, dtype)
     pixels, kernels, into = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     added = kernels[:0] if bias is None else bias
     shapes, counts = (size, plan.image, plan.kernel, plan.out), (n, c, o)
@@ -255,8 +274,6 @@ def _add_gradient(x: Array, g: Array, plan: Plan, part: slice, made: Array) -> b
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
     do, dtype, size = _loops(x.dtype.name), x.dtype, sizes(plan)
     image, kernel, result = _places(plan)
-    matrix_x, of_x = _there(size, image, dtype)
-    matrix_g, of_g = _there(size, _conjugate(result), dtype)
     back = _back(size, kernel, dtype)
     images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)
     shapes, counts = (size, plan.image, plan.kernel, plan.out), (n, c, o)
@@ -267,15 +284,15 @@ def _add_gradient(x: Array, g: Array, plan: Plan, part: slice, made: Array) -> b
 
     def compute(*share: tuple[int, int, int]) -> bool:
         units = np.array(share)
-        those = [i for i, row in enumerate(_rows(size[0])) if row // 2 in units[:, 0]]
+        those = tuple(row for row in _rows(size[0]) if row // 2 in units[:, 0])
+        there = (_there(size, p, dtype, those) for p in (image, _conjugate(result)))
         arrays = own
         if get_ident() != here:
             lengths = _lengths_back(plan, len(those), many, c, o, dtype)
             arrays = scratch(dtype, *((k,) for k in lengths))
         return do.weight_gradient(
             *(do.product, images, given, shapes, counts, span, units.reshape(-1), some),
-            *((matrix_x[those].reshape(-1), of_x), (matrix_g[those].reshape(-1), of_g)),
-            *(back, rows, tuple(arrays)),
+            *(*there, back, rows, tuple(arrays)),
         )
 
     def finish(columns: slice) -> None:

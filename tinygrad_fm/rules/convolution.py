@@ -2,7 +2,7 @@
 
 The results and both gradients are linear in each of their arrays, and each is the rule of the
 others. The ways are in `columns` (im2col, the sum itself), `fourier` (dft) and `toom_cook` (tiles);
-where Numba is installed, loops take their place.
+where Numba is installed, loops take their place for large convolutions of plain arrays.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
 """Convolutions at frequencies as loops that Numba compiles: see `fourier`.
 
-Images, kernels, or a gradient, arrays of pixels (H, W, columns), go to rows, of which a frequency
-of the height has two, real and imaginary part, or one, if it is real. Of these, RUN columns at a
-time go to numbers at the frequencies of the width: a product with cosines and sines makes what f
-and -f have in common. Then matrices are multiplied, and results go back to rows and to pixels. All
-is done for one frequency of the height, and for as many kernels, as stay in the cache. Arrays are
-flat.
+Images, kernels, or a gradient, arrays of pixels (H, W, columns), go to rows: a frequency of the
+height has two, real and imaginary part, or one, if it is real. Rows go to numbers at frequencies f
+of the width. With C and S the sums of their pixels times cosines, and times sines, r and i,
+
+    at f: real part Cr + Si, imaginary Ci - Sr,  at -f: Cr - Si, Ci + Sr.
+
+Then matrices are multiplied, and results go back to rows and to pixels. All is done for one
+frequency of the height, and for as many kernels, as stay in the cache. Arrays are flat; what U is
+for is said in `tile_loops`.
 """
 
 import numpy as np
@@ -14,15 +17,20 @@ from tinygrad_fm.fast import inlined
 from tinygrad_fm.rules import gemm
 
 U = np.uint64
-RUN = 128
+RUN = 128  # columns at a time: their sums, and what goes back, stay in the first-level cache
 BESIDE = 16  # between one number's columns and the next's: powers of two would share cache lines
-COLUMNS = 2048  # that are multiplied at a time
-LINE = 16  # numbers in a line of the cache
+COLUMNS = (
+    2048  # of a product along the height: these have kernels for small matrices (see products)
+)
+STRIP = 16  # channels that are turned around at a time: a line or two of the cache
 
 multiply = gemm.compiled()
 
 
-# ---- lines of n columns: what one loop writes is one line, or they are a constant apart ----------
+# ---- lines of n columns --------------------------------------------------------------------------
+#
+# Processors read and write many columns at once where the compiler sees that lines do not overlap:
+# so a loop writes one line, or lines that are a constant, RUN, apart.
 
 
 @inlined
@@ -174,13 +182,13 @@ def to_numbers(address, table, rows, place, shape, size, unit, out):
                 to_other(sums, 4 * f * RUN, out, 3 * (size[1] - f) * apart + done, apart, n)
 
 
-def from_numbers(address, table, numbers, size, unit, shape, rows, into, many):
+def from_numbers(address, table, numbers, size, unit, shape, rows, place, many):
     """Back to the rows (rows, W, many) of one frequency of the height.
 
     Args:
         table: cosine and -sine of each frequency, for each pixel.
         shape: W, and columns.
-        into: where these columns are in the first of all rows.
+        place: of these columns in the first of its rows.
     """
     wide, columns = shape
     half = size[1] // 2 + 1
@@ -188,7 +196,6 @@ def from_numbers(address, table, numbers, size, unit, shape, rows, into, many):
     once, twice = numbers.dtype.type(1), numbers.dtype.type(2)
     real = is_alone(unit, size[0])
     zero = numbers.dtype.type(0)
-    into += first_row(unit) * wide * many
     apart = columns + BESIDE
     for done in range(0, columns, RUN):
         n = min(RUN, columns - done)
@@ -202,24 +209,21 @@ def from_numbers(address, table, numbers, size, unit, shape, rows, into, many):
             else:
                 both_back(numbers, a, 3 * (size[1] - f) * apart + done, apart, mid, b, n)
         for part in range(1 if real else 2):
-            right, result = (
-                (mid, part * RUN, 2 * RUN),
-                (rows, into + part * wide * many + done, many),
-            )
-            left = table, 0, 2 * half
+            left, right = (table, 0, 2 * half), (mid, part * RUN, 2 * RUN)
+            result = rows, place + part * wide * many + done, many
             multiply(address, 0, (wide, n, 2 * half), left, right, zero, result)
 
 
-def from_rows(address, matrix, shape, rows, start, many, out, into, across, columns, kept):
-    """Pixels (H, W, across), of which some columns are made of rows (rows, W, many).
+def from_rows(address, matrix, shape, given, made, columns, kept):
+    """Pixels (H, W, ...), of which some columns are made of rows (rows, W, ...).
 
     Args:
         matrix: (H, rows).
         shape: H, rows, W.
-        start, into: where the first column is, in the rows and in the pixels.
+        given, made: rows and pixels, where the first column is, and how many numbers of each pixel.
         kept: what the pixels were is multiplied by this.
     """
-    high, count, wide = shape
+    (high, count, wide), (rows, start, many), (out, into, across) = shape, given, made
     for w in range(wide):
         for first in range(0, columns, COLUMNS):
             mnk = high, min(COLUMNS, columns - first), count
@@ -248,29 +252,62 @@ def some_turned(w, places, counts, first, some, out):
     _, channels, kernels = counts
     for place in range(places):
         start, into = (places - 1 - place) * kernels + first, place * channels
-        for left in range(0, channels, LINE):
-            width = min(LINE, channels - left)
+        for left in range(0, channels, STRIP):
+            width = min(STRIP, channels - left)
             for j in range(some):
                 a, b = (start + j) * channels + left, (into + left) * some + j
                 for c in range(width):
                     out[U(b + c * some)] = w[U(a + c)]
 
 
-def products(address, size, unit, at_x, at_w, at_y, mnk, most):
-    """The numbers of results: for each a product (images, channels) by (channels, kernels).
+def kernels_to_rows(address, matrix, w, shapes, counts, span, turned, some, near, rows):
+    """The kernels from the first to the last, some at a time, one part after the other."""
+    (size, _, kernel, _), (_, channels, _), (first, last) = shapes, counts, span
+    for start in range(first, last, some):
+        count = min(some, last - start)
+        if turned:
+            some_turned(w, kernel[0] * kernel[1], counts, start, count, near)
+        else:
+            some_kernels(w, kernel[0] * kernel[1], counts, start, count, near)
+        shape = size[0], kernel[0], kernel[1], channels * count
+        place = (start - first) * size[0] * kernel[1] * channels
+        to_rows(address, matrix, near, shape, 0, channels * count, rows, place)
+
+
+def results_from_rows(address, matrix, rows, y, shapes, counts, part, some):
+    """The results of `convolve`, of as many kernels at a time."""
+    (size, _, _, result), (images, _, kernels) = shapes, counts
+    first, last, begin, end = part
+    shape, many, zero = (result[0], size[0], result[1]), end - begin, y.dtype.type(0)
+    for start in range(first, last, some):
+        count = min(some, last - start)
+        # all kernels of several images lie side by side, but not some of them
+        runs, length = (1, many * count) if count == kernels else (many, count)
+        for run in range(runs):
+            place = (start - first) * size[0] * result[1] * many + run * count
+            made = y, (begin + run) * kernels + start, images * kernels
+            from_rows(address, matrix, shape, (rows, place, many * count), made, length, zero)
+
+
+def products(address, turned, size, unit, mnk, most, left, right, out):
+    """For each number a product of matrices, or of the left one's transpose, into `out`.
 
     Args:
+        mnk: as for `multiply`.
         most: rows that are multiplied at a time.
+        left: of all numbers, where the first one's matrix is, how long its rows are, and the
+            columns of a number; `right` likewise, whose rows are whole.
     """
-    m, n, k = mnk
+    (m, n, k), (a, first, width, columns), (b, columns_b) = mnk, left, right
     for number in range(how_many(size, unit)):
         if is_needed(number, size, unit):
-            a, c = number * (m * k + BESIDE), number * (m * n + BESIDE)
-            right = at_w, number * (k * n + BESIDE), n
+            place = first + number * (columns + BESIDE)
+            other = b, number * (columns_b + BESIDE), n
             for row in range(0, m, most):
                 part = min(most, m - row), n, k
-                left, result = (at_x, a + row * k, k), (at_y, c + row * n, n)
-                multiply(address, 0, part, left, right, at_x.dtype.type(0), result)
+                start = place + (row if turned else row * width)
+                result = out, number * (m * n + BESIDE) + row * n, n
+                multiply(address, turned, part, (a, start, width), other, out.dtype.type(0), result)
 
 
 def convolve(
@@ -283,26 +320,19 @@ def convolve(
         part: first and last kernel, first and last image.
         turned: 1 if kernels are turned around, channels as kernels.
         at_once: how many kernels, and how many rows of a matrix, are multiplied at a time.
+        memory: for some kernels; for the rows of images, kernels and results; for the numbers of
+            images, some kernels and results of these. See compiled_fourier._lengths.
 
     Returns:
         whether images and kernels are finite.
     """
-    (size, image, kernel, result), (images, channels, kernels) = shapes, counts
-    first, last, begin, end = part
+    (size, image, kernel, result), (images, channels, _) = shapes, counts
+    (first, last, begin, end), (some, most) = part, at_once
     near, rows_x, rows_w, rows_y, at_x, at_w, at_y = memory
-    many, some = end - begin, at_once[0]
-    columns, of_kernel = many * channels, size[0] * kernel[1] * channels
-    of_result = size[0] * result[1] * many
+    many, columns = end - begin, (end - begin) * channels
     shape = size[0], image[0], image[1], images * channels
     to_rows(address, of_x[0], x, shape, begin * channels, columns, rows_x, 0)
-    for start in range(first, last, some):
-        count, into = min(some, last - start), (start - first) * of_kernel
-        if turned:
-            some_turned(w, kernel[0] * kernel[1], counts, start, count, near)
-        else:
-            some_kernels(w, kernel[0] * kernel[1], counts, start, count, near)
-        shape = size[0], kernel[0], kernel[1], channels * count
-        to_rows(address, of_w[0], near, shape, 0, channels * count, rows_w, into)
+    kernels_to_rows(address, of_w[0], w, shapes, counts, (first, last), turned, some, near, rows_w)
     for unit in range(size[0] // 2 + 1):
         row = first_row(unit)
         place = row * image[1] * columns
@@ -311,30 +341,21 @@ def convolve(
             return False
         for start in range(first, last, some):
             count = min(some, last - start)
-            shape_w = kernel[1], channels * count
-            place = (start - first) * of_kernel + row * kernel[1] * channels * count
-            to_numbers(address, of_w[1], rows_w, place, shape_w, size, unit, at_w)
-            if unit == 0 and not finite(at_w, channels * count):
+            width, before = channels * count, (start - first) * size[0]
+            place = (before * channels + row * width) * kernel[1]
+            to_numbers(address, of_w[1], rows_w, place, (kernel[1], width), size, unit, at_w)
+            if unit == 0 and not finite(at_w, width):
                 return False
-            mnk = many, count, channels
-            products(address, size, unit, at_x, at_w, at_y, mnk, at_once[1])
+            mnk, left = (many, count, channels), (at_x, 0, channels, columns)
+            products(address, 0, size, unit, mnk, most, left, (at_w, width), at_y)
             if unit == 0 and len(bias):
                 for i in range(many):
                     for k in range(count):
                         at_y[U(i * count + k)] += size[0] * size[1] * bias[U(start + k)]
-            shape_y, into = (result[1], many * count), (start - first) * of_result
-            from_numbers(address, of_y[1], at_y, size, unit, shape_y, rows_y, into, many * count)
-    tall, across, zero = (result[0], size[0], result[1]), images * kernels, x.dtype.type(0)
-    for start in range(first, last, some):
-        count = min(some, last - start)
-        # all kernels of several images lie side by side, but not some of them
-        runs, length = (1, many * count) if count == kernels else (many, count)
-        for run in range(runs):
-            place, into = (start - first) * of_result + run * count, (begin + run) * kernels + start
-            from_rows(
-                *(address, of_y[0], tall, rows_y, place, many * count),
-                *(y, into, across, length, zero),
-            )
+            shape_y = result[1], many * count
+            place = (before * many + row * many * count) * result[1]
+            from_numbers(address, of_y[1], at_y, size, unit, shape_y, rows_y, place, many * count)
+    results_from_rows(address, of_y[0], rows_y, y, shapes, counts, part, some)
     return True
 
 
@@ -348,6 +369,8 @@ def weight_gradient(
         share: the frequencies, and of each the first and last channel, one after the other.
         some: channels that are multiplied at a time.
         of_x, of_g: the matrix is that of these frequencies alone.
+        memory: for the rows of images and of their gradient at these frequencies, for the numbers
+            of both, and of some channels. See compiled_fourier._lengths_back.
 
     Returns:
         whether images and gradient are finite.
@@ -356,7 +379,6 @@ def weight_gradient(
     rows_x, rows_g, at_x, at_g, at_w = memory
     begin, end = part
     columns, columns_g = (end - begin) * channels, (end - begin) * kernels
-    zero = x.dtype.type(0)
     count = len(of_x[0]) // image[0]
     shape = count, image[0], image[1], images * channels
     to_rows(address, of_x[0], x, shape, begin * channels, columns, rows_x, 0)
@@ -367,27 +389,27 @@ def weight_gradient(
         unit, first, last = share[i], share[i + 1], share[i + 2]
         place, shape_x = row * image[1] * columns, (image[1], columns)
         to_numbers(address, of_x[1], rows_x, place, shape_x, size, unit, at_x)
-        place, shape_x = row * result[1] * columns_g, (result[1], columns_g)
-        to_numbers(address, of_g[1], rows_g, place, shape_x, size, unit, at_g)
+        place, shape_g = row * result[1] * columns_g, (result[1], columns_g)
+        to_numbers(address, of_g[1], rows_g, place, shape_g, size, unit, at_g)
         if unit == 0 and not (finite(at_x, columns) and finite(at_g, columns_g)):
             return False
         row += 1 if is_alone(unit, size[0]) else 2
         for start in range(first, last, some):
-            count = min(some, last - start)
-            mnk = count, kernels, end - begin
-            for number in range(how_many(size, unit)):
-                if is_needed(number, size, unit):
-                    left = at_x, number * (columns + BESIDE) + start, channels
-                    right = at_g, number * (columns_g + BESIDE), kernels
-                    into = at_w, number * (count * kernels + BESIDE), kernels
-                    multiply(address, 1, mnk, left, right, zero, into)
-            shape_w, many = (kernel[1], count * kernels), channels * kernels
-            from_numbers(address, of_w[1], at_w, size, unit, shape_w, rows_w, start * kernels, many)
+            those, many = min(some, last - start), channels * kernels
+            mnk, left = (those, kernels, end - begin), (at_x, start, channels, columns)
+            products(address, 1, size, unit, mnk, those, left, (at_g, columns_g), at_w)
+            shape_w = kernel[1], those * kernels
+            place = first_row(unit) * kernel[1] * many + start * kernels
+            from_numbers(address, of_w[1], at_w, size, unit, shape_w, rows_w, place, many)
     return True
 
 
 def kernels_from_rows(address, matrix, rows, out, shapes, columns, part, kept):
     """From the rows of `weight_gradient`, some of so many columns of (KH, KW, columns)."""
-    size, _, kernel, _ = shapes
-    shape, (begin, end) = (kernel[0], size[0], kernel[1]), part
-    from_rows(address, matrix, shape, rows, begin, columns, out, begin, columns, end - begin, kept)
+    (size, _, kernel, _), (begin, end) = shapes, part
+    shape, given, made = (
+        (kernel[0], size[0], kernel[1]),
+        (rows, begin, columns),
+        (out, begin, columns),
+    )
+    from_rows(address, matrix, shape, given, made, end - begin, kept)
