@@ -76,6 +76,9 @@ class Tensor(Recorded, Operators, ArrayMethods):
                 raise TypeError(
                     "Tensor(t) would lose the graph of t; write t itself, t.detach() or t.copy()"
                 )
+            owns = copy or (copy is None and requires_grad)
+            if state.mode.trace is not None and (owns or dtype not in (None, data.dtype)):
+                state.mode.trace.left(data, "Tensor(t)")
             data = data._array
         if isinstance(data, (list, tuple)):
             data = np.array(data, dtype=dtype)

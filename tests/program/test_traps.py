@@ -53,11 +53,28 @@ def test_a_branch_on_a_value_is_refused_with_its_line():
         lambda x: x.tolist(),
         lambda x: range(x.astype(int)),
         lambda x: 1.0 in x,
+        lambda x: tg.Tensor(x, requires_grad=True),
+        lambda x: tg.Tensor(x, copy=True),
+        lambda x: tg.Tensor(x, dtype=np.float32),
     ],
 )
 def test_taking_numbers_out_is_refused(look):
     with pytest.raises(TraceError, match="compiled step"):
         tg.compile(lambda x: look(np.sum(x * x)) and x)(np.ones(1))
+
+
+@pytest.mark.parametrize(
+    "made", [lambda x: tg.Tensor(x), lambda x: tg.Tensor(x, dtype=float), lambda x: x.detach()]
+)
+def test_an_argument_may_be_made_a_tensor_of_its_own(made):
+    @tg.compile
+    def step(x):
+        x = made(x).requires_grad_()
+        (x * x).sum().backward()
+        return x.grad
+
+    for value in (1.0, 1.0, 1.0, 2.0):
+        np.testing.assert_array_equal(step(np.full(3, value)).data, np.full(3, 2 * value))
 
 
 def test_shapes_and_dtypes_may_decide():

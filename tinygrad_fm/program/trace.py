@@ -305,6 +305,7 @@ _INSTEAD = {
         "write t.detach() for the values, and `with tg.no_grad(): p -= 0.1 * p.grad` to change a "
         "parameter"
     ),
+    "Tensor(t)": "write t itself, or t.detach(), which may be followed by .requires_grad_()",
     "t.item()": "return the Tensor, and take its number outside",
     "float(t)": "use NumPy's functions in place of math's, and return what you want to look at",
 }
