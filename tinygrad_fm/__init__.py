@@ -78,7 +78,10 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS, *_LATER})
+    """What is meant to be used, NumPy's functions among it, and not what this file imports."""
+    functions = importlib.import_module("tinygrad_fm.numpy.namespace").names()
+    own = (name for name in globals() if name.startswith("__"))
+    return sorted({*own, *__all__, *_ROOMS, *_LATER, *functions})
 
 
 __all__ = [

@@ -234,6 +234,13 @@ def test_the_librarys_own_names_are_not_hidden():
     assert tg.testing.__name__ == "tinygrad_fm.testing"
 
 
+def test_what_is_offered_for_completion_is_there_and_nothing_that_is_imported():
+    offered = [name for name in dir(tg) if not name.startswith("_")]
+    assert {"Tensor", "nn", "draw", "explain", "sum", "zeros", "linalg"} <= {*offered}
+    assert not {"importlib", "Any", "TYPE_CHECKING", "engine"} & {*offered}
+    assert all(hasattr(tg, name) for name in offered)
+
+
 @pytest.mark.parametrize(
     ("wrong", "right"), [("gard", "grad"), ("zeross", "zeros"), ("tahn", "tanh")]
 )

@@ -223,6 +223,8 @@ def test_a_users_array_is_never_changed():
         (lambda p: optim.SGD(p, lr=-1), ValueError, "lr is at least 0, not -1"),
         (lambda p: optim.SGD(p, lr=float("nan")), ValueError, "lr is at least 0, not nan"),
         (lambda p: optim.SGD(p, lr=1, momentum=1), ValueError, "momentum .*below 1, not 1"),
+        (lambda p: optim.Adam(p, betas=0.9), TypeError, "betas are two numbers, not 0.9; write"),
+        (lambda p: optim.Adam(p, betas=(0.9,)), TypeError, "betas are two numbers, not .0.9,."),
         (lambda p: optim.Adam(p, betas=(0.9, 1.5)), ValueError, "betas"),
         (lambda p: optim.SGD([], lr=1), ValueError, "got no parameters"),
         (lambda p: optim.SGD(p[0], lr=1), TypeError, "takes a list"),

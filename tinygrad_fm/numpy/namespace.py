@@ -23,7 +23,12 @@ def find(name: str) -> Any:
     return getattr(room, name) if dispatches(getattr(numpy, name)) else None
 
 
+def names() -> list[str]:
+    """All that `find` finds."""
+    return ["c_", "r_", *(name for name in numpy.__all__ if find(name) is not None)]
+
+
 def near(name: str, others: list[str]) -> str:
     """The names most like a misspelled one, in words; empty where none is."""
-    known = {*others, *(n for n in numpy.__all__ if find(n) is not None)}
+    known = {*others, *names()}
     return " or ".join(difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.7))

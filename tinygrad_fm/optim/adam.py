@@ -44,7 +44,12 @@ class Adam(Optimizer):
     def check(self, settings: Settings) -> None:
         """See the class."""
         name = type(self).__name__
-        b1, b2 = (not_negative(name, "betas", b, below=1) for b in settings.betas)
+        betas = settings.betas
+        if isinstance(betas, str) or np.shape(betas) != (2,):
+            raise TypeError(
+                f"{name}: betas are two numbers, not {betas!r:.60}; write betas=(0.9, 0.999)"
+            )
+        b1, b2 = (not_negative(name, "betas", b, below=1) for b in betas)
         settings.betas = (b1, b2)
         settings.eps = not_negative(name, "eps", settings.eps)
 
