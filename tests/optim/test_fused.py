@@ -92,7 +92,7 @@ def test_the_loops_are_right_as_they_stand(make):
 @needs_numba
 def test_the_number_of_threads_changes_nothing(monkeypatch):
     monkeypatch.setattr(fast, "_left", 0)
-    monkeypatch.setattr("tinygrad_fm.optim.loops.SHARE", 64)
+    monkeypatch.setattr("tinygrad_fm.optim.flat.SHARE", (64,))
     results = []
     for count in (1, 2, 5):
         monkeypatch.setattr(threads, "count", lambda count=count: count)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import fast
-from tinygrad_fm.optim.flat import SHARE, Flat, Run, aligned
+from tinygrad_fm.optim.flat import Flat, Run, aligned, worth_a_thread
 from tinygrad_fm.recorded import Recorded
 from tinygrad_fm.tensor import Tensor
 
@@ -174,10 +174,11 @@ class FactoredGradients:
         """
         flat = self._flat
         tables: list[list[tuple[int, ...]]] = [[] for _ in range(threads)]
+        worth = worth_a_thread(len(flat.state))
         written = run.start  # up to where the gradient is in the buffer, if it is there at all
 
         def add_written(end: int) -> None:
-            share = threads if end - written >= SHARE else 1
+            share = threads if end - written >= worth else 1
             for table, (first, last) in zip(tables, _cuts(end - written, share), strict=False):
                 table.append((written + first, written + last, 0, 0, 0, 0))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygrad_fm import fast, threads
 from tinygrad_fm.optim.factored import FactoredGradients, Loop, LoopCall
-from tinygrad_fm.optim.flat import SHARE, Flat, Run, Settings
+from tinygrad_fm.optim.flat import Flat, Run, Settings, worth_a_thread
 
 # a loop over elements, and the numbers it takes after the arrays
 Fused = tuple[Loop, tuple[float, ...]]
@@ -50,7 +50,7 @@ def typed(flat: Flat, fused: Fused) -> Fused:
 
 def thread_count(flat: Flat) -> int:
     """How many threads share an update."""
-    return threads.count() if len(flat.values) >= 2 * SHARE else 1
+    return threads.count() if len(flat.values) >= 2 * worth_a_thread(len(flat.state)) else 1
 
 
 def calls(
