@@ -206,8 +206,7 @@ def test_settings_that_change_are_followed(loops):
 
 
 def test_several_threads_share_a_large_network(loops, monkeypatch):
-    monkeypatch.setattr("tinygrad_fm.optim.loops.SHARE", 100)
-    monkeypatch.setattr("tinygrad_fm.optim.factored.SHARE", 20)
+    monkeypatch.setattr("tinygrad_fm.optim.flat.SHARE", (20,))
     monkeypatch.setattr(flat, "BLOCK", 100)
     monkeypatch.setattr(threads, "count", lambda: 3)
     assert_learns_as_eager(lambda p: optim.AdamW(p, 0.01), one_by_one())
