@@ -11,6 +11,7 @@ import tinygrad_fm
 ROOT = Path(tinygrad_fm.__file__).parent
 ROOMS = [
     ["engine", "fast", "threads"],
+    ["workers"],
     ["rules"],
     [
         *("tensor", "recording", "recorded", "dispatch", "operand_errors", "operators"),

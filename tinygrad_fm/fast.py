@@ -108,7 +108,8 @@ def compiled(loop: Callable[..., None], dtype: str, arrays: int, numbers: int) -
     return _compiled(loop, (element[::1],) * arrays + (element,) * numbers)
 
 
-# dtype, number of axes, layout (C, F or A) and whether it is only read; or of each one of a tuple
+# dtype, number of axes, layout (C, F or A) and whether it is only read; or of each one of a tuple;
+# or a type of Numba's
 Argument = Any
 Arguments = tuple[Argument, ...]
 
@@ -121,21 +122,25 @@ def kernel(text: str, arguments: Arguments) -> Any:
     return _kernels[key]
 
 
-def functions(text: str, wanted: dict[str, Arguments]) -> list[Any]:
+def functions(
+    text: str, wanted: dict[str, Arguments], given: dict[str, Any] | None = None
+) -> list[Any]:
     """Functions of a text of Python that uses NumPy, compiled for these arguments.
 
     They may call others of the text. They are kept on disk in the user's cache, in a file that is
     named by its contents.
+
+    Args:
+        given: what else they may use, by names; which is to be told by the text, as what is kept
+            has it in it.
     """
     types: Any = importlib.import_module("numba").types
-    path = _place(text)
-    kept = _written(path, text)
-    names: dict[str, Any] = {"__name__": __name__}  # Numba looks for the module when it loads
-    exec(compile(text, str(path), "exec"), names)
+    names, kept = _names(text, given)
     written = {n: f for n, f in names.items() if isinstance(f, FunctionType)}
     for name, function in written.items():
-        if name not in wanted and function.__module__ == __name__:
-            names[name] = _jit(function, forceinline=hasattr(function, "inlined"))
+        inline = hasattr(function, "inlined")
+        if name not in wanted and (inline or function.__module__ == __name__):
+            names[name] = _jit(function, forceinline=inline)
     made = []
     for name, arguments in wanted.items():
         signature = tuple(_type_of(types, argument) for argument in arguments)
@@ -143,16 +148,46 @@ def functions(text: str, wanted: dict[str, Arguments]) -> list[Any]:
     return made
 
 
+def entry(text: str, name: str, given: dict[str, Any]) -> int:
+    """The address of such a function, of an address to a whole number, for other compiled code.
+
+    It stays for as long as the process.
+    """
+    numba: Any = importlib.import_module("numba")
+    names, kept = _names(text, given)
+    try:
+        made = numba.cfunc("int64(int64)", cache=kept)(names[name])
+    except Exception:  # as for `_compiled`
+        made = numba.cfunc("int64(int64)")(names[name])
+    _entries.append(made)
+    return int(made.address)
+
+
+_entries: list[Any] = []
+
+
+def _names(text: str, given: dict[str, Any] | None) -> tuple[dict[str, Any], bool]:
+    """What a text defines, and whether it is on disk."""
+    path = _place(text)
+    kept = _written(path, text)
+    # Numba looks for the module when it loads
+    names: dict[str, Any] = {"__name__": __name__, **(given or {})}
+    exec(compile(text, str(path), "exec"), names)
+    return names, kept
+
+
 def _type_of(types: Any, argument: Argument) -> Any:
+    if not isinstance(argument, tuple):  # Numba's own
+        return argument
     if isinstance(argument[0], tuple):
         return types.Tuple([_type_of(types, one) for one in argument])
     dtype, axes, layout, readonly = argument
-    element = getattr(types, _NUMBA.get(dtype, dtype))
+    element = getattr(types, _NUMBA.get(str(dtype), str(dtype)))
     return types.Array(element, axes, layout, readonly) if axes else element
 
 
-def inlined(function: Callable[..., None]) -> Callable[..., None]:
-    """A function of such a text that is to be part of each that calls it, with its arguments."""
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of such a text, or imported by it, that is to be part of each that calls it."""
     function.__dict__["inlined"] = True
     return function
 

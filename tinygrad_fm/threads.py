@@ -129,9 +129,16 @@ def share_products(call: Callable[..., Any], works: list[tuple[Any, ...]]) -> li
     """`share`, with one thread of the matrix library in each, and none that shares once more."""
     if len(works) == 1:
         return [call(*works[0])]
+    with sharing():
+        return share(_multiply_part, [(call, *work) for work in works])
+
+
+@contextlib.contextmanager
+def sharing() -> Iterator[None]:
+    """`one_each`, as this thread shares products with others."""
     _here.times += 1
     with one_each():
-        return share(_multiply_part, [(call, *work) for work in works])
+        yield
 
 
 class _Here(threading.local):
@@ -151,6 +158,15 @@ def is_one_each() -> bool:
 def times_shared() -> int:
     """How often this thread has shared products with others."""
     return _here.times
+
+
+def use_one() -> None:
+    """In a thread that computes parts alone: one thread of the library, and none shares with it.
+
+    To be called while another one is within `one_each`.
+    """
+    _here.shares = True
+    _tell([number and 1 for number in _before], each_thread=True)
 
 
 def _do_part(call: Callable[..., Any], *work: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_fm import fast, threads
+from tinygrad_fm import fast, threads, workers
 from tinygrad_fm.optim.factored import FactoredGradients, Loop, LoopCall
 from tinygrad_fm.optim.flat import Flat, Run, Settings, worth_a_thread
 
@@ -34,12 +34,9 @@ def make(
     """Make what `calls` found, with the numbers of each run."""
     if before is not None:
         before()
-    threads.share(_call_all, [(part, numbers) for part in made])
-
-
-def _call_all(calls: list[LoopCall], numbers: list[tuple[Any, ...]]) -> None:
-    for function, arrays, run in calls:
-        function(*arrays, *numbers[run])
+    workers.share(
+        [[(function, (*arrays, *numbers[run])) for function, arrays, run in part] for part in made]
+    )
 
 
 def typed(flat: Flat, fused: Fused) -> Fused:

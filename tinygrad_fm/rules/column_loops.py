@@ -6,28 +6,11 @@ that what is multiplied is in the cache. Of few channels the windows are columns
 lie side by side.
 """
 
-import numpy as np
-
-from tinygrad_fm.fast import inlined
 from tinygrad_fm.rules import gemm
+from tinygrad_fm.rules.lines import U, copy, fill
 
-U = np.uint64
 multiply = gemm.compiled()
 FEW_CHANNELS = 8
-
-
-@inlined
-def copy(x, a, y, b, n):
-    """N numbers from a place in x to one in y."""
-    for j in range(n):
-        y[U(b + j)] = x[U(a + j)]
-
-
-@inlined
-def fill(y, b, n, value):
-    """A number n times, from a place in y on."""
-    for j in range(n):
-        y[U(b + j)] = value
 
 
 # Of a convolution, `shapes` are along height and width those of kernel, image, padding before it,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm import fast, threads
+from tinygrad_fm import fast, threads, workers
 from tinygrad_fm.rules import column_loops, columns, loops
 from tinygrad_fm.rules.plan import Pair, Plan, turned
 from tinygrad_fm.rules.products import MOST
@@ -16,7 +16,8 @@ from tinygrad_fm.rules.workspace import scratch
 
 Array = Any
 
-WORTH = 6_000_000
+# Multiplications that are worth a thread of its own.
+WORTH = 2_000_000
 DEPTH = 256  # numbers of a window that are read at a time, in whole places
 ROWS = 64
 BROAD = 128
@@ -75,13 +76,14 @@ def convolve(
     else:
         parts = [(0, o, s.start, s.stop) for s in threads.spans(total, count)]
 
-    def compute(*part: int) -> None:
+    works = []
+    for i, part in enumerate(parts):
         first, last, begin, end = part
         blocks = _blocks(plan, end - begin, c, last - first)
-        (some,) = scratch(x.dtype, (blocks[0] * blocks[1] * c,))
-        do.convolve(do.product, pixels, kernels, added, into, shapes, counts, part, blocks, some)
-
-    threads.share_products(compute, parts)
+        (some,) = scratch(x.dtype, (blocks[0] * blocks[1] * c,), part=i)
+        given = do.product, pixels, kernels, added, into, shapes, counts, part, blocks, some
+        works.append([(do.convolve, given)])
+    workers.share_products(works)
     return y
 
 
@@ -102,12 +104,13 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
         totals = [into, *(np.empty_like(into) for _ in spans[1:])]
         parts = [(a, 0, places, s.start, s.stop) for a, s in zip(totals, spans, strict=True)]
 
-    def compute(total: Array, *part: int) -> None:
+    works = []
+    for i, (sums, *part) in enumerate(parts):
         blocks = _blocks(plan, part[3] - part[2], c, o)
-        (some,) = scratch(x.dtype, (blocks[0] * blocks[1] * c,))
-        do.weight_gradient(do.product, images, given, total, shapes, counts, part, blocks, some)
-
-    threads.share_products(compute, parts)
+        (some,) = scratch(x.dtype, (blocks[0] * blocks[1] * c,), part=i)
+        all_of = do.product, images, given, sums, shapes, counts, tuple(part), blocks, some
+        works.append([(do.weight_gradient, all_of)])
+    workers.share_products(works)
     for other in totals[1:]:
         into += other
     return made
@@ -128,12 +131,11 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     count = threads.several(rows * math.prod(plan.kernel) * c * o, WORTH)
     deep = max(16, MOST // (rows * o))
 
-    def compute(channels: slice) -> None:
-        memory = scratch(g.dtype, (o * rows,), (deep * rows,))
-        part = channels.start, channels.stop
-        do.input_gradient(
-            do.product, given, kernels, into, shapes, counts, part, deep, tuple(memory)
-        )
-
-    threads.share_products(compute, [(s,) for s in threads.spans(c, count)])
+    works = []
+    for i, s in enumerate(threads.spans(c, count)):
+        memory = tuple(scratch(g.dtype, (o * rows,), (deep * rows,), part=i))
+        part = s.start, s.stop
+        all_of = do.product, given, kernels, into, shapes, counts, part, deep, memory
+        works.append([(do.input_gradient, all_of)])
+    workers.share_products(works)
     return made

@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from threading import get_ident
 from typing import Any
 
 import numpy as np
 
-from tinygrad_fm import fast, threads
+from tinygrad_fm import fast, threads, workers
 from tinygrad_fm.rules import frequency_loops, loops
 from tinygrad_fm.rules import workspace as memory
 from tinygrad_fm.rules.frequencies import rank, sizes
@@ -25,7 +24,7 @@ Places = tuple[range, range]
 CACHED = 2 << 20  # bytes of kernels at frequencies at a time
 LEAST = 16  # kernels that are multiplied at a time, or a multiple; the last of a thread are fewer
 # Multiplications that are worth a thread of its own: one call, during which it waits for no other.
-WORTH = 16_000_000
+WORTH = 2_000_000
 
 
 def _signatures(dtype: str) -> dict[str, fast.Arguments]:
@@ -237,26 +236,24 @@ def _convolve(
     added = kernels[:0] if bias is None else bias
     shapes, counts = (size, plan.image, plan.kernel, plan.out), (n, c, o)
 
-    def compute(*part: int) -> bool:
-        first, last, begin, end = part
-        some = _some(last - first, c, size, dtype)
+    def work(i: int, first: int, last: int, begin: int, end: int) -> list[workers.Call]:
+        part, some = (first, last, begin, end), _some(last - first, c, size, dtype)
         at_once = some, max(1, MOST // (some * c))
         lengths = _lengths(plan, end - begin, c, last - first, dtype)
-        return do.convolve(
-            *(do.product, pixels, kernels, added, into, shapes, counts, part, int(around)),
-            *(at_once, *tables, tuple(scratch(dtype, *((length,) for length in lengths)))),
-        )
+        memory = tuple(scratch(dtype, *((length,) for length in lengths), part=i))
+        given = do.product, pixels, kernels, added, into, shapes, counts, part, int(around)
+        return [(do.convolve, (*given, at_once, *tables, memory))]
 
     for images in parts(plan, n, c, o, dtype):
         many = images.stop - images.start
         count = _count(plan, many, c, o)
         if many < o:  # each thread takes all images, or all kernels, to frequencies
             split = threads.spans(o, min(count, -(-o // LEAST)))
-            works = [(s.start, s.stop, images.start, images.stop) for s in split]
+            cut = [(s.start, s.stop, images.start, images.stop) for s in split]
         else:
             split = threads.spans(many, count)
-            works = [(0, o, images.start + s.start, images.start + s.stop) for s in split]
-        if not all(threads.share_products(compute, works)):
+            cut = [(0, o, images.start + s.start, images.start + s.stop) for s in split]
+        if not workers.share_products([work(i, *part) for i, part in enumerate(cut)]):
             return None
     return y
 
@@ -278,28 +275,24 @@ def _add_gradient(x: Array, g: Array, plan: Plan, part: slice, made: Array) -> b
     images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)
     shapes, counts = (size, plan.image, plan.kernel, plan.out), (n, c, o)
     span, many = (part.start, part.stop), part.stop - part.start
-    count, some, here = _count(plan, many, c, o), _some(c, o, size, dtype), get_ident()
-    lengths = _lengths_back(plan, size[0], many, c, o, dtype)
-    rows, *own = scratch(dtype, (size[0] * plan.kernel[1] * c * o,), *((k,) for k in lengths))
-
-    def compute(*share: tuple[int, int, int]) -> bool:
+    count, some = _count(plan, many, c, o), _some(c, o, size, dtype)
+    shares = _shares(size[0], c, count)
+    (rows,) = scratch(dtype, (size[0] * plan.kernel[1] * c * o,), part=len(shares))
+    works: list[list[workers.Call]] = []
+    for i, share in enumerate(shares):
         units = np.array(share)
         those = tuple(row for row in _rows(size[0]) if row // 2 in units[:, 0])
         there = (_there(size, p, dtype, those) for p in (image, _conjugate(result)))
-        arrays = own
-        if get_ident() != here:
-            lengths = _lengths_back(plan, len(those), many, c, o, dtype)
-            arrays = scratch(dtype, *((k,) for k in lengths))
-        return do.weight_gradient(
-            *(do.product, images, given, shapes, counts, span, units.reshape(-1), some),
-            *(*there, back, rows, tuple(arrays)),
-        )
-
-    def finish(columns: slice) -> None:
-        kept, those = dtype.type(part.start > 0), (columns.start, columns.stop)
-        do.kernels_from_rows(do.product, back[0], rows, into, shapes, c * o, those, kept)
-
-    if not all(threads.share_products(compute, [tuple(s) for s in _shares(size[0], c, count)])):
+        lengths = _lengths_back(plan, len(those), many, c, o, dtype)
+        arrays = tuple(scratch(dtype, *((length,) for length in lengths), part=i))
+        those_of = do.product, images, given, shapes, counts, span, units.reshape(-1), some
+        works.append([(do.weight_gradient, (*those_of, *there, back, rows, arrays))])
+    if not workers.share_products(works):
         return False
-    threads.share_products(finish, [(columns,) for columns in threads.spans(c * o, count)])
+    kept = dtype.type(part.start > 0)
+    of_all = do.product, back[0], rows, into, shapes, c * o
+    split = threads.spans(c * o, count)
+    workers.share_products(
+        [[(do.kernels_from_rows, (*of_all, (s.start, s.stop), kept))] for s in split]
+    )
     return True

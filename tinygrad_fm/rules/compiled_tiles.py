@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from threading import get_ident
 from typing import Any
 
 import numpy as np
 
-from tinygrad_fm import fast, threads
+from tinygrad_fm import fast, threads, workers
 from tinygrad_fm.rules import loops, tile_loops
 from tinygrad_fm.rules.plan import Pair, Plan, turned
 from tinygrad_fm.rules.tile_loops import APART, BESIDE, POINTS
@@ -26,7 +24,7 @@ ROWS, SUMMED = 32, 64
 # of them at the points are computed with at a time, as they would leave the cache otherwise.
 FEW, CACHED = 3, 5 << 19
 # Multiplications that are worth a thread of its own: one call, during which it waits for no other.
-WORTH = 16_000_000
+WORTH = 2_000_000
 
 
 def _signatures(dtype: str) -> dict[str, fast.Arguments]:
@@ -38,6 +36,7 @@ def _signatures(dtype: str) -> dict[str, fast.Arguments]:
         "convolve": (
             *(whole, read, read, read, made, shapes, counts, pair, pair, whole, (made,) * 2),
         ),
+        "turn_kernels": (read, whole, pair, pair, made),
         "weight_gradient": (
             *(whole, read, read, made, shapes, counts, pair, pair, whole, (made,) * 2),
         ),
@@ -62,10 +61,11 @@ def _shapes(plan: Plan) -> tuple[Pair, ...]:
     return plan.kernel, plan.image, plan.before, plan.out
 
 
-def _memory(dtype: Any, c: int, *kernels: int) -> list[Array]:
+def _memory(dtype: Any, c: int, *kernels: int, part: int = 0) -> list[Array]:
     """For images and results at the points, and several times for so many kernels."""
     sizes = [POINTS * (c * some + BESIDE) for some in kernels]
-    return scratch(dtype, (POINTS * APART,), (POINTS * APART,), *((size,) for size in sizes))
+    apart = ((POINTS * APART,),) * 2
+    return scratch(dtype, *apart, *((size,) for size in sizes), part=part)
 
 
 def _count(plan: Plan, rows: int, c: int, o: int) -> int:
@@ -86,80 +86,61 @@ def convolve(
     x: Array, weight: Array, bias: Array | None, plan: Plan, out: Array | None = None
 ) -> Array | None:
     """See toom_cook.convolve."""
-    c, o = weight.shape[2:]
-    flat = weight.reshape(-1)
-
-    def to_points(do: Any, first: int, last: int, memory: Array, at_w: Array) -> bool:
-        return do.kernels_to_points(flat, plan.kernel[0], (c, o), (first, last), memory, at_w)
-
-    return _convolve(x, c, o, to_points, bias, plan, out)
+    return _convolve(x, weight, False, bias, plan, out)
 
 
 def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None) -> Array | None:
     """See toom_cook.input_gradient."""
-    c, o = weight.shape[2:]
-
-    def to_points(do: Any, first: int, last: int, memory: Array, at_w: Array) -> bool:
-        # in the same memory, where nothing is yet
-        around, some = turned_kernels(weight[:, :, first:last]).reshape(-1), last - first
-        return do.kernels_to_points(around, plan.kernel[0], (o, some), (0, some), memory, at_w)
-
-    return _convolve(g, o, c, to_points, None, turned(plan), out)
+    return _convolve(g, weight, True, None, turned(plan), out)
 
 
 def _convolve(
-    x: Array,
-    c: int,
-    o: int,
-    to_points: Callable[[Any, int, int, Array, Array], bool],
-    bias: Array | None,
-    plan: Plan,
-    out: Array | None,
+    x: Array, weight: Array, around: bool, bias: Array | None, plan: Plan, out: Array | None
 ) -> Array | None:
-    """By o kernels, of which `to_points` takes those from one to another to the points."""
-    do = _loops(x.dtype.name)
-    n = x.shape[2]
+    """By kernels, or `around` if these are to be turned around."""
+    n, size = x.shape[2], plan.kernel[0]
+    c, o = weight.shape[2:][:: -1 if around else 1]
+    do, rows = _loops(x.dtype.name), _rows(ROWS, c, o)
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
-    pixels, into = x.reshape(-1), y.reshape(-1)
+    pixels, kernels, into = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     added = pixels[:0] if bias is None else bias
     shapes, counts = _shapes(plan), (n, c, o)
     total = math.prod(tiles(plan)) * n
-    rows, count = _rows(ROWS, c, o), _count(plan, total, c, o)
+    count = _count(plan, total, c, o)
 
-    def compute(kernels: slice, those: slice, at_x: Array, at_y: Array, at_w: Array) -> bool:
-        span, part = (kernels.start, kernels.stop), (those.start, those.stop)
-        return do.convolve(
-            *(do.product, pixels, at_w, added, into, shapes, counts, span, part, rows),
-            (at_x, at_y),
-        )
+    def compute(span: Pair, part: Pair, at_x: Array, at_y: Array, at_w: Array) -> workers.Call:
+        given = do.product, pixels, at_w, added, into, shapes, counts, span, part, rows
+        return do.convolve, (*given, (at_x, at_y))
 
-    def some_kernels(*parts: slice) -> bool:
-        for s in parts:
-            at_x, at_y, at_w = _memory(x.dtype, c, s.stop - s.start)
-            if not to_points(do, s.start, s.stop, at_x, at_w):
-                return False
-            if not compute(s, slice(0, total), at_x, at_y, at_w):
-                return False
-        return True
-
-    if total < FEW * o:
-        works: list[Any] = _parts_of_kernels(c, o, count, x.dtype)
-        return y if all(threads.share_products(some_kernels, works)) else None
-    own, here = _memory(x.dtype, c, o), get_ident()
-    if not to_points(do, 0, o, own[0], own[2]):
-        return None
-
-    def some_rows(part: slice) -> bool:
-        at_x, at_y = own[:2] if get_ident() == here else _memory(x.dtype, c)
-        return compute(slice(0, o), part, at_x, at_y, own[2])
-
-    works = [(part,) for part in threads.spans(total, count)]
-    return y if all(threads.share_products(some_rows, works)) else None
+    works: list[list[workers.Call]] = []
+    if total >= FEW * o:
+        memory = [_memory(x.dtype, c, part=i) for i in range(count)]
+        (at_w,) = scratch(x.dtype, (POINTS * (c * o + BESIDE),), part=count)
+        whole = turned_kernels(weight).reshape(-1) if around else kernels
+        if not do.kernels_to_points(whole, size, (c, o), (0, o), memory[0][0], at_w):
+            return None
+        for s, at in zip(threads.spans(total, count), memory, strict=False):
+            works.append([compute((0, o), (s.start, s.stop), at[0], at[1], at_w)])
+        return y if workers.share_products(works) else None
+    for i, pieces in enumerate(_parts_of_kernels(c, o, count, x.dtype)):
+        most = pieces[0].stop - pieces[0].start + 1
+        at_x, at_y, at_w = at = _memory(x.dtype, c, most, part=i)
+        calls: list[workers.Call] = []
+        for s in pieces:
+            span, read, of_read = (s.start, s.stop), kernels, (c, o)
+            if around:  # where no results are yet
+                assert size * size * c * most <= len(at_y)
+                calls.append((do.turn_kernels, (kernels, size, (o, c), span, at_y)))
+                span, read, of_read = (0, s.stop - s.start), at_y, (c, s.stop - s.start)
+            calls.append((do.kernels_to_points, (read, size, of_read, span, at_x, at_w)))
+            calls.append(compute((s.start, s.stop), (0, total), *at))
+        works.append(calls)
+    return y if workers.share_products(works) else None
 
 
 def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
     """See toom_cook.weight_gradient."""
-    do = _loops(x.dtype.name)
+    do, size = _loops(x.dtype.name), plan.kernel[0]
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
     made = np.empty((*plan.kernel, c, o), x.dtype) if out is None else out
     images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)
@@ -167,37 +148,30 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
     total = math.prod(tiles(plan)) * n
     rows, count = _rows(SUMMED, c, o), _count(plan, total, c, o)
 
-    def from_points(at_w: Array, first: int, last: int, memory: Array) -> None:
-        do.kernels_from_points(at_w, plan.kernel[0], (c, o), (first, last), memory, into)
+    def compute(span: Pair, part: Pair, at_x: Array, at_y: Array, at_w: Array) -> workers.Call:
+        those = do.product, images, given, at_w, shapes, counts, span, part, rows
+        return do.weight_gradient, (*those, (at_x, at_y))
 
-    def some_kernels(*parts: slice) -> bool:
-        at_x, at_y, at_w = _memory(x.dtype, c, parts[0].stop - parts[0].start + 1)
-        for s in parts:
-            if not do.weight_gradient(
-                *(do.product, images, given, at_w, shapes, counts),
-                *((s.start, s.stop), (0, total), rows, (at_x, at_y)),
-            ):
-                return False
-            from_points(at_w, s.start, s.stop, at_x)
-        return True
-
+    works: list[list[workers.Call]] = []
     if total < FEW * o:
-        works: list[Any] = _parts_of_kernels(c, o, count, x.dtype)
-        return made if all(threads.share_products(some_kernels, works)) else None
-    parts = threads.spans(total, count)
-    own, here = _memory(x.dtype, c, *[o] * len(parts)), get_ident()
-
-    def some_rows(part: slice, at_w: Array) -> bool:
-        at_x, at_y = own[:2] if get_ident() == here else _memory(x.dtype, c)
-        return do.weight_gradient(
-            *(do.product, images, given, at_w, shapes, counts),
-            *((0, o), (part.start, part.stop), rows, (at_x, at_y)),
-        )
-
-    works = list(zip(parts, own[2:], strict=True))
-    if not all(threads.share_products(some_rows, works)):
+        for i, pieces in enumerate(_parts_of_kernels(c, o, count, x.dtype)):
+            at = _memory(x.dtype, c, pieces[0].stop - pieces[0].start + 1, part=i)
+            calls: list[workers.Call] = []
+            for s in pieces:
+                span = s.start, s.stop
+                calls.append(compute(span, (0, total), *at))
+                back = at[2], size, (c, o), span, at[0], into
+                calls.append((do.kernels_from_points, back))
+            works.append(calls)
+        return made if workers.share_products(works) else None
+    memory = []
+    for i, s in enumerate(threads.spans(total, count)):
+        memory.append(_memory(x.dtype, c, o, part=i))
+        works.append([compute((0, o), (s.start, s.stop), *memory[i])])
+    if not workers.share_products(works):
         return None
-    for other in own[3:]:
-        own[2] += other
-    from_points(own[2], 0, o, own[0])
+    (at_x, _, at_w), *others = memory
+    for *_, other in others:
+        at_w += other
+    do.kernels_from_points(at_w, size, (c, o), (0, o), at_x, into)
     return made

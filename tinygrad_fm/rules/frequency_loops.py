@@ -7,22 +7,20 @@ of the width. With C and S the sums of their pixels times cosines, and times sin
     at f: real part Cr + Si, imaginary Ci - Sr,  at -f: Cr - Si, Ci + Sr.
 
 Then matrices are multiplied, and results go back to rows and to pixels. All is done for one
-frequency of the height, and for as many kernels, as stay in the cache. Arrays are flat; what U is
-for is said in `tile_loops`.
+frequency of the height, and for as many kernels, as stay in the cache. Arrays are flat.
 """
 
 import numpy as np
 
 from tinygrad_fm.fast import inlined
 from tinygrad_fm.rules import gemm
+from tinygrad_fm.rules.lines import U, finite, turn
 
-U = np.uint64
 RUN = 128  # columns at a time: their sums, and what goes back, stay in the first-level cache
 BESIDE = 16  # between one number's columns and the next's: powers of two would share cache lines
 COLUMNS = (
     2048  # of a product along the height: these have kernels for small matrices (see products)
 )
-STRIP = 16  # channels that are turned around at a time: a line or two of the cache
 
 multiply = gemm.compiled()
 
@@ -101,15 +99,6 @@ def real_back(y, a, x, b, n):
     for j in range(n):
         x[U(b + j)] = y[U(a + j)]
         x[U(b + 2 * RUN + j)] = 0
-
-
-def finite(x, n):
-    """Whether none of the first n numbers is a NaN or an infinity."""
-    odd = 0
-    for j in range(n):
-        v = x[U(j)]
-        odd += v - v != 0
-    return odd == 0
 
 
 # ---- frequencies: of a size, height and width, the unit-th one of the height ---------------------
@@ -247,26 +236,13 @@ def some_kernels(w, places, counts, first, some, out):
             out[U(b + j)] = w[U(a + j)]
 
 
-def some_turned(w, places, counts, first, some, out):
-    """The same of kernels (places, O, C), turned around: C is to be read, O to be written along."""
-    _, channels, kernels = counts
-    for place in range(places):
-        start, into = (places - 1 - place) * kernels + first, place * channels
-        for left in range(0, channels, STRIP):
-            width = min(STRIP, channels - left)
-            for j in range(some):
-                a, b = (start + j) * channels + left, (into + left) * some + j
-                for c in range(width):
-                    out[U(b + c * some)] = w[U(a + c)]
-
-
 def kernels_to_rows(address, matrix, w, shapes, counts, span, turned, some, near, rows):
     """The kernels from the first to the last, some at a time, one part after the other."""
-    (size, _, kernel, _), (_, channels, _), (first, last) = shapes, counts, span
+    (size, _, kernel, _), (_, channels, kernels), (first, last) = shapes, counts, span
     for start in range(first, last, some):
         count = min(some, last - start)
         if turned:
-            some_turned(w, kernel[0] * kernel[1], counts, start, count, near)
+            turn(w, kernel[0] * kernel[1], (kernels, channels), start, count, near)
         else:
             some_kernels(w, kernel[0] * kernel[1], counts, start, count, near)
         shape = size[0], kernel[0], kernel[1], channels * count
@@ -337,14 +313,14 @@ def convolve(
         row = first_row(unit)
         place = row * image[1] * columns
         to_numbers(address, of_x[1], rows_x, place, (image[1], columns), size, unit, at_x)
-        if unit == 0 and not finite(at_x, columns):
+        if unit == 0 and not finite(at_x, 0, columns):
             return False
         for start in range(first, last, some):
             count = min(some, last - start)
             width, before = channels * count, (start - first) * size[0]
             place = (before * channels + row * width) * kernel[1]
             to_numbers(address, of_w[1], rows_w, place, (kernel[1], width), size, unit, at_w)
-            if unit == 0 and not finite(at_w, width):
+            if unit == 0 and not finite(at_w, 0, width):
                 return False
             mnk, left = (many, count, channels), (at_x, 0, channels, columns)
             products(address, 0, size, unit, mnk, most, left, (at_w, width), at_y)
@@ -391,7 +367,7 @@ def weight_gradient(
         to_numbers(address, of_x[1], rows_x, place, shape_x, size, unit, at_x)
         place, shape_g = row * result[1] * columns_g, (result[1], columns_g)
         to_numbers(address, of_g[1], rows_g, place, shape_g, size, unit, at_g)
-        if unit == 0 and not (finite(at_x, columns) and finite(at_g, columns_g)):
+        if unit == 0 and not (finite(at_x, 0, columns) and finite(at_g, 0, columns_g)):
             return False
         row += 1 if is_alone(unit, size[0]) else 2
         for start in range(first, last, some):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import fast
-from tinygrad_fm.rules import gemm
+from tinygrad_fm.rules import gemm, lines
 from tinygrad_fm.rules.plan import Plan
 
 Array = Any
@@ -72,9 +72,10 @@ def compiled(
     None, with a warning, where Numba cannot.
     """
     try:
-        # of what is kept on disk the product is a part, whose text is elsewhere
-        product = hashlib.sha256(inspect.getsource(gemm).encode()).hexdigest()
-        wanted, text = signatures(dtype), f"{inspect.getsource(module)}# {product}\n"
+        # of what is kept on disk these are a part, whose texts are elsewhere
+        parts = inspect.getsource(gemm) + inspect.getsource(lines)
+        wanted = signatures(dtype)
+        text = f"{inspect.getsource(module)}# {hashlib.sha256(parts.encode()).hexdigest()}\n"
         if not fast.is_kept(text):
             _announce(dtype)
         made = fast.functions(text, wanted)

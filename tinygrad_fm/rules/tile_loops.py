@@ -3,17 +3,16 @@
 Arrays are flat, in the orders that are said there. Of the numbers that lie side by side in a pixel,
 those of some images and channels, RUN are taken to the points at a time, or back.
 
-Numba is told of what is not negative by `U`: otherwise it looks whether an index counts from the
-end of the array. To read and write at once as many as the processor can it must know that what is
-written is not what is read next: hence APART, a constant.
+To read and write at once as many as the processor can, the compiler must know that what is written
+is not what is read next: hence APART, a constant.
 """
 
 import numpy as np
 
 from tinygrad_fm.fast import inlined
 from tinygrad_fm.rules import gemm
+from tinygrad_fm.rules.lines import U, copy, fill, finite, turn
 
-U = np.uint64
 RUN = 128
 APART = 32_848  # numbers from one point to the next; no power of two, which would share cache lines
 READ, POINTS = 6, 36
@@ -124,27 +123,6 @@ def divisions(like):
     return like.dtype.type(1 / 4), like.dtype.type(-1 / 6), like.dtype.type(1 / 24)
 
 
-def copy(x, a, y, b, n):
-    """N numbers from a place in x to one in y."""
-    for j in range(n):
-        y[U(b + j)] = x[U(a + j)]
-
-
-def fill(y, b, n):
-    """Zeros from a place in y on."""
-    for j in range(n):
-        y[U(b + j)] = 0
-
-
-def finite(x, start, n):
-    """Whether none of n numbers is a NaN or an infinity."""
-    odd = 0
-    for j in range(n):
-        v = x[U(start + j)]
-        odd += v - v != 0
-    return odd == 0
-
-
 # Of arrays of pixels (H, W, columns), `shape` is this, `corner` the row and column at which a tile
 # begins, and `columns` the first one and how many. `memory` is what they are read into, in rows of
 # READ pixels, and what is between the two axes.
@@ -159,7 +137,7 @@ def square(x, shape, corner, start, n, size, pixels):
             if row >= 0 and row < high and column >= 0 and column < wide:
                 copy(x, (row * wide + column) * many + start, pixels, place, n)
             else:
-                fill(pixels, place, n)
+                fill(pixels, place, n, 0)
 
 
 def image_to_points(x, shape, corner, columns, memory, out, at):
@@ -202,6 +180,11 @@ def points_to_result(points, at, y, shape, corner, columns, size, memory):
 # those of all images at the first place, then at the next.
 
 
+def turn_kernels(weight, size, counts, span, out):
+    """Those of some channels, turned around: (K, K, C, O) to (K, K, O, last - first)."""
+    turn(weight, size * size, counts, span[0], span[1] - span[0], out)
+
+
 def kernels_to_points(weight, size, counts, span, points, out):
     """Those from the first kernel to the last: (K, K, C, O) to (36, C, last - first).
 
@@ -227,7 +210,7 @@ def kernels_to_points(weight, size, counts, span, points, out):
                     place = (i * size + j) * channels * kernels + run * kernels + first + done
                     copy(weight, place, pixels, (i * READ + j) * RUN, n)
             values_tile(pixels, size, mid, points, 0, n, by0, by1, by2)
-            right = right and finite(points, ONE * APART, n)
+            right &= finite(points, ONE * APART, n)
             for p in range(POINTS):
                 copy(points, p * APART, out, p * apart + run * some + done, n)
     return right

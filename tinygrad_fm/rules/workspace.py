@@ -16,21 +16,27 @@ OF_ONE = 16
 
 
 class _Kept(threading.local):
-    buffer: Any = np.empty(0, np.uint8)
+    def __init__(self) -> None:
+        self.buffers: dict[int, Any] = {}
 
 
 _kept = _Kept()
+_nothing = np.empty(0, np.uint8)
 
 
-def scratch(dtype: Any, *shapes: tuple[int, ...]) -> list[Any]:
-    """Arrays of these shapes with anything in them, until this thread's next call."""
+def scratch(dtype: Any, *shapes: tuple[int, ...], part: int = 0) -> list[Any]:
+    """Arrays of these shapes with anything in them, until this thread's next call.
+
+    Args:
+        part: each part of a work that is shared has memory of its own.
+    """
     sizes = [-(-math.prod(shape) * dtype.itemsize // LINE) * LINE for shape in shapes]
     total = sum(sizes) + LINE
-    buffer = _kept.buffer
+    buffer = _kept.buffers.get(part, _nothing)
     if total > len(buffer):
         buffer = np.empty(total, np.uint8)
         if total <= KEPT:
-            _kept.buffer = buffer
+            _kept.buffers[part] = buffer
     start = -buffer.__array_interface__["data"][0] % LINE
     made = []
     for shape, size in zip(shapes, sizes, strict=True):

@@ -1,0 +1,89 @@
+"""Calls of compiled functions as words that a worker reads, and the loops with which it does."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tinygrad_fm import fast
+from tinygrad_fm.workers import instructions, mail
+
+_WHOLE, _WORDS = ("int64", 0, "C", True), ("int64", 1, "C", False)
+
+# of a function that returns whether it is to go on, or nothing
+_CALL = """
+def write(calls, at, address, {names}):
+    end = at + 2 + write_all(calls, at + 2, ({names},))
+    if end <= len(calls):
+        calls[at], calls[at + 1] = address, end - at - 2
+    return end
+
+
+def enter(address):
+    try:
+        {call}
+    except Exception:
+        return FAILED
+"""
+_CALLS = {
+    "none": "function(*read_all(address))\n        return MADE",
+    "bool": "return MADE if function(*read_all(address)) else REFUSED",
+}
+
+
+@functools.cache
+def loops() -> Any:
+    """The functions of `mail` that are called, compiled."""
+    wanted = {
+        "serve": (_WORDS, _WORDS),
+        "hand": (_WORDS, _WHOLE),
+        "collect": (_WORDS,),
+    }
+    made = fast.functions(inspect.getsource(mail) + _version(), wanted)
+    return SimpleNamespace(**dict(zip(wanted, made, strict=True)))
+
+
+@functools.cache
+def handed(function: Any) -> tuple[Callable[..., int], int]:
+    """write(calls, at, address, *arguments) of a function, and this address.
+
+    It writes a call as `mail.make` reads it, from the word `at` on, and returns where the next one
+    begins; one that would go beyond the last word is not written.
+
+    Args:
+        function: what `fast` compiled: it returns a bool or nothing.
+    """
+    (signature,) = function.nopython_signatures
+    names = ", ".join(f"argument{i}" for i in range(len(signature.args)))
+    text = _CALL.format(names=names, call=_CALLS[str(signature.return_type)])
+    words = instructions.instructions()
+    given = {
+        "function": function,
+        "write_all": words.write,
+        "read_all": words.reader(signature.args),
+        "MADE": mail.MADE,
+        "REFUSED": mail.REFUSED,
+        "FAILED": mail.FAILED,
+    }
+    text += _version(function, signature.args)
+    (write,) = fast.functions(text, {"write": (_WORDS, _WHOLE, _WHOLE, *signature.args)}, given)
+    return write, fast.entry(text, "enter", given)
+
+
+def _version(function: Any = None, kinds: Any = ()) -> str:
+    """A comment by which a text is told from others of which other code is a part."""
+    texts = [inspect.getsource(instructions), inspect.getsource(mail), str(kinds)]
+    if function is not None:
+        code = function.py_func.__code__
+        path = Path(code.co_filename)
+        texts += [
+            str(path),
+            function.py_func.__qualname__,
+            path.read_text() if path.exists() else "",
+        ]
+    return f"\n# {hashlib.sha256(''.join(texts).encode()).hexdigest()}\n"
