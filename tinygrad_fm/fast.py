@@ -123,7 +123,10 @@ def kernel(text: str, arguments: Arguments) -> Any:
 
 
 def functions(
-    text: str, wanted: dict[str, Arguments], given: dict[str, Any] | None = None
+    text: str,
+    wanted: dict[str, Arguments],
+    given: dict[str, Any] | None = None,
+    keep: bool = True,
 ) -> list[Any]:
     """Functions of a text of Python that uses NumPy, compiled for these arguments.
 
@@ -133,9 +136,10 @@ def functions(
     Args:
         given: what else they may use, by names; which is to be told by the text, as what is kept
             has it in it.
+        keep: whether they are kept at all.
     """
     types: Any = importlib.import_module("numba").types
-    names, kept = _names(text, given)
+    names, kept = _names(text, given, keep)
     written = {n: f for n, f in names.items() if isinstance(f, FunctionType)}
     for name, function in written.items():
         inline = hasattr(function, "inlined")
@@ -148,13 +152,13 @@ def functions(
     return made
 
 
-def entry(text: str, name: str, given: dict[str, Any]) -> int:
+def entry(text: str, name: str, given: dict[str, Any], keep: bool) -> int:
     """The address of such a function, of an address to a whole number, for other compiled code.
 
     It stays for as long as the process.
     """
     numba: Any = importlib.import_module("numba")
-    names, kept = _names(text, given)
+    names, kept = _names(text, given, keep)
     try:
         made = numba.cfunc("int64(int64)", cache=kept)(names[name])
     except Exception:  # as for `_compiled`
@@ -166,10 +170,10 @@ def entry(text: str, name: str, given: dict[str, Any]) -> int:
 _entries: list[Any] = []
 
 
-def _names(text: str, given: dict[str, Any] | None) -> tuple[dict[str, Any], bool]:
+def _names(text: str, given: dict[str, Any] | None, keep: bool) -> tuple[dict[str, Any], bool]:
     """What a text defines, and whether it is on disk."""
     path = _place(text)
-    kept = _written(path, text)
+    kept = keep and _written(path, text)
     # Numba looks for the module when it loads
     names: dict[str, Any] = {"__name__": __name__, **(given or {})}
     exec(compile(text, str(path), "exec"), names)

@@ -17,7 +17,7 @@ from tinygrad_fm.rules.workspace import scratch
 Array = Any
 
 # Multiplications that are worth a thread of its own.
-WORTH = 2_000_000
+WORTH = 3_000_000
 DEPTH = 256  # numbers of a window that are read at a time, in whole places
 ROWS = 64
 BROAD = 128

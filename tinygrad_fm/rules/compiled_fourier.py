@@ -23,8 +23,8 @@ Places = tuple[range, range]
 
 CACHED = 2 << 20  # bytes of kernels at frequencies at a time
 LEAST = 16  # kernels that are multiplied at a time, or a multiple; the last of a thread are fewer
-# Multiplications that are worth a thread of its own: one call, during which it waits for no other.
-WORTH = 2_000_000
+# Multiplications that are worth a thread of its own: what it computes, another core has to read.
+WORTH = 6_000_000
 
 
 def _signatures(dtype: str) -> dict[str, fast.Arguments]:

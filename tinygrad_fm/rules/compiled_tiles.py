@@ -23,8 +23,8 @@ ROWS, SUMMED = 32, 64
 # Where there are fewer rows than this for each kernel, threads share the kernels; and so many bytes
 # of them at the points are computed with at a time, as they would leave the cache otherwise.
 FEW, CACHED = 3, 5 << 19
-# Multiplications that are worth a thread of its own: one call, during which it waits for no other.
-WORTH = 2_000_000
+# Multiplications that are worth a thread of its own: what it computes, another core has to read.
+WORTH = 6_000_000
 
 
 def _signatures(dtype: str) -> dict[str, fast.Arguments]:
@@ -129,7 +129,7 @@ def _convolve(
         for s in pieces:
             span, read, of_read = (s.start, s.stop), kernels, (c, o)
             if around:  # where no results are yet
-                assert size * size * c * most <= len(at_y)
+                assert size * size * c * (s.stop - s.start) <= len(at_y)
                 calls.append((do.turn_kernels, (kernels, size, (o, c), span, at_y)))
                 span, read, of_read = (0, s.stop - s.start), at_y, (c, s.stop - s.start)
             calls.append((do.kernels_to_points, (read, size, of_read, span, at_x, at_w)))

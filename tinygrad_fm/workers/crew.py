@@ -21,10 +21,10 @@ import numpy as np
 
 from tinygrad_fm import threads
 from tinygrad_fm.workers import handing
-from tinygrad_fm.workers.mail import FAILED, LENGTH, LET_RUN, MADE, TAKEN_BACK
+from tinygrad_fm.workers.mail import BEGUN, FAILED, LENGTH, LET_RUN, REFUSED, TAKEN_BACK
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]  # a compiled function, and its arguments
-WORDS = 8192  # for the calls of a worker
+WORDS = 2**15  # for the calls of a worker
 
 
 class Worker:
@@ -44,8 +44,10 @@ class Worker:
             ready.wait()
 
     def _work(self, ready: threading.Event) -> None:
-        threads.use_one()
-        ready.set()
+        try:
+            threads.use_one()
+        finally:
+            ready.set()
         while True:
             self._do.serve(self._mail, self._calls)
             self._asleep.acquire()
@@ -71,18 +73,32 @@ class Worker:
         """Whether there is room for them, and all are of compiled functions."""
         at = 0
         for function, arguments in calls:
-            if not hasattr(function, "nopython_signatures"):
+            how = handing.handed(function)
+            if how is None:
                 return False
-            write, address = handing.handed(function)
+            write, address = how
             at = write(self._calls, at, address, *arguments)
-        return at <= WORDS
+            if at > WORDS:
+                return False
+        return True
 
-    def collect(self) -> int:
-        """The result of the calls; waits for those that it has begun."""
-        result = self._do.collect(self._mail)
-        self._lent = []
-        self._taken.release()
-        return result
+    def collect(self) -> tuple[int, list[Call]]:
+        """The result of the calls, and those that are still to be made.
+
+        It waits for those that the worker has begun.
+        """
+        try:
+            result = self._do.collect(self._mail)
+        except BaseException:  # an interruption; then there is nothing to wait for, or once more
+            self._do.collect(self._mail)
+            raise
+        else:
+            # of one that failed, the call here raises the error
+            begun = int(self._mail[BEGUN]) if result == FAILED else 0
+            return result, self._lent[begun:] if result in (TAKEN_BACK, FAILED) else []
+        finally:
+            self._lent = []
+            self._taken.release()
 
 
 def _words(count: int) -> Any:
@@ -142,16 +158,26 @@ def share(works: list[list[Call]]) -> bool:
     try:
         for worker, calls in zip(crew, others, strict=False):
             if worker.hand(calls):
-                handed.append((worker, calls))
+                handed.append(worker)
             else:
                 here.append(calls)
         right = [_make(calls) for calls in here]
     finally:
-        results = [worker.collect() for worker, _ in handed]
-    for result, (_, calls) in zip(results, handed, strict=True):
-        # of calls that failed, those here raise the error
-        right.append(_make(calls) if result in (TAKEN_BACK, FAILED) else result == MADE)
-    return all(right)
+        left = _collect(handed)
+    return all([*right, *(result != REFUSED and _make(calls) for result, calls in left)])
+
+
+def _collect(handed: list[Worker]) -> list[tuple[int, list[Call]]]:
+    """What each worker has to say, even if one is interrupted."""
+    results, interruption = [], None
+    for worker in handed:
+        try:
+            results.append(worker.collect())
+        except BaseException as error:
+            interruption = error
+    if interruption is not None:
+        raise interruption
+    return results
 
 
 def _make(calls: list[Call]) -> bool:

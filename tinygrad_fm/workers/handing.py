@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,7 +50,22 @@ def loops() -> Any:
 
 
 @functools.cache
-def handed(function: Any) -> tuple[Callable[..., int], int]:
+def handed(function: Any) -> tuple[Callable[..., int], int] | None:
+    """See `_handed`; None where that cannot be, with a warning if it should."""
+    if not hasattr(function, "nopython_signatures"):
+        return None
+    try:
+        return _handed(function)
+    except Exception as error:  # of Numba
+        warnings.warn(
+            f"one thread calls {function.py_func.__name__}, as Numba cannot hand it over: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+def _handed(function: Any) -> tuple[Callable[..., int], int]:
     """write(calls, at, address, *arguments) of a function, and this address.
 
     It writes a call as `mail.make` reads it, from the word `at` on, and returns where the next one
@@ -71,19 +87,25 @@ def handed(function: Any) -> tuple[Callable[..., int], int]:
         "FAILED": mail.FAILED,
     }
     text += _version(function, signature.args)
-    (write,) = fast.functions(text, {"write": (_WORDS, _WHOLE, _WHOLE, *signature.args)}, given)
-    return write, fast.entry(text, "enter", given)
+    keep = _may_be_kept(function)
+    wanted = {"write": (_WORDS, _WHOLE, _WHOLE, *signature.args)}
+    (write,) = fast.functions(text, wanted, given, keep)
+    return write, fast.entry(text, "enter", given, keep)
 
 
 def _version(function: Any = None, kinds: Any = ()) -> str:
     """A comment by which a text is told from others of which other code is a part."""
-    texts = [inspect.getsource(instructions), inspect.getsource(mail), str(kinds)]
+    told = [inspect.getsource(instructions), inspect.getsource(mail), str(kinds)]
     if function is not None:
-        code = function.py_func.__code__
-        path = Path(code.co_filename)
-        texts += [
-            str(path),
-            function.py_func.__qualname__,
-            path.read_text() if path.exists() else "",
-        ]
-    return f"\n# {hashlib.sha256(''.join(texts).encode()).hexdigest()}\n"
+        code, path = function.py_func.__code__, Path(function.py_func.__code__.co_filename)
+        told += [str(path), function.py_func.__qualname__, str(code.co_firstlineno)]
+        # as it was when it was imported, and what it calls
+        told += [str(code.co_code), str(code.co_names), str([*map(str, code.co_consts)])]
+        told += [str(path.read_bytes() if path.exists() else "")]
+    return f"\n# {hashlib.sha256(''.join(told).encode()).hexdigest()}\n"
+
+
+def _may_be_kept(function: Any) -> bool:
+    """Whether a text tells it: not of one that was typed in, or that has a closure."""
+    python = function.py_func
+    return python.__closure__ is None and Path(python.__code__.co_filename).exists()

@@ -9,8 +9,9 @@ from tinygrad_fm.workers.instructions import instructions
 words = instructions()
 get, put, swap, call, let_run = words.get, words.put, words.swap, words.call, words.let_run
 
-# Where things are in a mail; LET_RUN is the address of the system's function for that, or 0.
-STATE, AWAKE, LET_RUN, COUNT, RESULT, LENGTH = 0, 8, 16, 17, 18, 24
+# Where things are in a mail; LET_RUN is the address of the system's function for that, or 0, and
+# BEGUN the call that was begun last.
+STATE, AWAKE, LET_RUN, COUNT, RESULT, BEGUN, LENGTH = 0, 8, 16, 17, 18, 19, 24
 # the STATE
 IDLE, HANDED, TAKEN, DONE = 0, 1, 2, 3
 # the RESULT: a call that failed, one that returned False, neither; or they were taken back
@@ -26,10 +27,11 @@ def pause(mail, times):
         let_run(mail[LET_RUN])
 
 
-def make(calls, count):
+def make(mail, calls):
     """Calls, each of a function's address, how many words its arguments take, and these."""
     at = 0
-    for _ in range(count):
+    for i in range(mail[COUNT]):
+        mail[BEGUN] = i
         result = call(calls[at], calls, at + 2)
         if result != MADE:
             return result
@@ -47,7 +49,7 @@ def serve(mail, calls):
     while times < SPINS + PATIENCE or look_again(mail):
         times += 1
         if swap(mail, STATE, HANDED, TAKEN):
-            put(mail, RESULT, make(calls, mail[COUNT]))
+            put(mail, RESULT, make(mail, calls))
             put(mail, STATE, DONE)
             times = 0
         pause(mail, times)
@@ -71,7 +73,7 @@ def hand(mail, count):
 
 def collect(mail):
     """The RESULT: of calls that the worker has begun, or they are taken back."""
-    if swap(mail, STATE, HANDED, IDLE):
+    if swap(mail, STATE, HANDED, IDLE) or get(mail, STATE) == IDLE:
         return TAKEN_BACK
     times = 0
     while get(mail, STATE) != DONE:
