@@ -49,10 +49,15 @@ def loops() -> Any:
     return SimpleNamespace(**dict(zip(wanted, made, strict=True)))
 
 
+def is_compiled(function: Any) -> bool:
+    """Whether Numba has compiled it."""
+    return hasattr(function, "nopython_signatures")
+
+
 @functools.cache
 def handed(function: Any) -> tuple[Callable[..., int], int] | None:
     """See `_handed`; None where that cannot be, with a warning if it should."""
-    if not hasattr(function, "nopython_signatures"):
+    if not is_compiled(function):
         return None
     try:
         return _handed(function)
