@@ -153,7 +153,8 @@ def share(works: list[list[Call]]) -> bool:
         whether no call returned False.
     """
     first, *others = works
-    crew = _crew(os.getpid()) if others and handing.is_compiled(first[0][0]) else []
+    wanted = any(handing.is_compiled(calls[0][0]) for calls in others if calls)
+    crew = _crew(os.getpid()) if wanted else []
     here, handed = [first, *others[len(crew) :]], []
     try:
         for worker, calls in zip(crew, others, strict=False):
