@@ -463,11 +463,11 @@ def test_many_images_go_by_dft_in_parts(monkeypatch):
 
 def test_a_thread_keeps_no_more_memory_than_it_may(monkeypatch):
     monkeypatch.setattr(workspace, "KEPT", 1 << 16)
-    monkeypatch.setattr(workspace._kept, "buffers", {})
+    monkeypatch.setattr(workspace._kept, "parts", {})
     x, w = np.ones((4, 8, 12, 12), np.float32), np.ones((8, 8, 3, 3), np.float32)
     for method in METHODS:
         functional.conv2d(x, w, method=method)
-        assert all(len(kept) <= 1 << 16 for kept in workspace._kept.buffers.values())
+        assert all(len(kept.bytes) <= 1 << 16 for kept in workspace._kept.parts.values())
 
 
 @pytest.mark.parametrize("channels", [1, 8])

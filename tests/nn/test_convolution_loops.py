@@ -99,6 +99,23 @@ def test_many_channels_or_images_in_float32(way, shape):
         assert abs(found - expected).max() <= 2e-5 * abs(expected).max()
 
 
+@given(
+    st.sampled_from([np.float32, np.float64]),
+    st.integers(1, 3),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.data(),
+)
+def test_kernels_are_turned_around(dtype, size, counts, data):
+    first, last = sorted(data.draw(st.tuples(*[st.integers(0, counts[0])] * 2)))
+    weight = np.random.default_rng(0).standard_normal((size, size, *counts)).astype(dtype)
+    expected = weight[::-1, ::-1, first:last].swapaxes(2, 3)
+    out = np.full(expected.size + 1, np.nan, dtype)
+    do = compiled_tiles._loops(weight.dtype)
+    do.turn_kernels(weight.reshape(-1), size, counts, (first, last), out)
+    np.testing.assert_array_equal(out[:-1].reshape(expected.shape), expected)
+    assert np.isnan(out[-1])
+
+
 @pytest.mark.parametrize("place", [(0, 0), (3, 2), (12, 13)])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("count", [1, 3])

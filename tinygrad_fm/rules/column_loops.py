@@ -6,10 +6,10 @@ that what is multiplied is in the cache. Of few channels the windows are columns
 lie side by side.
 """
 
-from tinygrad_fm.rules import gemm
-from tinygrad_fm.rules.lines import U, copy, fill
+from tinygrad_fm.rules import gemm, squares
+from tinygrad_fm.rules.lines import U, copy, fill, turn
 
-multiply = gemm.compiled()
+multiply, transpose = gemm.compiled(), squares.compiled()
 FEW_CHANNELS = 8
 
 
@@ -129,6 +129,11 @@ def convolve(address, x, weight, bias, y, shapes, counts, part, at_once, some):
         begin = stop
 
 
+def turn_kernels(weight, places, counts, out):
+    """All of them turned around: (places, C, O) to (places, O, C)."""
+    turn(transpose, weight, places, counts, 0, counts[0], out)
+
+
 def weight_gradient(address, x, g, total, shapes, counts, part, at_once, some):
     """The gradient of the weights at some places, from some windows.
 
@@ -173,9 +178,7 @@ def input_gradient(address, g, weight, total, shapes, counts, part, deep, memory
     pixels = result[0] * result[1]
     rows = pixels * images
     zero = g.dtype.type(0)
-    for row in range(rows):
-        for k in range(kernels):
-            turned[U(k * rows + row)] = g[U(row * kernels + k)]
+    turn(transpose, g, 1, (rows, kernels), 0, rows, turned)
     for pixel in range(image[0] * image[1] * images):
         fill(total, pixel * channels + first, last - first, 0)
     for place in range(kernel[0] * kernel[1]):

@@ -175,11 +175,11 @@ def _add_windows(rows: Array, total: Array, plan: Plan, part: Part) -> None:
         total[pixels] += windows[..., k, m, :][seen]
 
 
-def _scratch(like: Array, *shapes: tuple[int, ...]) -> list[Array]:
+def _scratch(like: Array, *shapes: tuple[int, ...]) -> tuple[Array, ...]:
     """Arrays of these shapes with anything in them."""
     if type(like) is np.ndarray:
         return scratch(like.dtype, *shapes)
-    return [np.empty_like(like, shape=shape, order="C") for shape in shapes]
+    return tuple(np.empty_like(like, shape=shape, order="C") for shape in shapes)
 
 
 def _groups(plan: Plan, c: int, o: int) -> Iterator[tuple[slice, slice]]:

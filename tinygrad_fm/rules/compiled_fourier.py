@@ -45,13 +45,13 @@ def _signatures(dtype: str) -> dict[str, fast.Arguments]:
     }
 
 
-def _loops(dtype: str) -> Any:
+def _loops(dtype: Any) -> Any:
     return loops.compiled(frequency_loops, dtype, _signatures)
 
 
 def takes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
     """Whether these loops are there, and compute such a convolution."""
-    return loops.fit(plan, n, c, o, dtype) and _loops(dtype.name) is not None
+    return loops.fit(plan, n, c, o, dtype) and _loops(dtype) is not None
 
 
 # ---- tables --------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def _convolve(
 ) -> Array | None:
     """By o kernels of c channels: `weight`, or `around` if that is to be turned around."""
     n = x.shape[2]
-    do, dtype, size = _loops(x.dtype.name), x.dtype, sizes(plan)
+    do, dtype, size = _loops(x.dtype), x.dtype, sizes(plan)
     if bias is not None and not finite(bias * math.prod(size)):
         return None  # so it is added, at frequency 0
     y = np.empty((*plan.out, n, o), dtype) if out is None else out
@@ -269,7 +269,7 @@ def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) ->
 def _add_gradient(x: Array, g: Array, plan: Plan, part: slice, made: Array) -> bool:
     """The gradient of some images, which is added to that of those before."""
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
-    do, dtype, size = _loops(x.dtype.name), x.dtype, sizes(plan)
+    do, dtype, size = _loops(x.dtype), x.dtype, sizes(plan)
     image, kernel, result = _places(plan)
     back = _back(size, kernel, dtype)
     images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)

@@ -12,8 +12,7 @@ from tinygrad_fm.rules import loops, tile_loops
 from tinygrad_fm.rules.plan import Pair, Plan, turned
 from tinygrad_fm.rules.tile_loops import APART, BESIDE, POINTS
 from tinygrad_fm.rules.toom_cook import READ, of_kernel, tiles
-from tinygrad_fm.rules.turning import turned_kernels
-from tinygrad_fm.rules.workspace import OF_ONE, scratch
+from tinygrad_fm.rules.workspace import OF_ONE, SHARED, scratch
 
 Array = Any
 
@@ -43,14 +42,14 @@ def _signatures(dtype: str) -> dict[str, fast.Arguments]:
     }
 
 
-def _loops(dtype: str) -> Any:
+def _loops(dtype: Any) -> Any:
     return loops.compiled(tile_loops, dtype, _signatures)
 
 
 def takes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
     """Whether these loops are there, and compute such a convolution."""
     fit = max(c, o) <= APART and loops.fit(plan, n, c, o, dtype)
-    return fit and _loops(dtype.name) is not None
+    return fit and _loops(dtype) is not None
 
 
 def _rows(most: int, *widths: int) -> int:
@@ -61,7 +60,7 @@ def _shapes(plan: Plan) -> tuple[Pair, ...]:
     return plan.kernel, plan.image, plan.before, plan.out
 
 
-def _memory(dtype: Any, c: int, *kernels: int, part: int = 0) -> list[Array]:
+def _memory(dtype: Any, c: int, *kernels: int, part: int = 0) -> tuple[Array, ...]:
     """For images and results at the points, and several times for so many kernels."""
     sizes = [POINTS * (c * some + BESIDE) for some in kernels]
     apart = ((POINTS * APART,),) * 2
@@ -100,7 +99,7 @@ def _convolve(
     """By kernels, or `around` if these are to be turned around."""
     n, size = x.shape[2], plan.kernel[0]
     c, o = weight.shape[2:][:: -1 if around else 1]
-    do, rows = _loops(x.dtype.name), _rows(ROWS, c, o)
+    do, rows = _loops(x.dtype), _rows(ROWS, c, o)
     y = np.empty((*plan.out, n, o), x.dtype) if out is None else out
     pixels, kernels, into = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     added = pixels[:0] if bias is None else bias
@@ -115,9 +114,12 @@ def _convolve(
     works: list[list[workers.Call]] = []
     if total >= FEW * o:
         memory = [_memory(x.dtype, c, part=i) for i in range(count)]
-        (at_w,) = scratch(x.dtype, (POINTS * (c * o + BESIDE),), part=count)
-        whole = turned_kernels(weight).reshape(-1) if around else kernels
-        if not do.kernels_to_points(whole, size, (c, o), (0, o), memory[0][0], at_w):
+        sizes = POINTS * (c * o + BESIDE), len(kernels)
+        at_w, turned_around = scratch(x.dtype, *((size,) for size in sizes), part=SHARED)
+        if around:
+            do.turn_kernels(kernels, size, (o, c), (0, o), turned_around)
+            kernels = turned_around
+        if not do.kernels_to_points(kernels, size, (c, o), (0, o), memory[0][0], at_w):
             return None
         for s, at in zip(threads.spans(total, count), memory, strict=False):
             works.append([compute((0, o), (s.start, s.stop), at[0], at[1], at_w)])
@@ -140,7 +142,7 @@ def _convolve(
 
 def weight_gradient(x: Array, g: Array, plan: Plan, out: Array | None = None) -> Array | None:
     """See toom_cook.weight_gradient."""
-    do, size = _loops(x.dtype.name), plan.kernel[0]
+    do, size = _loops(x.dtype), plan.kernel[0]
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
     made = np.empty((*plan.kernel, c, o), x.dtype) if out is None else out
     images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)

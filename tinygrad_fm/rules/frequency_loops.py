@@ -13,7 +13,7 @@ frequency of the height, and for as many kernels, as stay in the cache. Arrays a
 import numpy as np
 
 from tinygrad_fm.fast import inlined
-from tinygrad_fm.rules import gemm
+from tinygrad_fm.rules import gemm, squares
 from tinygrad_fm.rules.lines import U, finite, turn
 
 RUN = 128  # columns at a time: their sums, and what goes back, stay in the first-level cache
@@ -22,7 +22,7 @@ COLUMNS = (
     2048  # of a product along the height: these have kernels for small matrices (see products)
 )
 
-multiply = gemm.compiled()
+multiply, transpose = gemm.compiled(), squares.compiled()
 
 
 # ---- lines of n columns --------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def kernels_to_rows(address, matrix, w, shapes, counts, span, turned, some, near
     for start in range(first, last, some):
         count = min(some, last - start)
         if turned:
-            turn(w, kernel[0] * kernel[1], (kernels, channels), start, count, near)
+            turn(transpose, w, kernel[0] * kernel[1], (kernels, channels), start, count, near)
         else:
             some_kernels(w, kernel[0] * kernel[1], counts, start, count, near)
         shape = size[0], kernel[0], kernel[1], channels * count

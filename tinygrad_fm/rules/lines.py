@@ -7,9 +7,10 @@ as it need not ask whether a place counts from the end.
 import numpy as np
 
 from tinygrad_fm.fast import inlined
+from tinygrad_fm.rules.squares import SIDE
 
 U = np.uint64
-STRIP = 16  # channels that are turned around at a time: a line or two of the cache
+STRIP = 2 * SIDE  # kernels that are turned around at a time: a line or two of the cache
 
 
 @inlined
@@ -37,18 +38,22 @@ def finite(x, a, n):
 
 
 @inlined
-def turn(w, places, counts, first, some, out):
+def turn(transpose, w, places, counts, first, some, out):
     """Kernels (places, C, O) turned around, of some channels: (places, O, some).
 
     Args:
+        transpose: that of squares.
         counts: numbers of channels and kernels.
     """
     channels, kernels = counts
+    high, wide = some - some % SIDE, kernels - kernels % SIDE
     for place in range(places):
         start, into = (places - 1 - place) * channels + first, place * kernels
-        for left in range(0, kernels, STRIP):
-            width = min(STRIP, kernels - left)
-            for j in range(some):
-                a, b = (start + j) * kernels + left, (into + left) * some + j
-                for k in range(width):
-                    out[U(b + k * some)] = w[U(a + k)]
+        for left in range(0, wide, STRIP):
+            for top in range(0, high, SIDE):
+                for k in range(left, min(left + STRIP, wide), SIDE):
+                    a, b = (start + top) * kernels + k, (into + k) * some + top
+                    transpose(w, a, kernels, out, b, some)
+        for j in range(some):
+            for k in range(wide if j < high else 0, kernels):
+                out[U((into + k) * some + j)] = w[U((start + j) * kernels + k)]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import fast
-from tinygrad_fm.rules import gemm, lines
+from tinygrad_fm.rules import gemm, lines, squares
 from tinygrad_fm.rules.plan import Plan
 
 Array = Any
@@ -31,19 +31,20 @@ def fit(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
     not those of NumPy's ways, and the same program is to give the same numbers each time.
     """
     multiplications = n * math.prod(plan.out) * math.prod(plan.kernel) * c * o
-    return multiplications >= LARGE and plan.groups == 1 and there_are(np.dtype(dtype).str)
+    return multiplications >= LARGE and plan.groups == 1 and there_are(dtype)
 
 
 @functools.cache
-def there_are(dtype: str) -> bool:
+def there_are(dtype: Any) -> bool:
     """Whether there are loops for this dtype; the first time Numba is imported.
 
     Raises:
         ValueError: TINYGRAD_FM_FAST is none of its values.
     """
     fast.setting()
-    name = np.dtype(dtype).name
-    here = np.dtype(dtype).isnative and name in fast.DTYPES
+    dtype = np.dtype(dtype)
+    name = dtype.name  # which takes microseconds
+    here = dtype.isnative and name in fast.DTYPES
     return here and fast.why_not() is None and gemm.address(name) != 0
 
 
@@ -65,26 +66,27 @@ def _announce(dtype: str) -> None:
 
 @functools.cache
 def compiled(
-    module: ModuleType, dtype: str, signatures: Callable[[str], dict[str, fast.Arguments]]
+    module: ModuleType, dtype: Any, signatures: Callable[[str], dict[str, fast.Arguments]]
 ) -> Any:
     """Functions of a module, compiled, by their names, and the address of the `product` they call.
 
     None, with a warning, where Numba cannot.
     """
+    name = np.dtype(dtype).name
     try:
         # of what is kept on disk these are a part, whose texts are elsewhere
-        parts = inspect.getsource(gemm) + inspect.getsource(lines)
-        wanted = signatures(dtype)
+        parts = "".join(map(inspect.getsource, (gemm, lines, squares)))
+        wanted = signatures(name)
         text = f"{inspect.getsource(module)}# {hashlib.sha256(parts.encode()).hexdigest()}\n"
         if not fast.is_kept(text):
-            _announce(dtype)
+            _announce(name)
         made = fast.functions(text, wanted)
     except Exception as error:  # a version of Numba, say, that does not do what others do
         warnings.warn(
-            f"convolutions of {dtype} are computed by NumPy, as {module.__name__} could not be "
+            f"convolutions of {name} are computed by NumPy, as {module.__name__} could not be "
             f"compiled: {error}",
             RuntimeWarning,
             stacklevel=2,
         )
         return None
-    return SimpleNamespace(product=gemm.address(dtype), **dict(zip(wanted, made, strict=True)))
+    return SimpleNamespace(product=gemm.address(name), **dict(zip(wanted, made, strict=True)))

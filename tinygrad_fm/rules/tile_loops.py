@@ -10,7 +10,7 @@ is not what is read next: hence APART, a constant.
 import numpy as np
 
 from tinygrad_fm.fast import inlined
-from tinygrad_fm.rules import gemm
+from tinygrad_fm.rules import gemm, squares
 from tinygrad_fm.rules.lines import U, copy, fill, finite, turn
 
 RUN = 128
@@ -19,7 +19,7 @@ READ, POINTS = 6, 36
 ONE = 7  # the point 1 along both axes
 BESIDE = 16  # numbers between the kernels at one point and at the next, for the same reason
 
-multiply = gemm.compiled()
+multiply, transpose = gemm.compiled(), squares.compiled()
 
 
 # ---- along one axis: n polynomials, whose coefficients or values are `step` apart ----------------
@@ -182,7 +182,7 @@ def points_to_result(points, at, y, shape, corner, columns, size, memory):
 
 def turn_kernels(weight, size, counts, span, out):
     """Those of some channels, turned around: (K, K, C, O) to (K, K, O, last - first)."""
-    turn(weight, size * size, counts, span[0], span[1] - span[0], out)
+    turn(transpose, weight, size * size, counts, span[0], span[1] - span[0], out)
 
 
 def kernels_to_points(weight, size, counts, span, points, out):
