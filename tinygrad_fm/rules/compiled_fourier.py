@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import fast, threads, workers
-from tinygrad_fm.rules import frequency_loops, loops
+from tinygrad_fm.rules import frequency_loops, frequency_tables, loops
 from tinygrad_fm.rules import workspace as memory
 from tinygrad_fm.rules.frequencies import rank, sizes
 from tinygrad_fm.rules.frequency_loops import BESIDE
 from tinygrad_fm.rules.plan import Pair, Plan, turned
 from tinygrad_fm.rules.products import MOST
-from tinygrad_fm.rules.workspace import OF_ONE, finite, scratch
+from tinygrad_fm.rules.workspace import OF_ONE, SHARED, finite, scratch
 
 Array = Any
-Places = tuple[range, range]
 
 CACHED = 2 << 20  # bytes of kernels at frequencies at a time
 LEAST = 16  # kernels that are multiplied at a time, or a multiple; the last of a thread are fewer
@@ -54,68 +53,6 @@ def takes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> bool:
     return loops.fit(plan, n, c, o, dtype) and _loops(dtype) is not None
 
 
-# ---- tables --------------------------------------------------------------------------------------
-
-
-def _angles(size: int, places: range) -> tuple[Array, Array]:
-    """Cosines and sines, (frequencies from 0 to half, places)."""
-    angles = 2 * np.pi * (np.outer(np.arange(size // 2 + 1), np.array(places)) % size) / size
-    return np.cos(angles), np.sin(angles)
-
-
-def _in_turn(a: Array, b: Array) -> Array:
-    """Rows of both, in turn."""
-    return np.stack([a, b], axis=1).reshape(-1, a.shape[1])
-
-
-@functools.cache
-def _rows(size: int) -> tuple[int, ...]:
-    """Which rows there are, if row // 2 is the frequency of the height: real ones have one."""
-    there = [[2 * u, 2 * u + 1] if 2 * u % size else [2 * u] for u in range(size // 2 + 1)]
-    return tuple(row for rows in there for row in rows)
-
-
-def _frozen(matrix: Array, dtype: Any) -> Array:
-    """Flat, and not to be written, as it is kept."""
-    made = matrix.astype(dtype, "C").reshape(-1)
-    made.flags.writeable = False
-    return made
-
-
-@functools.lru_cache(maxsize=256)
-def _there(
-    size: Pair, places: Places, dtype: Any, those: tuple[int, ...] | None = None
-) -> tuple[Array, Array]:
-    """The matrix of `to_rows`, (rows, H), of all rows or those, and the table of `to_numbers`."""
-    (cos, sin), (cos2, sin2) = map(_angles, size, places)
-    matrix = _in_turn(cos, -sin)[list(_rows(size[0]) if those is None else those)]
-    return _frozen(matrix, dtype), _frozen(_in_turn(cos2, sin2), dtype)
-
-
-@functools.lru_cache(maxsize=256)
-def _back(size: Pair, places: Places, dtype: Any) -> tuple[Array, Array]:
-    """The matrix of `from_rows`, (H, rows), and the table of `from_numbers`."""
-    (cos, sin), (cos2, sin2) = map(_angles, size, places)
-    real = 2 * np.arange(len(cos)) % size[0] == 0
-    times = np.where(real, 1, 2)[:, None] / math.prod(size)  # others, of their conjugates as well
-    matrix = _in_turn(times * cos, -times * sin)[list(_rows(size[0]))]
-    return _frozen(matrix.T, dtype), _frozen(_in_turn(cos2, -sin2).T, dtype)
-
-
-def _places(plan: Plan) -> tuple[Places, Places, Places]:
-    """Where pixels of images, kernels and results are: result i is the sum of image i + k."""
-    image = range(plan.image[0]), range(plan.image[1])
-    high, wide = (range(0, k * d, d) for k, d in zip(plan.kernel, plan.dilation, strict=True))
-    tall, broad = (range(-p, o - p) for o, p in zip(plan.out, plan.before, strict=True))
-    return image, (high, wide), (tall, broad)
-
-
-def _conjugate(places: Places) -> Places:
-    """Of a correlation: what is turned around is at the conjugate frequencies."""
-    high, wide = (range(-r.start, -r.stop, -r.step) for r in places)
-    return high, wide
-
-
 # ---- what is computed at a time, and in what memory ----------------------------------------------
 
 
@@ -125,22 +62,30 @@ def _some(kernels: int, channels: int, size: Pair, dtype: Any) -> int:
     return min(kernels, max(LEAST, most // LEAST * LEAST))
 
 
-def _lengths(plan: Plan, n: int, c: int, o: int, dtype: Any) -> list[int]:
-    """Of the arrays in which n images and o kernels are convolved."""
+# Of arrays in which is computed, as `scratch` takes them.
+Lengths = tuple[tuple[int], ...]
+
+
+@functools.lru_cache(maxsize=256)
+def _lengths(plan: Plan, n: int, c: int, o: int, dtype: Any) -> Lengths:
+    """For n images and o kernels that are convolved."""
     size = sizes(plan)
     some = _some(o, c, size, dtype)
     wide = plan.image[1] * n * c, plan.kernel[1] * c * o, plan.out[1] * n * o
     at = n * c, c * some, n * some
     numbers = (3 * size[1] * (columns + BESIDE) for columns in at)
-    return [math.prod(plan.kernel) * c * some, *(size[0] * w for w in wide), *numbers]
+    lengths = math.prod(plan.kernel) * c * some, *(size[0] * w for w in wide), *numbers
+    return tuple((length,) for length in lengths)
 
 
-def _lengths_back(plan: Plan, rows: int, n: int, c: int, o: int, dtype: Any) -> list[int]:
-    """Of those in which so many rows of the gradient of kernels are computed."""
+@functools.lru_cache(maxsize=256)
+def _lengths_back(plan: Plan, rows: int, n: int, c: int, o: int, dtype: Any) -> Lengths:
+    """For so many rows of the gradient of kernels."""
     size = sizes(plan)
     some = _some(c, o, size, dtype)
     numbers = (3 * size[1] * (columns + BESIDE) for columns in (n * c, n * o, some * o))
-    return [rows * plan.image[1] * n * c, rows * plan.out[1] * n * o, *numbers]
+    lengths = rows * plan.image[1] * n * c, rows * plan.out[1] * n * o, *numbers
+    return tuple((length,) for length in lengths)
 
 
 def workspace(plan: Plan, n: int, c: int, o: int, dtype: Any) -> int:
@@ -151,8 +96,10 @@ def workspace(plan: Plan, n: int, c: int, o: int, dtype: Any) -> int:
 def _bytes(plan: Plan, n: int, c: int, o: int, dtype: Any) -> tuple[int, int]:
     """Of a convolution, and of the gradient of kernels: each grows evenly with the images."""
     high = sizes(plan)[0]
-    back = high * plan.kernel[1] * c * o + sum(_lengths_back(plan, high, n, c, o, dtype))
-    return sum(_lengths(plan, n, c, o, dtype)) * dtype.itemsize, back * dtype.itemsize
+    there, back = _lengths(plan, n, c, o, dtype), _lengths_back(plan, high, n, c, o, dtype)
+    rows = high * plan.kernel[1] * c * o
+    sums = sum(map(sum, there)), rows + sum(map(sum, back))
+    return sums[0] * dtype.itemsize, sums[1] * dtype.itemsize
 
 
 def parts(plan: Plan, n: int, c: int, o: int, dtype: Any) -> list[slice]:
@@ -173,11 +120,12 @@ def _count(plan: Plan, n: int, c: int, o: int) -> int:
     return threads.several(multiplications, WORTH)
 
 
-def _shares(high: int, channels: int, count: int) -> list[list[tuple[int, int, int]]]:
-    """For each thread frequencies of the height, and of each the first and last channel.
+@functools.lru_cache(maxsize=256)
+def _shares(high: int, channels: int, count: int) -> list[tuple[Array, tuple[int, ...]]]:
+    """For each thread frequencies of the height, and their rows.
 
-    A frequency counts as many times as it has rows, and may be split between threads, by LEAST
-    channels.
+    Of each frequency there are the first and the last channel. It counts as many times as it has
+    rows, and may be split between threads, by LEAST channels.
     """
     cuts = [i * high * channels // count for i in range(count + 1)]
     found = []
@@ -192,8 +140,13 @@ def _shares(high: int, channels: int, count: int) -> list[list[tuple[int, int, i
             before += rows
             if first < last:
                 share.append((unit, first, last))
-        found.append(share)
-    return [share for share in found if share]
+        if share:
+            there = {unit for unit, *_ in share}
+            those = tuple(row for row in frequency_tables.rows_of(high) if row // 2 in there)
+            units = np.array(share).reshape(-1)
+            units.flags.writeable = False  # as it is kept
+            found.append((units, those))
+    return found
 
 
 # ---- the three products --------------------------------------------------------------------------
@@ -229,9 +182,7 @@ def _convolve(
     if bias is not None and not finite(bias * math.prod(size)):
         return None  # so it is added, at frequency 0
     y = np.empty((*plan.out, n, o), dtype) if out is None else out
-    image, kernel, result = _places(plan)
-    there = (_there(size, places, dtype) for places in (image, _conjugate(kernel)))
-    tables = *there, _back(size, result, dtype)
+    tables = frequency_tables.of_convolution(plan, dtype)
     pixels, kernels, into = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     added = kernels[:0] if bias is None else bias
     shapes, counts = (size, plan.image, plan.kernel, plan.out), (n, c, o)
@@ -239,8 +190,7 @@ def _convolve(
     def work(i: int, first: int, last: int, begin: int, end: int) -> list[workers.Call]:
         part, some = (first, last, begin, end), _some(last - first, c, size, dtype)
         at_once = some, max(1, MOST // (some * c))
-        lengths = _lengths(plan, end - begin, c, last - first, dtype)
-        memory = tuple(scratch(dtype, *((length,) for length in lengths), part=i))
+        memory = scratch(dtype, *_lengths(plan, end - begin, c, last - first, dtype), part=i)
         given = do.product, pixels, kernels, added, into, shapes, counts, part, int(around)
         return [(do.convolve, (*given, at_once, *tables, memory))]
 
@@ -270,27 +220,21 @@ def _add_gradient(x: Array, g: Array, plan: Plan, part: slice, made: Array) -> b
     """The gradient of some images, which is added to that of those before."""
     n, c, o = x.shape[2], x.shape[3], g.shape[3]
     do, dtype, size = _loops(x.dtype), x.dtype, sizes(plan)
-    image, kernel, result = _places(plan)
-    back = _back(size, kernel, dtype)
     images, given, into = x.reshape(-1), g.reshape(-1), made.reshape(-1)
     shapes, counts = (size, plan.image, plan.kernel, plan.out), (n, c, o)
     span, many = (part.start, part.stop), part.stop - part.start
     count, some = _count(plan, many, c, o), _some(c, o, size, dtype)
-    shares = _shares(size[0], c, count)
-    (rows,) = scratch(dtype, (size[0] * plan.kernel[1] * c * o,), part=len(shares))
+    (rows,) = scratch(dtype, (size[0] * plan.kernel[1] * c * o,), part=SHARED)
     works: list[list[workers.Call]] = []
-    for i, share in enumerate(shares):
-        units = np.array(share)
-        those = tuple(row for row in _rows(size[0]) if row // 2 in units[:, 0])
-        there = (_there(size, p, dtype, those) for p in (image, _conjugate(result)))
-        lengths = _lengths_back(plan, len(those), many, c, o, dtype)
-        arrays = tuple(scratch(dtype, *((length,) for length in lengths), part=i))
-        those_of = do.product, images, given, shapes, counts, span, units.reshape(-1), some
-        works.append([(do.weight_gradient, (*those_of, *there, back, rows, arrays))])
+    for i, (units, those) in enumerate(_shares(size[0], c, count)):
+        tables = frequency_tables.of_gradient(plan, those, dtype)
+        arrays = scratch(dtype, *_lengths_back(plan, len(those), many, c, o, dtype), part=i)
+        those_of = do.product, images, given, shapes, counts, span, units, some
+        works.append([(do.weight_gradient, (*those_of, *tables, rows, arrays))])
     if not workers.share_products(works):
         return False
     kept = dtype.type(part.start > 0)
-    of_all = do.product, back[0], rows, into, shapes, c * o
+    of_all = do.product, tables[2][0], rows, into, shapes, c * o
     split = threads.spans(c * o, count)
     workers.share_products(
         [[(do.kernels_from_rows, (*of_all, (s.start, s.stop), kept))] for s in split]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -73,6 +74,7 @@ def _count(plan: Plan, rows: int, c: int, o: int) -> int:
     return threads.several(products + 2 * of_kernel(plan) * c * o, WORTH)
 
 
+@functools.lru_cache(maxsize=256)
 def _parts_of_kernels(c: int, o: int, count: int, dtype: Any) -> list[list[slice]]:
     """For each thread, which kernels it computes with at a time."""
     large = POINTS * c * o * dtype.itemsize

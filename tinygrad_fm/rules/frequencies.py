@@ -24,6 +24,7 @@ class Transform(NamedTuple):
     pairs: Array  # (numbers, 2 width), for a pair of rows
 
 
+@functools.lru_cache(maxsize=256)
 def sizes(plan: Plan) -> Pair:
     """Height and width of the transform: what wraps around is zero, or is not read."""
     axes = zip(plan.image, plan.kernel, plan.before, plan.out, plan.dilation, strict=True)
