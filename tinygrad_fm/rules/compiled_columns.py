@@ -63,9 +63,12 @@ def _blocks(plan: Plan, rows: int, c: int, columns: int) -> Four:
 
 @functools.lru_cache(maxsize=256)
 def _parts(plan: Plan, n: int, c: int, o: int, count: int) -> list[tuple[Four, Four]]:
-    """For each thread kernels and windows, from the first to the last, and `at_once`."""
+    """For each thread kernels and windows, from the first to the last, and `at_once`.
+
+    By kernels each would read all windows, which takes longer than to read all kernels.
+    """
     total = math.prod(plan.out) * n
-    if total < o:
+    if total < count:
         parts = [(s.start, s.stop, 0, total) for s in threads.spans(o, count)]
     else:
         parts = [(0, o, s.start, s.stop) for s in threads.spans(total, count)]
