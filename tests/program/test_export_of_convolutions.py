@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import tinygrad_fm as tg
 from tinygrad_fm import nn, optim
 from tinygrad_fm.program.plain import INSTEAD
-from tinygrad_fm.rules import convolution, products
+from tinygrad_fm.rules import compiled_images, convolution, products
 from tinygrad_fm.rules.plan import Plan
 
 pair = lambda low, high: st.tuples(st.integers(low, high), st.integers(low, high))
@@ -63,7 +63,8 @@ def test_a_product_by_threads_is_exported_as_one():
 
 
 @pytest.mark.parametrize("method", ["im2col", "dft", "tiles"])
-def test_an_exported_convolutional_network_goes_on_training(tmp_path, method):
+def test_an_exported_convolutional_network_goes_on_training(tmp_path, method, monkeypatch):
+    monkeypatch.setattr(compiled_images, "LARGE", 1)  # its copies too are others than in a script
     model = nn.Sequential(
         nn.Conv2d(1, 3, 3, padding=1, rng=0, method=method), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(3, 4, 3, rng=1, method=method), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(),
@@ -86,6 +87,7 @@ def test_an_exported_convolutional_network_goes_on_training(tmp_path, method):
     ]
     for batch in batches[:3]:
         step(*batch)
+    assert " copyto(" in step.source
     step.export(tmp_path / "network.py")
     expected = [step(*batch).item() for batch in batches[3:]]
     np.savez(tmp_path / "batches.npz", *[a for batch in batches[3:] for a in batch])

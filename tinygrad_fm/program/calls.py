@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_fm import threads
 from tinygrad_fm.program.values import Instruction, Value, layout
-from tinygrad_fm.rules import elementwise, indexing, products, shaping
+from tinygrad_fm.rules import compiled_images, elementwise, indexing, products, shaping
 
 Texts = list[str]
 
@@ -107,7 +107,7 @@ def expression(call: Instruction, name: Callable[[Any], str], out: str = "") -> 
     if function is _ASTYPE:
         return _copied(texts[0], out) if out else f"{texts[0]}.astype({texts[1]})"
     if function is np.copy and out:
-        return _copied(texts[0], out)
+        return _copied_whole(call, name, out)
     if function in _FILLED and out:
         return f"{out}.fill({_FILLED[function]})"
     if function is _CONCATENATE:
@@ -124,7 +124,7 @@ def expression(call: Instruction, name: Callable[[Any], str], out: str = "") -> 
         return _call("np.dot" if _are_alike(call.args) else "np.matmul", texts, named, into)
     if _is_reshape(call):
         if out:  # of an array in another order, which is copied
-            return _copied(texts[0], f"{out}.reshape({name(call.args[0].shape)})")
+            return _copied_whole(call, name, f"{out}.reshape({name(call.args[0].shape)})")
         return f"{texts[0]}.reshape({texts[1]})"
     if function is np.transpose and isinstance(call.args[0], Value) and not call.args[1:]:
         axes = call.keywords.get("axes")
@@ -142,6 +142,14 @@ def _call(function: str, *arguments: Texts) -> str:
 
 def _copied(source: str, out: str) -> str:
     return f'np.copyto({out}, {source}, casting="unsafe")'
+
+
+def _copied_whole(call: Instruction, name: Callable[[Any], str], out: str) -> str:
+    """Of an array of the same dtype, maybe in another order."""
+    source = call.args[0]
+    if math.prod(source.shape) < compiled_images.LARGE:
+        return _copied(name(source), out)
+    return _call(name(compiled_images.copyto), [out, name(source)])
 
 
 def subscript(name: Callable[[Any], str]) -> Callable[[Any], str]:

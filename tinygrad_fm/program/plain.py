@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.rules import convolution, products, windows
+from tinygrad_fm.rules import compiled_images, convolution, products, windows
 from tinygrad_fm.rules.windows import _first_hits, _places
 
 Array = Any
@@ -115,6 +115,11 @@ def product(a: Array, b: Array, *, out: Array | None = None) -> Array:
     return np.matmul(a, b, out=out)
 
 
+def copyto(out: Array, x: Array) -> None:
+    """A copy in the order of `out`."""
+    np.copyto(out, x)
+
+
 INSTEAD: dict[Any, Any] = {
     convolution.conv2d.function: conv2d,
     convolution.input_gradient.function: input_gradient,
@@ -122,4 +127,5 @@ INSTEAD: dict[Any, Any] = {
     convolution.channel_sums.function: channel_sums,
     windows.unpool.function: unpool,
     products.by_threads: product,
+    compiled_images.copyto: copyto,
 }
