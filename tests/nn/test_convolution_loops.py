@@ -70,6 +70,15 @@ def three_products(way, plan, x, w, b, g):
     yield way.weight_gradient(x, g, plan)
 
 
+def test_threads_share_kernels_where_there_are_fewer_windows(monkeypatch):
+    plan = Plan("im2col", (3, 2), (3, 2), (0, 0), (1, 1))
+    x, w, b, _ = arrays_of(plan, 1, 5, 40)
+    monkeypatch.setattr(threads, "several", lambda multiplications, worth=0: 3)
+    assert [p[:2] for p, _ in compiled_columns._parts(plan, 1, 5, 40, 3)][-1][1] == 40
+    found, expected = (way.convolve(x, w, b, plan) for way in (compiled_columns, columns))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @given(data=st.data(), nco=st.tuples(*[st.integers(1, 40)] * 3), count=st.integers(1, 4))
 def test_the_numbers_are_those_of_numpys_way(way, data, nco, count):

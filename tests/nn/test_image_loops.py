@@ -60,6 +60,24 @@ def test_pixels_get_what_numpy_gives_them(dtype, kernel, out, nc, count, seed):
 
 
 @needs_loops
+def test_who_wants_to_hear_of_invalid_products_does():
+    x = images(np.ones((4, 4, 2, 3)))
+    y, g = images(np.ones((2, 2, 2, 3))), images(np.full((2, 2, 2, 3), np.inf))
+    assert compiled_images.unpool(g, x, y, (2, 2), np.empty_like(x))
+    with np.errstate(invalid="raise"):
+        assert not compiled_images.unpool(g, x, y, (2, 2), np.empty_like(x))
+        with pytest.raises(FloatingPointError):
+            windows.unpool.function(g, x, y, (2, 2), (2, 2))
+
+
+def test_what_shares_memory_is_copied_by_numpy():
+    x = np.arange(36.0).reshape(6, 6)
+    expected = x.T.copy()
+    compiled_images.copyto(x, x.T)
+    np.testing.assert_array_equal(x, expected)
+
+
+@needs_loops
 def test_arrays_in_another_order_or_of_another_dtype_go_to_numpy():
     x = images(np.ones((4, 4, 2, 3)))
     y, g = images(np.ones((2, 2, 2, 3))), images(np.ones((2, 2, 2, 3)))
@@ -92,6 +110,9 @@ def test_copies_are_those_of_numpy(way, dtype, shape, first, strange):
         patch.setattr(compiled_images, "FEW", 0 if way == "numpy" else 1 << 30)
         if way != "loops":
             patch.setattr(compiled_images, "_loops", lambda _: None)
+        if way == "loops" and loops.there_are(dtype) and not strange:
+            rolled = first % memory.ndim and not x.flags.c_contiguous
+            patch.setattr(np, "copyto", None if rolled else np.copyto)  # which is not called
         compiled_images.copyto(out, x)
     np.testing.assert_array_equal(out, x)
 
@@ -108,8 +129,9 @@ def test_a_program_uses_them_and_gives_the_numbers_of_the_step(monkeypatch):
         nn.Conv2d(3, 8, 3, padding=1, rng=0), nn.MaxPool2d(2), nn.Flatten(),
         nn.Linear(288, 4, rng=1),
     )  # fmt: skip
-    loss, compiled, used = nn.CrossEntropyLoss(), tg.compile(step), []
-    transposed = compiled_images._transpose
+    loss, compiled, used, done = nn.CrossEntropyLoss(), tg.compile(step), [], []
+    transposed, unpool = compiled_images._transpose, compiled_images.unpool
+    monkeypatch.setattr(compiled_images, "unpool", lambda *a: done.append(unpool(*a)) or done[-1])
     monkeypatch.setattr(
         compiled_images, "_transpose", lambda *a: used.append(a[1].shape) or transposed(*a)
     )
@@ -121,3 +143,4 @@ def test_a_program_uses_them_and_gives_the_numbers_of_the_step(monkeypatch):
     assert {(16, 8, 6, 6), (6, 6, 16, 8)} <= set(used)  # flattened, and back
     for a, b in zip(found, step(x, y), strict=True):
         np.testing.assert_array_equal(a, b)
+    assert done[-2:] == [True, True]  # in the program, and in the step

@@ -101,8 +101,9 @@ def conv2d(
             (up to 8 below 8 channels), or the windows of one pixel of the result (of 64 pixels in
             the loops); "tiles" 4 MiB (10 in float32, 20 in float64 in the loops), or one tile of
             all images, and 36 numbers for each kernel and channel, for the gradient of kernels as
-            often as threads share it; "dft" more than images and results take, for as many images
-            at a time as that allows, and "auto" leaves it out where it does not allow one. With the
+            often as threads share it; in the loops both may need the kernels once more, turned
+            around; "dft" more than images and results take, for as many images at a time as that
+            allows, and "auto" leaves it out where it does not allow one. With the
             extra `threads` as many threads as the matrix library uses share a convolution that is
             large enough, and the library uses one meanwhile; so do they for as long as a compiled
             step runs that has one.

@@ -12,7 +12,7 @@ from tinygrad_fm import fast, threads, workers
 from tinygrad_fm.rules import column_loops, columns, loops
 from tinygrad_fm.rules.plan import Pair, Plan, turned
 from tinygrad_fm.rules.products import MOST
-from tinygrad_fm.rules.workspace import SHARED, scratch
+from tinygrad_fm.rules.workspace import TURNED, scratch
 
 Array = Any
 Four = tuple[int, int, int, int]
@@ -141,7 +141,7 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     do, n, (c, o) = _loops(g.dtype), g.shape[2], weight.shape[2:]
     kernels = weight.reshape(-1)
     if columns._turns(plan, n, c, o):
-        (around,) = scratch(g.dtype, (len(kernels),), part=SHARED)
+        (around,) = scratch(g.dtype, (len(kernels),), part=TURNED)
         do.turn_kernels(kernels, math.prod(plan.kernel), (c, o), around)
         return _convolve(g, around, c, None, turned(plan), out)
     rows = math.prod(plan.out) * n

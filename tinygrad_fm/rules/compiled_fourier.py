@@ -62,7 +62,7 @@ def _some(kernels: int, channels: int, size: Pair, dtype: Any) -> int:
     return min(kernels, max(LEAST, most // LEAST * LEAST))
 
 
-# Of arrays in which is computed, as `scratch` takes them.
+# Of the arrays that a convolution is computed in, as `scratch` takes them.
 Lengths = tuple[tuple[int], ...]
 
 
@@ -122,10 +122,11 @@ def _count(plan: Plan, n: int, c: int, o: int) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _shares(high: int, channels: int, count: int) -> list[tuple[Array, tuple[int, ...]]]:
-    """For each thread frequencies of the height, and their rows.
+    """For each thread its frequencies of the height, and their rows.
 
-    Of each frequency there are the first and the last channel. It counts as many times as it has
-    rows, and may be split between threads, by LEAST channels.
+    Frequencies are in one array: the number, the first channel and the last one of each, in turn. A
+    frequency counts as many times as it has rows, and may be split between threads, by LEAST
+    channels.
     """
     cuts = [i * high * channels // count for i in range(count + 1)]
     found = []
@@ -234,7 +235,8 @@ def _add_gradient(x: Array, g: Array, plan: Plan, part: slice, made: Array) -> b
     if not workers.share_products(works):
         return False
     kept = dtype.type(part.start > 0)
-    of_all = do.product, tables[2][0], rows, into, shapes, c * o
+    (back, _) = tables[2]  # the same for all
+    of_all = do.product, back, rows, into, shapes, c * o
     split = threads.spans(c * o, count)
     workers.share_products(
         [[(do.kernels_from_rows, (*of_all, (s.start, s.stop), kept))] for s in split]

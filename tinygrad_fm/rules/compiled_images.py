@@ -1,7 +1,7 @@
 """Pooling's gradient, and copies into another order, by loops where Numba is loaded.
 
-They are loaded for nothing that is not a convolution: what they compute is what NumPy computes, to
-the last bit, and so a program's numbers do not depend on what it did before.
+Numba is not loaded for them: the numbers are NumPy's to the last bit, and so do not depend on what
+a process did before. Only NumPy's warnings of invalid products are not given.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ def _loops(array: Array) -> Any:
         return None
     if not loops.there_are(array.dtype):
         return None
-    return loops.compiled(image_loops, array.dtype, _signatures)
+    return loops.compiled(image_loops, array.dtype, _signatures, "pooling and copies")
 
 
 def unpool(g: Array, x: Array, y: Array, kernel: Pair, total: Array) -> bool:
     """See windows.unpool, of windows that lie side by side; whether it was done."""
+    if np.geterr()["invalid"] not in ("ignore", "warn"):
+        return False  # somebody wants to hear of them
     do = _loops(x)
     arrays = [a.transpose(2, 3, 0, 1) for a in (g, x, y, total)] if do is not None else []
     if not arrays or not loops.are_plain(*arrays):
@@ -59,9 +61,10 @@ def copyto(out: Array, x: Array) -> None:
     a convolution are taken as rows of numbers. NumPy reads such an x in strides.
     """
     whole = type(x) is type(out) is np.ndarray and out.flags.c_contiguous and x.dtype == out.dtype
-    for k in range(1, x.ndim) if whole and x.size >= LARGE else ():
+    another = whole and not x.flags.c_contiguous and not np.may_share_memory(x, out)
+    for k in range(1, x.ndim) if another and x.size >= LARGE else ():
         there = x.transpose((*range(k, x.ndim), *range(k)))
-        if there.flags.c_contiguous and not x.flags.c_contiguous:
+        if there.flags.c_contiguous:
             _transpose(there.reshape(math.prod(x.shape[k:]), -1), out)
             return
     np.copyto(out, x)

@@ -13,7 +13,7 @@ from tinygrad_fm.rules import loops, tile_loops
 from tinygrad_fm.rules.plan import Pair, Plan, turned
 from tinygrad_fm.rules.tile_loops import APART, BESIDE, POINTS
 from tinygrad_fm.rules.toom_cook import READ, of_kernel, tiles
-from tinygrad_fm.rules.workspace import OF_ONE, SHARED, scratch
+from tinygrad_fm.rules.workspace import OF_ONE, SHARED, TURNED, scratch
 
 Array = Any
 
@@ -116,9 +116,9 @@ def _convolve(
     works: list[list[workers.Call]] = []
     if total >= FEW * o:
         memory = [_memory(x.dtype, c, part=i) for i in range(count)]
-        sizes = POINTS * (c * o + BESIDE), len(kernels)
-        at_w, turned_around = scratch(x.dtype, *((size,) for size in sizes), part=SHARED)
+        (at_w,) = scratch(x.dtype, (POINTS * (c * o + BESIDE),), part=SHARED)
         if around:
+            (turned_around,) = scratch(x.dtype, (len(kernels),), part=TURNED)
             do.turn_kernels(kernels, size, (o, c), (0, o), turned_around)
             kernels = turned_around
         if not do.kernels_to_points(kernels, size, (c, o), (0, o), memory[0][0], at_w):

@@ -54,11 +54,11 @@ def are_plain(*arrays: Array) -> bool:
     return all(type(a) is np.ndarray and a.flags.c_contiguous and a.dtype == first for a in arrays)
 
 
-def _announce(dtype: str) -> None:
+def _announce(what: str) -> None:
     """Tell who sits before a terminal why nothing happens."""
     if sys.stderr is not None and sys.stderr.isatty():
         print(
-            f"tinygrad_fm compiles loops for convolutions of {dtype}, which takes 3 to 10 seconds, "
+            f"tinygrad_fm compiles loops for {what}, which takes 3 to 10 seconds, "
             f"once on this machine ({fast.VARIABLE}=0 does without)",
             file=sys.stderr,
         )
@@ -66,25 +66,28 @@ def _announce(dtype: str) -> None:
 
 @functools.cache
 def compiled(
-    module: ModuleType, dtype: Any, signatures: Callable[[str], dict[str, fast.Arguments]]
+    module: ModuleType,
+    dtype: Any,
+    signatures: Callable[[str], dict[str, fast.Arguments]],
+    what: str = "convolutions",
 ) -> Any:
     """Functions of a module, compiled, by their names, and the address of the `product` they call.
 
     None, with a warning, where Numba cannot.
     """
     name = np.dtype(dtype).name
+    what = f"{what} of {name}"
     try:
         # of what is kept on disk these are a part, whose texts are elsewhere
         parts = "".join(map(inspect.getsource, (gemm, lines, squares)))
         wanted = signatures(name)
         text = f"{inspect.getsource(module)}# {hashlib.sha256(parts.encode()).hexdigest()}\n"
         if not fast.is_kept(text):
-            _announce(name)
+            _announce(what)
         made = fast.functions(text, wanted)
     except Exception as error:  # a version of Numba, say, that does not do what others do
         warnings.warn(
-            f"convolutions of {name} are computed by NumPy, as {module.__name__} could not be "
-            f"compiled: {error}",
+            f"{what} are computed by NumPy, as {module.__name__} could not be compiled: {error}",
             RuntimeWarning,
             stacklevel=2,
         )

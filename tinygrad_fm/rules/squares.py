@@ -1,7 +1,7 @@
 """Small squares of a matrix transposed in registers, as a function that compiled loops call.
 
-One number after the other, a processor stores one at a time; by vectors it takes a third to a fifth
-of the time. Compilers do not find the way from loops.
+By loops, a processor stores one number at a time; to transpose squares by vectors takes a third to
+a fifth of that time, and compilers do not find the way.
 """
 
 from __future__ import annotations

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-KEPT = 128 << 20  # bytes that a thread keeps at most; larger workspaces are fresh each time
+# Bytes that a thread keeps at most, for each part of a work; larger workspaces are fresh each time.
+KEPT = 128 << 20
 SHAPES = 256  # sets of shapes whose arrays a thread keeps at most, for each part of a work
 LINE = 64  # bytes of a cache line, on which every array begins
-SHARED = -1  # the part of a work for what all of its parts read
+# Parts of a work: for what all of the others read or write, and for kernels turned around.
+SHARED, TURNED = -1, -2
 # Multiplications in a product that take as long as to take one number to frequencies or points, by
 # which it is seen whether a convolution is worth several threads.
 OF_ONE = 16
@@ -35,7 +37,9 @@ _kept = _Kept()
 
 
 def scratch(dtype: Any, *shapes: tuple[int, ...], part: int = 0) -> tuple[Any, ...]:
-    """Arrays of these shapes with anything in them, until this thread's next call.
+    """Arrays of these shapes with anything in them, until this thread's next call for this part.
+
+    For the same shapes they are the very same arrays again.
 
     Args:
         part: each part of a work that is shared has memory of its own.
