@@ -150,11 +150,10 @@ def input_gradient(g: Array, weight: Array, plan: Plan, out: Array | None = None
     made = np.empty((*plan.image, n, c), g.dtype) if out is None else out
     given, into = g.reshape(-1), made.reshape(-1)
     shapes, counts = _shapes(plan), (n, c, o)
-    count = threads.several(rows * math.prod(plan.kernel) * c * o, WORTH)
     deep = max(16, MOST // (rows * o))
 
     works = []
-    for i, s in enumerate(threads.spans(c, count)):
+    for i, s in enumerate(threads.spans(c, _count(plan, n, c, o))):
         memory = scratch(g.dtype, (o * rows,), (deep * rows,), part=i)
         part = s.start, s.stop
         all_of = do.product, given, kernels, into, shapes, counts, part, deep, memory

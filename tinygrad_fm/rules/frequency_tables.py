@@ -59,7 +59,6 @@ def _frozen(matrix: Array, dtype: Any) -> Array:
     return made
 
 
-@functools.lru_cache(maxsize=256)
 def _there(size: Pair, places: Places, dtype: Any, those: tuple[int, ...] | None = None) -> Table:
     """The matrix of `to_rows`, (rows, H), of all rows or those, and the table of `to_numbers`."""
     (cos, sin), (cos2, sin2) = map(_angles, size, places)
@@ -67,7 +66,6 @@ def _there(size: Pair, places: Places, dtype: Any, those: tuple[int, ...] | None
     return _frozen(matrix, dtype), _frozen(_in_turn(cos2, sin2), dtype)
 
 
-@functools.lru_cache(maxsize=256)
 def _back(size: Pair, places: Places, dtype: Any) -> Table:
     """The matrix of `from_rows`, (H, rows), and the table of `from_numbers`."""
     (cos, sin), (cos2, sin2) = map(_angles, size, places)
