@@ -5,7 +5,8 @@ element once, where NumPy passes over the memory at every operation; its results
 last bit. The environment variable TINYGRAD_FM_FAST is "0" to do without, "1" to compile at the
 first use; unset, NumPy works until the loops pay (see WORTH). The loops of large convolutions
 (rules.loops) round otherwise than NumPy's ways, and are used from the first on unless it is "0";
-where they are, those of pooling and of copies into another order are too.
+where they are, those of pooling, of copies into another order and of products with many zeros are
+too.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def expression(call: Instruction, name: Callable[[Any], str], out: str = "") -> 
     if function is products.multiply:
         cut = _cut(call.args)
         if cut is not None:
-            return _call(name(products.in_pieces), [*texts, *map(str, cut)], named, into)
+            return _call(name(products.multiply_large), [*texts, *map(str, cut)], named, into)
         return _call("np.dot" if _are_alike(call.args) else "np.matmul", texts, named, into)
     if _is_reshape(call):
         if out:  # of an array in another order, which is copied

@@ -127,5 +127,6 @@ INSTEAD: dict[Any, Any] = {
     convolution.channel_sums.function: channel_sums,
     windows.unpool.function: unpool,
     products.by_threads: product,
+    products.multiply_large: products.in_pieces,
     compiled_images.copyto: copyto,
 }

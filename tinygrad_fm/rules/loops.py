@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import fast
-from tinygrad_fm.rules import gemm, lines, squares
+from tinygrad_fm.rules import gemm, lines, nonzeros, squares
 from tinygrad_fm.rules.plan import Plan
 
 Array = Any
@@ -65,6 +65,14 @@ def _announce(what: str) -> None:
 
 
 @functools.cache
+def text(module: ModuleType) -> str:
+    """What is compiled of a module, and kept on disk."""
+    # of that these are a part, whose texts are elsewhere
+    parts = "".join(map(inspect.getsource, (gemm, lines, nonzeros, squares)))
+    return f"{inspect.getsource(module)}# {hashlib.sha256(parts.encode()).hexdigest()}\n"
+
+
+@functools.cache
 def compiled(
     module: ModuleType,
     dtype: Any,
@@ -78,13 +86,10 @@ def compiled(
     name = np.dtype(dtype).name
     what = f"{what} of {name}"
     try:
-        # of what is kept on disk these are a part, whose texts are elsewhere
-        parts = "".join(map(inspect.getsource, (gemm, lines, squares)))
         wanted = signatures(name)
-        text = f"{inspect.getsource(module)}# {hashlib.sha256(parts.encode()).hexdigest()}\n"
-        if not fast.is_kept(text):
+        if not fast.is_kept(text(module)):
             _announce(what)
-        made = fast.functions(text, wanted)
+        made = fast.functions(text(module), wanted)
     except Exception as error:  # a version of Numba, say, that does not do what others do
         warnings.warn(
             f"{what} are computed by NumPy, as {module.__name__} could not be compiled: {error}",

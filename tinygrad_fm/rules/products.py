@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fm import threads
+from tinygrad_fm.rules import zeros
 
 Array = Any
 
@@ -55,8 +56,17 @@ def multiply(a: Array, b: Array, *, out: Array | None = None, **keywords: Any) -
         turned = not a.flags.c_contiguous, not b.flags.c_contiguous
         cut = pieces_alone(a.shape, b.shape, turned, a.dtype)
         if cut is not None:
-            return in_pieces(a, b, *cut, out=out)
+            return multiply_large(a, b, *cut, out=out)
     return np.dot(a, b, out=out)
+
+
+def multiply_large(
+    a: Array, b: Array, rows: int, columns: int, *, out: Array | None = None
+) -> Array:
+    """a @ b of two matrices: without the zeros of a, where these are many, or else in pieces."""
+    if out is None:
+        out = np.empty((len(a), b.shape[1]), a.dtype)
+    return out if zeros.multiply(a, b, out) else in_pieces(a, b, rows, columns, out=out)
 
 
 def batched(a: Array, b: Array, out: Array | None = None) -> Array:
