@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_fm import fast
 from tinygrad_fm.engine import Marker, Origin
 from tinygrad_fm.optim import loops
 from tinygrad_fm.optim.factored import FactoredGradients
@@ -38,12 +39,16 @@ class RepeatedStep:
 
     def __call__(self) -> None:
         """Update; errors as those of Optimizer.step."""
-        updates = self._updates
-        if not updates or not all(update.flat.equally_often() for update in updates):
+        numbers = []
+        for update in self._updates:  # what refuses does it before any update
+            given = update.prepare()
+            if given is None:
+                break
+            numbers.append(given)
+        if not numbers or len(numbers) < len(self._updates):
             self._general()
             return
-        numbers = [update.prepare() for update in updates]  # what refuses does it before any update
-        for update, given in zip(updates, numbers, strict=True):
+        for update, given in zip(self._updates, numbers, strict=True):
             update(given)
 
 
@@ -63,21 +68,29 @@ class _WholeUpdate:
         self._mark = Marker((flat.owner, flat.base, flat.base + flat.values.nbytes), origin)
         self._made_for: tuple[Any, ...] | None = None
         self._state: Any = None
+        self._may_compile = True
 
-    def prepare(self) -> tuple[Any, ...]:
-        """Before the next update: the numbers that its loop takes, none where there is no loop."""
+    def prepare(self) -> tuple[Any, ...] | None:
+        """Before the next update: the numbers that its loop takes, none where there is no loop.
+
+        None where some of the parameters have been updated more often than others.
+        """
         flat, optimizer = self.flat, self._optimizer
+        if not flat.equally_often():
+            return None
         if vars(flat.settings) != flat.checked:
             optimizer._check_changed(flat)
         flat.adopt()
         loop: Callable[..., None] | None = None
         numbers: tuple[Any, ...] = ()
-        if optimizer._compiles(flat, self._factors):
+        made_for: tuple[Any, ...] = ()
+        if self._may_compile and optimizer._compiles(flat, self._factors):
             loop, numbers = loops.typed(flat, optimizer.fused(flat.steps[0] + 1, flat.settings))
-        made_for = loop, len(numbers), loops.thread_count(flat)
+            made_for = loop, len(numbers), loops.thread_count(flat)
         if made_for != self._made_for or flat.state is not self._state:
             self._put_together(loop, len(numbers))
             self._made_for, self._state = made_for, flat.state
+            self._may_compile = not fast.never()
         return numbers
 
     def _put_together(self, loop: Callable[..., None] | None, count: int) -> None:
