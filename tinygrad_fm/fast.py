@@ -4,9 +4,9 @@ Such a loop, of an optimizer's update or of a chain of calls in a program, reads
 element once, where NumPy passes over the memory at every operation; its results are NumPy's to the
 last bit. The environment variable TINYGRAD_FM_FAST is "0" to do without, "1" to compile at the
 first use; unset, NumPy works until the loops pay (see WORTH). The loops of large convolutions
-(rules.loops) round otherwise than NumPy's ways, and are used from the first on unless it is "0";
-where they are, those of pooling, of copies into another order and of products with many zeros are
-too.
+(rules.loops) round otherwise than NumPy's ways, and are used from the first on unless it is "0".
+Where Numba is loaded, be it for these, those of pooling and of copies into another order are used
+too, and those of products with many zeros (rules.zeros).
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Products without the zeros of the left matrix: NumPy's very numbers, and where they are made."""
 
+import inspect
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,17 +14,17 @@ import tinygrad_fm as tg
 from tinygrad_fm import fast, nn, optim, threads
 from tinygrad_fm.rules import loops, products, zeros
 
-FLOATS = st.sampled_from([np.float32, np.float64])
 needs_loops = pytest.mark.skipif(
-    not (loops.there_are("<f4") and products.has_small_kernels() and zeros._loops(np.dtype("f4"))),
+    not (loops.there_are("<f4") and products.has_small_kernels()),
     reason="no loops: Numba is missing, or NumPy's library has no kernels for small matrices",
 )
+BOTH = np.dtype("f4"), np.dtype("f8")
 
 
 @pytest.fixture(autouse=True)
 def anew(monkeypatch):
     """The loops are compiled at once, and asked each time."""
-    monkeypatch.setattr(zeros, "_left", 0)
+    monkeypatch.setattr(zeros, "_left", dict.fromkeys(BOTH, 0))
     monkeypatch.setattr(zeros, "_resting", {})
 
 
@@ -41,34 +43,54 @@ def made(a, b):
     return out if zeros.multiply(a, b, out) else None
 
 
+def in_pieces(a, b):
+    """The product by kernels for small matrices, with all of the sum in each."""
+    rows = next(r for r in range(len(a), 0, -1) if len(a) % r == 0 and r * a.shape[1] <= 4000)
+    columns = 64 if rows == len(a) else 128
+    return products.in_pieces(a, b, rows, columns)
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", BOTH)
+def test_the_loops_agree_with_numpy_here(dtype):
+    assert zeros._loops(dtype) is not None
+
+
 @needs_loops
 @given(
-    dtype=FLOATS,
-    rows=st.integers(1, 150),
-    inner=st.integers(1, 200),
+    dtype=st.sampled_from(BOTH),
+    rows=st.integers(2, 40).map(lambda n: 4 * n),
+    inner=st.integers(2, 60).map(lambda n: 4 * n),
+    beside=st.integers(0, 3),
     width=st.sampled_from([128, 256, 384]),
-    share=st.sampled_from([0.41, 0.5, 0.9, 1.0]),
+    share=st.sampled_from([0.1, 0.5, 0.9, 1.0]),
     seed=st.integers(0, 99),
 )
-def test_the_numbers_are_those_of_numpy(dtype, rows, inner, width, share, seed):
-    x, w, g = matrices(rows, inner, width, dtype, share, seed)
+def test_each_bit_is_that_of_numpys_product(dtype, rows, inner, beside, width, share, seed):
+    x, w, g = matrices(rows, inner + beside, width, dtype, share, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zeros, "FULLEST", 1.0)
-        y, total = made(x, w), made(x.T, g)
-    exact = x.astype(float) @ w, x.T.astype(float) @ g
-    for found, right in zip((y, total), exact, strict=True):
-        np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(made(x, w), in_pieces(x, w))
+        x, _, g = matrices(rows + beside, inner, width, dtype, share, seed)
+        np.testing.assert_array_equal(made(x.T, g), in_pieces(x.T, g))
 
 
 @needs_loops
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize("shape", [(64, 784, 128), (32, 784, 256), (48, 1024, 512), (16, 900, 128)])
-def test_each_bit_is_that_of_a_product_in_pieces(shape, dtype):
+def test_so_it_is_where_large_products_are_made_in_pieces(shape, dtype):
     x, w, g = matrices(*shape, dtype)
     for a, b in ((x, w), (x.T, g)):
         turned = not a.flags.c_contiguous, False
         cut = products.pieces(a.shape, b.shape, turned, a.dtype)
-        np.testing.assert_array_equal(made(a, b), products.in_pieces(a, b, *cut))
+        found = products.multiply_large(a, b, *cut)
+        np.testing.assert_array_equal(found, products.in_pieces(a, b, *cut))
+        assert made(a, b) is not None
+
+
+def test_one_row_is_numpys_which_sums_in_another_order():
+    x, w, _ = matrices(1, 8192, 128, np.float32, 0.6)
+    assert made(x, w) is None
 
 
 @needs_loops
@@ -84,8 +106,11 @@ def test_what_is_not_finite_gives_what_numpy_gives(odd):
     for b, a in zip(others, (x, x.T), strict=True):
         b[b.shape[0] - 1, 127] = odd  # times zero it is a NaN
         assert made(a, b) is None
+        zeros._resting.clear()
+        out = np.full((len(a), 128), 7, np.float32)
         with np.errstate(invalid="ignore"):
-            np.testing.assert_array_equal(np.isnan(products.multiply(a, b)), np.isnan(a @ b))
+            products.multiply_large(a, b, 10, 128, out=out)
+            np.testing.assert_array_equal(np.isnan(out), np.isnan(a @ b))
 
 
 @needs_loops
@@ -93,8 +118,10 @@ def test_overflow_is_infinite_as_in_numpy_and_raised_for_those_who_ask():
     x, w, _ = matrices(8, 64, 128, np.float32)
     x[x != 0] = w[...] = 1e38
     assert np.isinf(made(x, w)).all()
-    with np.errstate(over="raise"):
-        assert made(x, w) is None
+    for kind in ("over", "under", "invalid"):
+        zeros._resting.clear()
+        with np.errstate(**{kind: "raise"}):
+            assert made(x, w) is None
 
 
 @needs_loops
@@ -112,9 +139,28 @@ def test_matrices_of_other_kinds_are_numpys():
     for a, b in others:
         out = np.empty((len(a), b.shape[1]), a.dtype)
         assert not zeros.multiply(a, b, out)
-    assert not zeros.multiply(x, w, np.empty((64, 256), np.float32)[:, ::2])
+    outs = [(64, 256), (63, 128), (65, 128), (64 * 128,), (64, 1, 128)]
+    outs = [np.full(shape, 7, np.float32) for shape in outs]
+    outs += [np.full((64, 256), 7, np.float32)[:, ::2], np.full((128, 64), 7, np.float32).T]
+    outs += [np.broadcast_to(np.float32(7), (64, 128)), np.full((64, 128), 7, np.float32)]
+    outs[-1].flags.writeable = False
+    for out in outs:
+        zeros._resting.clear()
+        assert not zeros.multiply(x, w, out)
+        assert (out == 7).all()
+    zeros._resting.clear()
+    assert made(x, np.ones((79, 128), np.float32)) is None
     x, w, _ = matrices(64, 80, 128, ">f4")
     assert made(x, w) is None
+
+
+@needs_loops
+def test_a_result_in_memory_that_is_not_its_own_is_numpys(monkeypatch):
+    monkeypatch.setattr(products, "pieces_alone", lambda *_: (32, 128))
+    a, b, _ = matrices(128, 128, 128, np.float64)
+    expected = a @ b
+    products.multiply(a, b, out=b)
+    np.testing.assert_allclose(b, expected, atol=1e-12)
 
 
 @needs_loops
@@ -126,6 +172,14 @@ def test_who_has_few_zeros_is_asked_seldom(monkeypatch):
         assert made(zero, w) is None
     assert made(zero, w) is not None
     assert made(zero, w) is not None
+    x = np.ones((256, 80), np.float32)
+    x[:64] = 0  # where it looks first
+    assert made(x, w) is not None
+    assert made(x, w) is None
+    monkeypatch.setattr(zeros, "MOST_KINDS", 5)
+    for rows in range(8, 24):
+        assert made(np.ones((rows, 80), np.float32), w) is None
+        assert len(zeros._resting) <= 5
 
 
 @needs_loops
@@ -135,7 +189,7 @@ def test_the_loops_are_compiled_when_they_would_have_paid(monkeypatch):
     full = np.ones_like(x)
 
     def asked(matrix, is_kept):
-        monkeypatch.setattr(zeros, "_left", None)
+        monkeypatch.setattr(zeros, "_left", {})
         monkeypatch.setattr(fast, "is_kept", lambda text: is_kept)
         monkeypatch.setattr(zeros, "WORTH", 2 * (zeros.SELDOM + 1) * matrix.size * 128)
         found = []
@@ -147,24 +201,49 @@ def test_the_loops_are_compiled_when_they_would_have_paid(monkeypatch):
     assert asked(x, True) == [True] * 3
     assert asked(x, False) == [False, True, True]
     assert asked(full, False) == [False] * 3
-    assert zeros._left > 0  # zeros would be worth it, and there are none
+    assert zeros._left[full.dtype] == zeros.WORTH  # zeros would be worth it, and there are none
     monkeypatch.setenv(fast.VARIABLE, "1")
     assert asked(x, False) == [True] * 3
 
 
 @needs_loops
-def test_another_librarys_numbers_stay(monkeypatch):
-    do = zeros._loops(np.dtype("f4"))
-    assert zeros._agrees(do, np.dtype("f4"))
+@pytest.mark.parametrize("wrong", ["times", "turned_times"])
+def test_another_librarys_numbers_stay(wrong, monkeypatch):
+    do = zeros._loops(BOTH[0])
+    assert zeros._agrees(do, BOTH[0])
+
+    def other(x, b, y, fullest):
+        found = getattr(do, wrong)(x, b, y, fullest)
+        y[-1, -1] = np.nextafter(y[-1, -1], np.float32(9))
+        return found
+
+    others = SimpleNamespace(**{**vars(do), wrong: other})
+    assert not zeros._agrees(others, BOTH[0])
     monkeypatch.setattr(zeros, "_loops", zeros._loops.__wrapped__)
-    monkeypatch.setattr(zeros, "_agrees", lambda *_: False)
+    monkeypatch.setattr(loops, "compiled", lambda *_: others)
     x, w, _ = matrices(64, 80, 128, np.float32)
     assert made(x, w) is None
 
 
 def test_numba_is_not_loaded_for_them(monkeypatch):
+    x, w, _ = matrices(64, 80, 128, np.float32)
     monkeypatch.delitem(sys.modules, "numba", raising=False)
-    assert made(*matrices(64, 80, 128, np.float32)[:2]) is None
+    assert made(x, w) is None
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert made(x, w) is None
+
+
+@needs_loops
+def test_without_the_text_of_the_loops_products_are_numpys(monkeypatch):
+    def lost(module):
+        raise OSError("could not get source code")
+
+    x, w, _ = matrices(64, 80, 128, np.float32)
+    loops._text.cache_clear()
+    monkeypatch.setattr(inspect, "getsource", lost)
+    monkeypatch.setattr(zeros, "_left", {})
+    monkeypatch.delenv(fast.VARIABLE, raising=False)
+    assert made(x, w) is None
 
 
 @needs_loops

@@ -90,7 +90,8 @@ class _WholeUpdate:
         if made_for != self._made_for or flat.state is not self._state:
             self._put_together(loop, len(numbers))
             self._made_for, self._state = made_for, flat.state
-            self._may_compile = not fast.never()
+            # factors need loops, which multiply them out
+            self._may_compile = self._factors is not None or not fast.never()
         return numbers
 
     def _put_together(self, loop: Callable[..., None] | None, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Which convolutions are computed by the loops that Numba compiles, and these functions."""
+"""Modules of loops that Numba compiles for a dtype, and which convolutions they compute."""
 
 from __future__ import annotations
 
@@ -65,11 +65,20 @@ def _announce(what: str) -> None:
 
 
 @functools.cache
-def text(module: ModuleType) -> str:
+def _text(module: ModuleType, dtype: str) -> str:
     """What is compiled of a module, and kept on disk."""
     # of that these are a part, whose texts are elsewhere
     parts = "".join(map(inspect.getsource, (gemm, lines, nonzeros, squares)))
-    return f"{inspect.getsource(module)}# {hashlib.sha256(parts.encode()).hexdigest()}\n"
+    told = f"{dtype} {hashlib.sha256(parts.encode()).hexdigest()}"
+    return f"{inspect.getsource(module)}# {told}\n"
+
+
+def is_kept(module: ModuleType, dtype: Any) -> bool:
+    """Whether `compiled` was called before on this machine, and what it made is on disk."""
+    try:
+        return fast.is_kept(_text(module, np.dtype(dtype).name))
+    except Exception:  # as for `compiled`, which then warns
+        return False
 
 
 @functools.cache
@@ -87,9 +96,10 @@ def compiled(
     what = f"{what} of {name}"
     try:
         wanted = signatures(name)
-        if not fast.is_kept(text(module)):
+        text = _text(module, name)
+        if not fast.is_kept(text):
             _announce(what)
-        made = fast.functions(text(module), wanted)
+        made = fast.functions(text, wanted)
     except Exception as error:  # a version of Numba, say, that does not do what others do
         warnings.warn(
             f"{what} are computed by NumPy, as {module.__name__} could not be compiled: {error}",

@@ -17,27 +17,30 @@ lanes, which, count, add = _skip.lanes, _skip.which, _skip.count, _skip.add
 
 
 def times(x, w, y, fullest):
-    """y = x @ w; whether it was done.
+    """y = x @ w; how many numbers of x are not zero, or -1 if it was not done.
 
-    It is not if more than this share of the numbers in the first rows of x are not zero, or if w
-    has a NaN or an infinity, which times zero is a NaN.
+    It is not if they are more than this share of the first WORD rows, or if w has a NaN or an
+    infinity, which times zero is a NaN.
     """
     (rows, inner), width = x.shape, w.shape[1]
-    across, wide = inner // WORD + 1, nonzeros.COUNT * lanes(x)
+    wide = nonzeros.COUNT * lanes(x)  # columns at a time
+    across = inner // WORD + 1  # words of a row
     words, part = np.empty(WORD * across, np.uint64), np.empty(WORD * wide, x.dtype)
-    zero, sums, w, odd = np.zeros(1, x.dtype), np.empty(wide, x.dtype), w.reshape(-1), 0
+    zero, sums = np.zeros(1, x.dtype), np.empty(wide, x.dtype)
+    flat = w.reshape(-1)
+    found = odd = 0
     for first in range(0, rows, WORD):
         last = min(rows, first + WORD)
-        found = mark(x, first, last, words)
+        found += mark(x, first, last, words)
         if first == 0 and found > fullest * (last * inner):
-            return False
+            return -1
         for j in range(0, width, wide):
             for k in range(0, inner, WORD):
-                some = min(WORD, inner - k)
-                for r in range(some):
-                    copy(w, (k + r) * width + j, part, r * wide, wide)
-                if first == 0:  # all that is there, times zero
-                    add(zero, 0, 0, ~U(0) >> U(WORD - some), part, 0, wide, sums, 0, k == 0)
+                high = min(WORD, inner - k)
+                for r in range(high):
+                    copy(flat, (k + r) * width + j, part, r * wide, wide)
+                if first == 0:  # all of w is multiplied by zero and added up, to find what is odd
+                    add(zero, 0, 0, ~U(0) >> U(WORD - high), part, 0, wide, sums, 0, k == 0)
                 for i in range(first, last):
                     bits = words[(i - first) * across + k // WORD]
                     add(x, i * inner + k, 1, bits, part, 0, wide, y, i * width + j, k == 0)
@@ -45,33 +48,34 @@ def times(x, w, y, fullest):
                 for q in range(wide):
                     odd += sums[q] != 0
         if odd:
-            return False
-    return True
+            return -1
+    return found
 
 
 def turned_times(x, g, y, fullest):
     """y = x.T @ g, likewise."""
     (rows, inner), width = x.shape, g.shape[1]
-    across, wide = inner // WORD + 1, nonzeros.COUNT * lanes(x)
+    wide, across = nonzeros.COUNT * lanes(x), inner // WORD + 1
     words, part = np.empty(WORD * across, np.uint64), np.empty(WORD * wide, x.dtype)
-    g, column = g.reshape(-1), np.empty(WORD, np.uint64)
-    if not finite(g, 0, g.size):
-        return False
+    flat, column = g.reshape(-1), np.empty(WORD, np.uint64)
+    if not finite(flat, 0, g.size):
+        return -1
+    found = 0
     for first in range(0, rows, WORD):
         last = min(rows, first + WORD)
         words[:] = 0  # of rows that are not there
-        found = mark(x, first, last, words)
+        found += mark(x, first, last, words)
         if first == 0 and found > fullest * (last * inner):
-            return False
+            return -1
         for j in range(0, width, wide):
             for i in range(first, last):
-                copy(g, i * width + j, part, (i - first) * wide, wide)
+                copy(flat, i * width + j, part, (i - first) * wide, wide)
             for k in range(0, inner, WORD):
                 turn(words, k // WORD, across, column)
                 for q in range(k, min(inner, k + WORD)):
                     bits, start = column[q - k], first * inner + q
                     add(x, start, inner, bits, part, 0, wide, y, q * width + j, first == 0)
-    return True
+    return found
 
 
 @inlined
