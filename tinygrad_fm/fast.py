@@ -78,6 +78,11 @@ def setting() -> str:
     return found
 
 
+def is_loaded() -> bool:
+    """Whether Numba has been imported; None in its place hides it."""
+    return sys.modules.get("numba") is not None
+
+
 def _is_installed() -> bool:
     try:
         return importlib.util.find_spec("numba") is not None
@@ -262,4 +267,4 @@ def _until_it_pays() -> float:
     found = setting()
     if found == "0" or not _is_installed():
         return float("inf")
-    return 0 if found == "1" or "numba" in sys.modules else WORTH
+    return 0 if found == "1" or is_loaded() else WORTH

@@ -203,6 +203,11 @@ def test_a_small_run_does_not_import_numba():
     assert in_a_new_process(STEP, TINYGRAD_FM_FAST="").stdout == "False\n"
 
 
+def test_a_numba_that_is_hidden_is_done_without():
+    hidden = "import sys\nsys.modules['numba'] = None\n" + STEP
+    assert in_a_new_process(hidden, TINYGRAD_FM_FAST="1").stdout == "True\n"  # the name alone
+
+
 @needs_numba
 def test_compiling_warns_of_nothing_and_writes_where_it_may(tmp_path):
     done = in_a_new_process(STEP, TINYGRAD_FM_FAST="1", NUMBA_CACHE_DIR=str(tmp_path))

@@ -7,7 +7,6 @@ a process did before. Only NumPy's warnings of invalid products are not given.
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ def _signatures(dtype: str) -> dict[str, fast.Arguments]:
 
 def _loops(array: Array) -> Any:
     """None where there are none for such an array."""
-    if "numba" not in sys.modules or type(array) is not np.ndarray or array.size < LARGE:
+    if not fast.is_loaded() or type(array) is not np.ndarray or array.size < LARGE:
         return None
     if not loops.there_are(array.dtype):
         return None

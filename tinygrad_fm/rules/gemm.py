@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fm import fast
+
 # as NumPy's wheels name it, and as other builds do; the latter with integers of 32 bits, as which
 # those that are handed over here are read too, where each has 8 bytes of the stack
 NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_", *("cblas_{}gemm",) * (sys.platform == "linux"))
@@ -60,7 +62,7 @@ def compiled() -> Any:
     a flat array, the place of the matrix's first number in it, and how many numbers lie from one of
     its rows to the next. a is m by k (or k by m), b is k by n. None as long as Numba is not loaded.
     """
-    if "numba" not in sys.modules:
+    if not fast.is_loaded():
         return None
     extending: Any = importlib.import_module("numba.extending")
     types: Any = importlib.import_module("numba.core.types")

@@ -6,9 +6,10 @@ They are made of masks and vectors, which compilers do not find in loops that le
 from __future__ import annotations
 
 import importlib
-import sys
 from types import SimpleNamespace
 from typing import Any
+
+from tinygrad_fm import fast
 
 VECTOR = 64  # bytes
 COUNT = 8  # vectors that are summed at a time
@@ -26,7 +27,7 @@ def compiled() -> Any:
       zeros if `fresh`, adds those of w from place b + i * apart, times the number of x at
       a + i * step, for each bit i that is 1: one after the other, by fused multiply-adds.
     """
-    if "numba" not in sys.modules:
+    if not fast.is_loaded():
         return SimpleNamespace(lanes=None, which=None, count=None, add=None)
     extending: Any = importlib.import_module("numba.extending")
     types: Any = importlib.import_module("numba.core.types")

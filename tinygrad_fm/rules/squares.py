@@ -7,8 +7,9 @@ a fifth of that time, and compilers do not find the way.
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Any
+
+from tinygrad_fm import fast
 
 SIDE = 8  # numbers: a power of two
 
@@ -20,7 +21,7 @@ def compiled() -> Any:
     written to place b of y, as columns of rows that lie `apart`. Both arrays are flat. None as long
     as Numba is not loaded.
     """
-    if "numba" not in sys.modules:
+    if not fast.is_loaded():
         return None
     extending: Any = importlib.import_module("numba.extending")
     types: Any = importlib.import_module("numba.core.types")

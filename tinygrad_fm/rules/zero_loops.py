@@ -27,7 +27,7 @@ def times(x, w, y, fullest):
     across = inner // WORD + 1  # words of a row
     words, part = np.empty(WORD * across, np.uint64), np.empty(WORD * wide, x.dtype)
     zero, sums = np.zeros(1, x.dtype), np.empty(wide, x.dtype)
-    flat = w.reshape(-1)
+    flat, whole = w.reshape(-1), wide == width
     found = odd = 0
     for first in range(0, rows, WORD):
         last = min(rows, first + WORD)
@@ -37,13 +37,21 @@ def times(x, w, y, fullest):
         for j in range(0, width, wide):
             for k in range(0, inner, WORD):
                 high = min(WORD, inner - k)
-                for r in range(high):
-                    copy(flat, (k + r) * width + j, part, r * wide, wide)
+                bits = ~U(0) >> U(WORD - high)
+                if not whole:
+                    for r in range(high):
+                        copy(flat, (k + r) * width + j, part, r * wide, wide)
                 if first == 0:  # all of w is multiplied by zero and added up, to find what is odd
-                    add(zero, 0, 0, ~U(0) >> U(WORD - high), part, 0, wide, sums, 0, k == 0)
+                    if whole:
+                        add(zero, 0, 0, bits, flat, k * width, width, sums, 0, k == 0)
+                    else:
+                        add(zero, 0, 0, bits, part, 0, wide, sums, 0, k == 0)
                 for i in range(first, last):
-                    bits = words[(i - first) * across + k // WORD]
-                    add(x, i * inner + k, 1, bits, part, 0, wide, y, i * width + j, k == 0)
+                    bits, at = words[(i - first) * across + k // WORD], i * inner + k
+                    if whole:
+                        add(x, at, 1, bits, flat, k * width, width, y, i * width, k == 0)
+                    else:
+                        add(x, at, 1, bits, part, 0, wide, y, i * width + j, k == 0)
             if first == 0:
                 for q in range(wide):
                     odd += sums[q] != 0

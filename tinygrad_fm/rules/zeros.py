@@ -10,7 +10,6 @@ warnings of numbers that are too large are not given.
 from __future__ import annotations
 
 import functools
-import sys
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ def multiply(a: Array, b: Array, out: Array) -> bool:
     Args:
         out: memory of its own, which overlaps with neither a nor b.
     """
-    if sys.modules.get("numba") is None or len(a) == 1:
+    if not fast.is_loaded() or len(a) == 1:
         return False
     kind = a.shape, b.shape
     rest = _resting.get(kind, 0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
-import sys
 from types import SimpleNamespace
 from typing import Any
+
+from tinygrad_fm import fast
 
 NAMES = "get", "put", "swap", "call", "let_run", "write", "reader"
 
@@ -17,7 +18,7 @@ def instructions() -> SimpleNamespace:
     `words` are a flat array of int64. What is got, put and swapped is so for all threads, in one
     order.
     """
-    return _made() if "numba" in sys.modules else SimpleNamespace(**dict.fromkeys(NAMES))
+    return _made() if fast.is_loaded() else SimpleNamespace(**dict.fromkeys(NAMES))
 
 
 @functools.cache
