@@ -150,6 +150,7 @@ def test_matrices_of_other_kinds_are_numpys():
         assert (out == 7).all()
     zeros._resting.clear()
     assert made(x, np.ones((79, 128), np.float32)) is None
+    assert made(x[:, :0], w[:0]) is None
     x, w, _ = matrices(64, 80, 128, ">f4")
     assert made(x, w) is None
 

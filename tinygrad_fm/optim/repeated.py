@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fm import fast
 from tinygrad_fm.engine import Marker, Origin
 from tinygrad_fm.optim import loops
 from tinygrad_fm.optim.factored import FactoredGradients
@@ -68,7 +67,6 @@ class _WholeUpdate:
         self._mark = Marker((flat.owner, flat.base, flat.base + flat.values.nbytes), origin)
         self._made_for: tuple[Any, ...] | None = None
         self._state: Any = None
-        self._may_compile = True
 
     def prepare(self) -> tuple[Any, ...] | None:
         """Before the next update: the numbers that its loop takes, none where there is no loop.
@@ -84,14 +82,12 @@ class _WholeUpdate:
         loop: Callable[..., None] | None = None
         numbers: tuple[Any, ...] = ()
         made_for: tuple[Any, ...] = ()
-        if self._may_compile and optimizer._compiles(flat, self._factors):
+        if optimizer._compiles(flat, self._factors):
             loop, numbers = loops.typed(flat, optimizer.fused(flat.steps[0] + 1, flat.settings))
             made_for = loop, len(numbers), loops.thread_count(flat)
         if made_for != self._made_for or flat.state is not self._state:
             self._put_together(loop, len(numbers))
             self._made_for, self._state = made_for, flat.state
-            # factors need loops, which multiply them out
-            self._may_compile = self._factors is not None or not fast.never()
         return numbers
 
     def _put_together(self, loop: Callable[..., None] | None, count: int) -> None:

@@ -62,7 +62,7 @@ def _multiply(x: Array, b: Array, out: Array, turned: bool) -> int:
     at_a_time = nonzeros.COUNT * nonzeros.VECTOR // x.itemsize
     if columns % at_a_time or not loops.are_plain(x, b, out) or not out.flags.writeable:
         return -1
-    if len(b) != inner or out.shape != (x.shape[turned], columns):
+    if not inner or len(b) != inner or out.shape != (x.shape[turned], columns):
         return -1
     handled = np.geterr()
     if any(handled[kind] not in ("ignore", "warn") for kind in ("over", "under", "invalid")):
