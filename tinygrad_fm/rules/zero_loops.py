@@ -26,8 +26,8 @@ def times(x, w, y, fullest):
     wide = nonzeros.COUNT * lanes(x)  # columns at a time
     across = inner // WORD + 1  # words of a row
     words, part = np.empty(WORD * across, np.uint64), np.empty(WORD * wide, x.dtype)
-    zero, sums = np.zeros(1, x.dtype), np.empty(wide, x.dtype)
-    flat, whole = w.reshape(-1), wide == width
+    flat = w.reshape(-1)
+    zero, sums = np.zeros(1, x.dtype), np.empty(wide, x.dtype)  # of zero times each number of w
     found = odd = 0
     for first in range(0, rows, WORD):
         last = min(rows, first + WORD)
@@ -36,28 +36,36 @@ def times(x, w, y, fullest):
             return -1
         for j in range(0, width, wide):
             for k in range(0, inner, WORD):
-                high = min(WORD, inner - k)
-                bits = ~U(0) >> U(WORD - high)
-                if not whole:
-                    for r in range(high):
+                if wide == width:  # its rows follow each other
+                    add_rows(x, (first, last), k, words, flat, k * width, width, y, j, zero, sums)
+                else:
+                    for r in range(min(WORD, inner - k)):
                         copy(flat, (k + r) * width + j, part, r * wide, wide)
-                if first == 0:  # all of w is multiplied by zero and added up, to find what is odd
-                    if whole:
-                        add(zero, 0, 0, bits, flat, k * width, width, sums, 0, k == 0)
-                    else:
-                        add(zero, 0, 0, bits, part, 0, wide, sums, 0, k == 0)
-                for i in range(first, last):
-                    bits, at = words[(i - first) * across + k // WORD], i * inner + k
-                    if whole:
-                        add(x, at, 1, bits, flat, k * width, width, y, i * width, k == 0)
-                    else:
-                        add(x, at, 1, bits, part, 0, wide, y, i * width + j, k == 0)
+                    add_rows(x, (first, last), k, words, part, 0, wide, y, j, zero, sums)
             if first == 0:
                 for q in range(wide):
                     odd += sums[q] != 0
         if odd:
             return -1
     return found
+
+
+@inlined
+def add_rows(x, span, k, words, right, begin, apart, y, j, zero, sums):
+    """Adds to some columns of rows of y what the numbers from column k of x on give.
+
+    Args:
+        right, begin, apart: where they find the rows of the right matrix.
+        sums: with the first rows, they get zero times all of these, to find what is odd.
+    """
+    (first, last), inner, width = span, x.shape[1], y.shape[1]
+    if first == 0:
+        everyone = ~U(0) >> U(WORD - min(WORD, inner - k))
+        add(zero, 0, 0, everyone, right, begin, apart, sums, 0, k == 0)
+    across = inner // WORD + 1
+    for i in range(first, last):
+        bits = words[(i - first) * across + k // WORD]
+        add(x, i * inner + k, 1, bits, right, begin, apart, y, i * width + j, k == 0)
 
 
 def turned_times(x, g, y, fullest):

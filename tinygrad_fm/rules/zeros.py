@@ -22,6 +22,7 @@ Array = Any
 FULLEST = 0.6  # share of numbers that are not zero: from there on it gains nothing
 SELDOM = 32  # products of a kind that are NumPy's after one for which the loops were refused
 MOST_KINDS = 1000
+ROWS = 32  # of so many one is looked at, before the loops are compiled
 # To compile the loops takes 2.5 s, once on a machine, and they save 3 to 5 ns a thousand
 # multiplications. After so many, 6,000 steps of a small perceptron, they would have saved a tenth.
 WORTH = 80_000_000_000
@@ -79,7 +80,8 @@ def _is_time(x: Array, columns: int) -> bool:
     if left is None:
         at_once = fast.setting() == "1" or loops.is_kept(zero_loops, x.dtype)
         left = _left[x.dtype] = 0 if at_once else WORTH
-    if left and np.count_nonzero(x[::SELDOM]) <= FULLEST * x[::SELDOM].size:
+    sample = x[::ROWS]
+    if left and np.count_nonzero(sample) <= FULLEST * sample.size:
         # this one stands for those that will be NumPy's now
         left = _left[x.dtype] = max(0, left - (SELDOM + 1) * x.size * columns)
     return left == 0
