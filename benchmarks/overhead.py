@@ -48,6 +48,7 @@ def the_calls_alone(p: Problem) -> Step:
     as one call. The update's are written out here, because they are not in the program's source.
     """
     import tinygrad_fm as tg
+    from tinygrad_fm.optim.flat import Run
 
     step, optimizer = mlp.our_training(p)
     compiled = tg.compile(step)
@@ -66,10 +67,8 @@ def the_calls_alone(p: Problem) -> Step:
     names.update(before)
 
     (flat,) = optimizer._flats
-    (velocity,) = flat.state.values()
-    for part in _parts(len(velocity), len(flat.scratch)):
-        w, v, g = flat.values[part], velocity[part], flat.gradient[part]
-        s = flat.scratch[: len(w)]
+    (blocks,) = flat.blocks([Run(0, len(flat.values), 0, None)])
+    for _, _, w, g, s, (v,) in blocks:
         calls += [
             partial(np.multiply, v, MOMENTUM, out=v),
             partial(np.add, v, g, out=v),
@@ -83,10 +82,6 @@ def the_calls_alone(p: Problem) -> Step:
         return ()
 
     return replay
-
-
-def _parts(count: int, most: int) -> list[slice]:
-    return [slice(i, min(i + most, count)) for i in range(0, count, most)]
 
 
 CONTENDERS = {

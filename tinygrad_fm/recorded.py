@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import operator
 import sys
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,14 +38,6 @@ class Recorded:
     def _describe(self) -> str:
         name = f" {self.name!r}" if self.name else ""
         return f"the Tensor{name} of shape {self._array.shape}"
-
-
-def have_arrays(tensors: Iterable[Recorded], arrays: Iterable[Any]) -> bool:
-    """Whether these very arrays are those of the tensors."""
-    return all(map(operator.is_, map(_array_of, tensors), arrays))
-
-
-_array_of = operator.attrgetter("_array")
 
 
 def as_array(value: Any) -> Any:

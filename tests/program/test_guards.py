@@ -426,6 +426,34 @@ def test_what_classes_and_functions_hold_may_change(monkeypatch):
     assert follows(lambda x: x * kept(), other)
 
 
+def test_a_variable_that_is_deleted_and_assigned_again_is_noticed():
+    def surroundings():
+        factor = 2.0
+
+        @tg.compile
+        def step(x):
+            return x * factor
+
+        def assign(value):
+            nonlocal factor
+            factor = value
+
+        def delete():
+            nonlocal factor
+            del factor
+
+        return step, assign, delete
+
+    step, assign, delete = surroundings()
+    for value in (2.0, 3.0, 3.0):
+        delete()
+        with pytest.raises(NameError, match="factor"):
+            step(np.ones(1))
+        assign(value)
+        for _ in range(3):
+            assert step(np.ones(1)).data[0] == value
+
+
 def test_zeros_of_both_signs_are_two_arguments():
     step = tg.compile(lambda x, k: x / k)
     with np.errstate(divide="ignore"):

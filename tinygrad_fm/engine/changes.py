@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm.engine.node import Origin, find_origin, line_of, now
+from tinygrad_fm.engine.node import Origin, clock, find_origin, line_of, now
 
 Memory = tuple[Any, int, int]  # the array that owns the memory, first and last byte
 
@@ -54,7 +54,7 @@ class Marker:
 
     def __call__(self) -> None:
         """Mark it as changed now."""
-        newest[0] = time = now()
+        newest[0] = time = next(clock)
         self._changes[self._span] = time, self._origin
 
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fm.engine import Origin, find_origin, layout_of, mark_changed, memory_of, state
-from tinygrad_fm.recorded import have_arrays
 from tinygrad_fm.tensor import Tensor
 
 # A block's weights, gradients, state and scratch fit the second-level cache together.
@@ -161,8 +160,6 @@ class Flat:
 
     def adopt(self) -> None:
         """Make each parameter's array a view of the flat one, where it is not (any more)."""
-        if have_arrays(self.parameters, self.views):
-            return
         for p, view in zip(self.parameters, self.views, strict=True):
             if p._array is not view:
                 np.copyto(view, p._array)
@@ -197,10 +194,6 @@ class Flat:
         if end > start:
             runs.append(Run(start, end, step, None))
         return runs
-
-    def equally_often(self) -> bool:
-        """Whether all parameters have been updated equally often."""
-        return self.steps.count(self.steps[0]) == len(self.steps)
 
     def mark_changed(self, runs: list[Run], origin: Origin | None) -> None:
         """Say that the parameters of the runs were written to; `origin` is where, if known."""
@@ -244,15 +237,13 @@ class Flat:
             )
         return found
 
-    def forget(self, step: int) -> None:
-        """At every FORGETth step, set to zero the state that is about to become subnormal.
+    def forget(self) -> None:
+        """Set to zero, at every FORGETth step, the state that is about to become subnormal.
 
         The state of a weight whose gradient stays zero (of a unit that died, say) decays to
         subnormal numbers and stays there, and processors are slow on those: a step of Adam on
         784-128-64-10 took 1.4 ms instead of 0.3 after five epochs of 6,000 images.
         """
-        if step % FORGET:
-            return
         for array in self.state.values():
             for start in range(0, len(array), BLOCK):
                 block = array[start : start + BLOCK]

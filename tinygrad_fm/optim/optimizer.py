@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_fm import engine, fast
 from tinygrad_fm.optim import loops
 from tinygrad_fm.optim.factored import FactoredGradients
-from tinygrad_fm.optim.flat import Array, Flat, Settings
+from tinygrad_fm.optim.flat import FORGET, Array, Flat, Settings
 from tinygrad_fm.optim.loops import Fused
 from tinygrad_fm.optim.repeated import RepeatedStep
 from tinygrad_fm.tensor import Tensor
@@ -254,7 +254,8 @@ class Optimizer:
                     for start, end, w, own, scratch, state in blocks:
                         g = own if run.elsewhere is None else run.elsewhere[start:end]
                         self.update(w, g, scratch, run.step, flat.settings, *state)
-            flat.forget(max(flat.steps))
+            if max(flat.steps) % FORGET == 0:
+                flat.forget()
 
     def update(
         self, w: Array, g: Array, scratch: Array, step: int, settings: Settings, *state: Array

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_fm.engine import Marker, Origin
 from tinygrad_fm.optim import loops
-from tinygrad_fm.optim.factored import FactoredGradients
-from tinygrad_fm.optim.flat import Flat, Run
+from tinygrad_fm.optim.factored import FactoredGradients, Loop, LoopCall
+from tinygrad_fm.optim.flat import FORGET, Block, Flat, Run
 
 if TYPE_CHECKING:
     from tinygrad_fm.optim.optimizer import Optimizer
 
 
 class RepeatedStep:
-    """An optimizer's step from the gradients in its flat buffers; see Optimizer.repeated_step."""
+    """An optimizer's step from the gradients in its flat buffers; see Optimizer.repeated_step.
+
+    Attributes:
+        optimizer: whose step it is.
+        missing: the id() of each parameter that has no gradient.
+    """
 
     def __init__(
         self,
@@ -29,86 +34,91 @@ class RepeatedStep:
         factored: Sequence[FactoredGradients | None],
         origin: Origin | None,
     ):
+        self.optimizer = optimizer
+        self.missing = missing
         self._general = partial(optimizer.step_flat, missing, factored, origin)
         self._updates = [
-            _WholeUpdate(optimizer, flat, factors, origin)
+            _WholeUpdate(flat, factors, origin)
             for flat, factors in zip(optimizer._flats, factored, strict=True)
             if not missing
         ]
 
     def __call__(self) -> None:
-        """Update; errors as those of Optimizer.step."""
-        numbers = []
-        for update in self._updates:  # what refuses does it before any update
-            given = update.prepare()
-            if given is None:
-                break
-            numbers.append(given)
-        if not numbers or len(numbers) < len(self._updates):
+        """Update; errors as those of Optimizer.step.
+
+        It is one function, as each that it called would add half a microsecond to a microsecond.
+        """
+        optimizer, updates = self.optimizer, self._updates
+        if not updates:
             self._general()
             return
-        for update, given in zip(self._updates, numbers, strict=True):
-            update(given)
+        for update in updates:  # what refuses does it before any update
+            flat = update.flat
+            steps = flat.steps
+            if steps.count(steps[0]) != len(steps):  # some parameters were updated more often
+                self._general()
+                return
+            if vars(flat.settings) != flat.checked:
+                optimizer._check_changed(flat)
+            for p, view in zip(flat.parameters, flat.views):  # noqa: B905  (strict costs here)
+                if p._array is not view:
+                    flat.adopt()
+            if optimizer._compiles(flat, update.factors):
+                update.take_loop(*optimizer.fused(steps[0] + 1, flat.settings))
+            elif update.calls is not None or flat.state is not update.state:
+                update.take_blocks()
+        for update in updates:
+            flat = update.flat
+            step = flat.steps[0] + 1
+            flat.steps = [step] * len(flat.steps)
+            update.mark()
+            if update.calls is None:
+                settings = flat.settings
+                for _, _, w, g, scratch, state in update.blocks:
+                    optimizer.update(w, g, scratch, step, settings, *state)
+            else:
+                loops.make(update.before, update.calls, [update.numbers])
+            if step % FORGET == 0:
+                flat.forget()
 
 
 class _WholeUpdate:
-    """The update of all of a flat buffer, put together anew only where that must be."""
+    """The update of all of a flat buffer, put together anew only where that must be.
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        flat: Flat,
-        factors: FactoredGradients | None,
-        origin: Origin | None,
-    ):
+    Attributes:
+        blocks: what to update where no loop is compiled.
+        before, calls: otherwise the calls of the loop, and what is to be called before them.
+        numbers: that the loop takes.
+        state: the arrays that these are of.
+        mark: says that the parameters were changed.
+    """
+
+    def __init__(self, flat: Flat, factors: FactoredGradients | None, origin: Origin | None):
         self.flat = flat
-        self._optimizer = optimizer
-        self._factors = factors
-        self._mark = Marker((flat.owner, flat.base, flat.base + flat.values.nbytes), origin)
-        self._made_for: tuple[Any, ...] | None = None
-        self._state: Any = None
+        self.factors = factors
+        self.mark = Marker((flat.owner, flat.base, flat.base + flat.values.nbytes), origin)
+        self.blocks: Sequence[Block] = ()
+        self.before: Callable[[], None] | None = None
+        self.calls: list[list[LoopCall]] | None = None
+        self.numbers: tuple[Any, ...] = ()
+        self.state: Any = None
+        self._made_for: tuple[Any, ...] = ()
 
-    def prepare(self) -> tuple[Any, ...] | None:
-        """Before the next update: the numbers that its loop takes, none where there is no loop.
-
-        None where some of the parameters have been updated more often than others.
-        """
-        flat, optimizer = self.flat, self._optimizer
-        if not flat.equally_often():
-            return None
-        if vars(flat.settings) != flat.checked:
-            optimizer._check_changed(flat)
-        flat.adopt()
-        loop: Callable[..., None] | None = None
-        numbers: tuple[Any, ...] = ()
-        made_for: tuple[Any, ...] = ()
-        if optimizer._compiles(flat, self._factors):
-            loop, numbers = loops.typed(flat, optimizer.fused(flat.steps[0] + 1, flat.settings))
-            made_for = loop, len(numbers), loops.thread_count(flat)
-        if made_for != self._made_for or flat.state is not self._state:
-            self._put_together(loop, len(numbers))
-            self._made_for, self._state = made_for, flat.state
-        return numbers
-
-    def _put_together(self, loop: Callable[..., None] | None, count: int) -> None:
+    def take_loop(self, loop: Loop, numbers: tuple[float, ...]) -> None:
+        """Update with this loop from now on, and with these numbers next."""
         flat = self.flat
-        whole = [Run(0, len(flat.values), 0, None)]
-        self._calls = None
-        if loop is None:
-            (self._blocks,) = flat.blocks(whole)
-        else:
-            self._before, self._calls = loops.calls(flat, whole, [(loop, count)], self._factors)
+        loop, self.numbers = loops.typed(flat, (loop, numbers))
+        made_for = loop, len(numbers), loops.thread_count(flat)
+        if made_for != self._made_for or flat.state is not self.state:
+            runs = [(loop, len(numbers))]
+            self.before, self.calls = loops.calls(flat, self._whole, runs, self.factors)
+            self._made_for, self.state = made_for, flat.state
 
-    def __call__(self, numbers: tuple[Any, ...]) -> None:
-        """Update with what `prepare` gave."""
-        flat = self.flat
-        step = flat.steps[0] + 1
-        flat.steps = [step] * len(flat.steps)
-        self._mark()
-        if self._calls is None:
-            update, settings = self._optimizer.update, flat.settings
-            for _, _, w, g, scratch, state in self._blocks:
-                update(w, g, scratch, step, settings, *state)
-        else:
-            loops.make(self._before, self._calls, [numbers])
-        flat.forget(step)
+    def take_blocks(self) -> None:
+        """Update with NumPy from now on."""
+        (self.blocks,) = self.flat.blocks(self._whole)
+        self.calls, self.state, self._made_for = None, self.flat.state, ()
+
+    @property
+    def _whole(self) -> list[Run]:
+        return [Run(0, len(self.flat.values), 0, None)]

@@ -19,7 +19,7 @@ from tinygrad_fm.program.opened import opened
 from tinygrad_fm.program.plan import Plan, size
 from tinygrad_fm.program.trace import Trace
 from tinygrad_fm.program.values import Instruction, Value, values_in
-from tinygrad_fm.recorded import as_array, have_arrays, make
+from tinygrad_fm.recorded import as_array, make
 from tinygrad_fm.trees import leaves, map_tree, rebuild
 
 
@@ -181,8 +181,10 @@ class Program:
                 workspace = self._ready.pop()
             except IndexError:
                 workspace = Workspace(self)
-            if not have_arrays(workspace.tensors, workspace.arrays):
-                workspace = Workspace(self)
+            for tensor, array in workspace.reads:
+                if tensor._array is not array:
+                    workspace = Workspace(self)
+                    break
             try:
                 if self._one_each:
                     with threads.one_each():
@@ -218,12 +220,11 @@ class Workspace:
     """Buffers of a program, for one thread at a time, and the function that works in them.
 
     Attributes:
-        tensors, arrays: those that it reads, and their arrays, which the function was made with.
+        reads: the Tensors that it reads, each with its array, which the function was made with.
     """
 
     def __init__(self, program: Program):
-        self.tensors = [tensor for _, tensor in program._cells]
-        self.arrays = [tensor._array for tensor in self.tensors]
+        self.reads = [(tensor, tensor._array) for _, tensor in program._cells]
         names = {name: tensor._array for name, tensor in program._cells}
         namespace = {**program.text.given, **names}
         exec(program._code, namespace)

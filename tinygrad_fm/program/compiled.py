@@ -288,7 +288,7 @@ class _Entry:
         kinds = self.kinds
         if self.waiting or not kinds or len(args) != len(kinds):
             return None
-        for value, (shape, dtype) in zip(args, kinds, strict=True):
+        for value, (shape, dtype) in zip(args, kinds):  # noqa: B905  (strict costs on the hot path)
             if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
                 return None
             flags = value.flags

@@ -21,7 +21,7 @@ from tinygrad_fm.program.calls import (
 from tinygrad_fm.program.elements import is_flat, memory_order
 from tinygrad_fm.program.kernels import Kernel
 from tinygrad_fm.program.plan import LINE, Plan
-from tinygrad_fm.program.updates import OuterProducts, Update, gradient_views
+from tinygrad_fm.program.updates import OuterProducts, gradient_views
 from tinygrad_fm.program.values import Instruction, Value, c_strides
 
 # Names that a program uses itself, besides those of its function and its arguments.
@@ -36,6 +36,7 @@ class Text:
     Attributes:
         given: by name, what the source does not make itself: parameters, constants, functions.
         cells: by name, the Tensors whose arrays are among them.
+        updates: by name, the repeated steps of optimizers among them.
         prelude: what is done once for each set of buffers: allocations, and views of what stays.
         body: what is done at each call.
         result: the names of what is returned.
@@ -53,6 +54,7 @@ class Text:
     ):
         self.given: dict[str, Any] = {}
         self.cells: dict[str, Any] = {}
+        self.updates: dict[str, Any] = {}
         self.prelude: list[str] = []
         self.body: list[str] = []
         self.result: list[str] = []
@@ -294,11 +296,10 @@ class Text:
             if place is None or not np.may_share_memory(place[0], views[id(p)]):
                 self.body.append(f"np.copyto({view}, {self.name(gradient)})")
         missing = tuple(key for key in views if key not in found)
-        update = self.bring(
-            Update(optimizer, missing, self._outer.of(instruction), instruction.origin),
-            f"update_by_{instruction.name}",
-        )
-        self.body.append(f"{update}()")
+        update = optimizer.repeated_step(missing, self._outer.of(instruction), instruction.origin)
+        name = self.bring(update, f"update_by_{instruction.name}")
+        self.updates[name] = update
+        self.body.append(f"{name}()")
 
     def returned(self, values: list[Value]) -> None:
         """What the program returns: arrays of their own, which nobody else refers to."""

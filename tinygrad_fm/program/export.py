@@ -14,7 +14,6 @@ import numpy as np
 from tinygrad_fm.program.build import Program
 from tinygrad_fm.program.calls import literal
 from tinygrad_fm.program.functions import ExportError, Functions
-from tinygrad_fm.program.updates import Update
 from tinygrad_fm.rules.plan import Plan
 
 BLOCK = 32_768  # elements that an optimizer updates at a time, to stay in the cache
@@ -40,10 +39,9 @@ class Script:
         self._gradients: list[tuple[Any, str]] = []
         self._tensors: set[int] = set()
         given = program.text.given
-        for number, (name, thing) in enumerate(
-            (n, t) for n, t in given.items() if isinstance(t, Update)
-        ):
-            self._update(name, thing, number + 1)
+        updates = program.text.updates
+        for number, (name, update) in enumerate(updates.items(), 1):
+            self._update(name, update, number)
         for name, tensor in program.text.cells.items():
             if id(tensor) in self._tensors:
                 self._lines.append(f"{name} = {self._views[id(tensor)]}")
@@ -59,7 +57,7 @@ class Script:
                 self._generator(name, thing)
             elif isinstance(thing, Plan):
                 self._lines.append(f"{name} = {tuple(thing)!r}")
-            elif not isinstance(thing, Update):
+            elif name not in updates:
                 self._functions.add(thing, name)
 
     def _place(self, thing: Any) -> str:
@@ -136,7 +134,7 @@ class Script:
 
     # ---- optimizers ------------------------------------------------------------------------------
 
-    def _update(self, name: str, update: Update, number: int) -> None:
+    def _update(self, name: str, update: Any, number: int) -> None:
         """The buffers of an optimizer, and a function that updates them in blocks."""
         optimizer = update.optimizer
         if update.missing:

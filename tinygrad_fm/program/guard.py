@@ -47,11 +47,20 @@ class Guards:
         if state.mode.recording is not self.recording:
             return "no_grad()"
         seen = latest_setting[0]
-        quick = seen is self._seen and _equal_dicts(self._own, self._before)
-        found_now = map(operator.call, self._looks)
-        if not (quick and all(map(operator.is_, found_now, self._values))):  # the very same
+        try:
+            quick = seen is self._seen and self._own == self._before
+            found_now = map(operator.call, self._looks)
+            same = quick and all(map(operator.is_, found_now, self._values))
+        except (
+            Exception
+        ):  # of arrays that were compared, as one took the other's place; or see below
+            quick = same = False
+        if not same:
             for name, look, value in self._unnoticed if quick else self.settings:
-                found = look()
+                try:
+                    found = look()
+                except ValueError:  # a variable that is no longer assigned
+                    return name
                 if found is not value and not _equal(found, value):
                     return name
             self._values = [look() for look in self._looks]  # equal ones, but maybe others
@@ -66,14 +75,6 @@ class Guards:
             if (tensor._grad is not None) is not had:
                 return f".grad of {tensor._describe()}"
         return ""
-
-
-def _equal_dicts(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
-    """Whether all values are the very same, or are equal."""
-    try:
-        return a == b
-    except Exception:  # of arrays that were compared, as one took the other's place
-        return False
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -145,7 +145,7 @@ class Surroundings:
         if code.co_filename.startswith(_LIBRARIES):
             return
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        looks: dict[str, Look] = {name: functools.partial(_content, cell) for name, cell in cells}
+        looks: dict[str, Look] = {name: _into(cell) for name, cell in cells}
         attributes: dict[str, None] = {}
         for part in _parts(code):
             attributes |= dict.fromkeys(part.co_names)
@@ -247,10 +247,17 @@ def _is_library(module: str) -> bool:
     return module != "__main__" and (file is None or file.startswith(_LIBRARIES))
 
 
+def _into(cell: types.CellType) -> Look:
+    """How to look at a variable of an enclosing function; ValueError if it is assigned no more."""
+    if cell == types.CellType():  # not assigned yet
+        return functools.partial(_content, cell)
+    return functools.partial(getattr, cell, "cell_contents")  # a function would take twice as long
+
+
 def _content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # not assigned
+    except ValueError:
         return None
 
 

@@ -6,33 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from tinygrad_fm.engine import Origin
 from tinygrad_fm.program.calls import is_elementwise, takes_out
 from tinygrad_fm.program.values import Instruction, Value, layout, steps, values_in
 from tinygrad_fm.rules.products import multiply
-
-
-class Update:
-    """An optimizer's step from gradients that lie in its own buffers, or are given as factors.
-
-    Attributes:
-        missing: the id() of each parameter that has no gradient.
-    """
-
-    def __init__(
-        self,
-        optimizer: Any,
-        missing: tuple[int, ...],
-        factored: list[Any] | None,
-        origin: Origin | None,
-    ):
-        self.optimizer = optimizer
-        self.missing = missing
-        self._step = optimizer.repeated_step(missing, factored, origin)
-
-    def __call__(self) -> None:
-        """Update."""
-        self._step()
 
 
 class OuterProducts:
