@@ -20,7 +20,7 @@ def as_in_a_process_of_its_own(monkeypatch):
     for name, value in (
         ("_users", 0),
         ("_before", []),
-        ("_told", []),
+        ("_alone_in", []),
         ("_here", threads._Here()),
     ):
         monkeypatch.setattr(threads, name, value)
@@ -246,24 +246,24 @@ print(status)
 def test_whether_the_library_is_alone_is_asked_once_and_can_be_told(monkeypatch):
     library = Settable(3)
     monkeypatch.setattr(threads, "_libraries", lambda: [library])
-    threads._alone.cache_clear()
+    threads._at_first.cache_clear()
     try:
         with threads.one_each():
             assert not threads.alone()
         library.num_threads = 1
         assert not threads.alone()  # the same products as before
-        with threads.alone_in(True):
+        with threads.alone_in():
             assert threads.alone()
         assert not threads.alone()
     finally:
-        threads._alone.cache_clear()
+        threads._at_first.cache_clear()
 
 
 def test_who_leaves_first_does_not_tell_the_other(monkeypatch):
     library = Settable(3)
     monkeypatch.setattr(threads, "_libraries", lambda: [library])
-    threads._alone.cache_clear()
-    first, second = threads.alone_in(True), threads.alone_in(True)  # of two threads
+    threads._at_first.cache_clear()
+    first, second = threads.alone_in(), threads.alone_in()  # of two threads
     try:
         first.__enter__()
         second.__enter__()
@@ -272,7 +272,7 @@ def test_who_leaves_first_does_not_tell_the_other(monkeypatch):
         second.__exit__(None, None, None)
         assert not threads.alone()
     finally:
-        threads._alone.cache_clear()
+        threads._at_first.cache_clear()
 
 
 # ---- while training ------------------------------------------------------------------------------

@@ -37,30 +37,31 @@ def _outside() -> int:
     return min(known) if known else _count_unasked()
 
 
-def alone() -> bool:
-    """Whether the matrix library has one thread; as it was when first asked, for the same numbers.
+def of_products() -> int:
+    """How many threads the matrix library has for a product.
 
-    While `alone_in` lasts it is what that says.
+    It is as when it was first asked, for the same numbers; 1 while `alone_in` lasts.
     """
-    return _told[-1] if _told else _alone()
+    return 1 if _alone_in else _at_first()
 
 
-@functools.cache
-def _alone() -> bool:
-    return _outside() == 1
+def alone() -> bool:
+    """Whether that is one."""
+    return of_products() == 1
 
 
-_told: list[bool] = []  # by those that are within `alone_in`, in several threads at once
+_at_first = functools.cache(_outside)
+_alone_in: list[None] = []  # one for each that is within `alone_in`, in several threads at once
 
 
 @contextlib.contextmanager
-def alone_in(told: bool) -> Iterator[None]:
-    """Until the end, `alone` is this."""
-    _told.append(told)
+def alone_in() -> Iterator[None]:
+    """Until the end the library is to have one thread for a product."""
+    _alone_in.append(None)
     try:
         yield
     finally:
-        _told.remove(told)
+        _alone_in.pop()
 
 
 def counts() -> list[int]:

@@ -18,7 +18,7 @@ def small_kernels(monkeypatch):
     """As on a machine whose library has them, on one thread, with pieces of few multiplications."""
     monkeypatch.setattr(products, "has_small_kernels", lambda: True)
     monkeypatch.setattr(products, "MOST", 40_000)
-    monkeypatch.setattr(threads, "alone", lambda: True)
+    monkeypatch.setattr(threads, "of_products", lambda: 1)
     products.pieces.cache_clear()
     yield
     products.pieces.cache_clear()
@@ -108,12 +108,40 @@ def test_a_small_product_of_long_sums_is_a_sum_of_products(given_out, small_kern
     np.testing.assert_allclose(made, a @ b, atol=1e-11)
 
 
-def test_what_the_librarys_threads_would_share_is_left_whole(small_kernels, monkeypatch):
-    a, b = matrices(64, 80, 128, (False, False), np.float32)
-    shapes = a.shape, b.shape, (False, False), a.dtype
-    assert products.pieces_alone(*shapes) == products.pieces(*shapes) is not None
-    monkeypatch.setattr(threads, "alone", lambda: False)
-    assert products.pieces_alone(*shapes) is None
+SMALL, MIDDLE, LARGE = (64, 64, 128), (64, 784, 128), (64, 784, 256)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "turned", "by_threads"),  # how it is made where the library has 1, 2 or 3
+    [
+        (SMALL, (False, False), ("dot", "dot", "dot")),
+        (SMALL, (True, False), ("dot", "dot", "dot")),
+        (SMALL, (False, True), ("dot", "in_pieces", "in_pieces")),
+        (MIDDLE, (False, False), ("multiply_large", "multiply_for_two", "dot")),
+        ((784, 64, 128), (True, False), ("multiply_large", "multiply_for_two", "dot")),
+        ((64, 128, 256), (False, True), ("in_pieces", "dot", "dot")),
+        (LARGE, (False, False), ("multiply_large", "dot", "dot")),
+        (MIDDLE, (True, True), ("dot", "dot", "dot")),
+    ],
+)
+def test_what_the_librarys_threads_make_and_what_one_makes_alone(
+    sizes, turned, by_threads, monkeypatch
+):
+    monkeypatch.setattr(products, "has_small_kernels", lambda: True)
+    products.pieces.cache_clear()
+    m, k, n = sizes
+    made = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(threads, "of_products", lambda count=count: count)
+        function, cut = products.way((m, k), (k, n), turned, np.dtype("f4"))
+        assert bool(cut) == (function.__name__ in ("in_pieces", "multiply_large"))
+        made.append(function.__name__)
+        for out in (None, np.empty((m, n), np.float32)):
+            a, b = matrices(m, k, n, turned, np.float32)
+            expected = np.matmul(a.astype(np.float64), b)
+            np.testing.assert_allclose(products.multiply(a, b, out=out), expected, atol=1e-3)
+    products.pieces.cache_clear()
+    assert tuple(made) == by_threads
 
 
 def test_a_compiled_step_makes_the_pieces_of_the_step_and_says_so(small_kernels, tmp_path):

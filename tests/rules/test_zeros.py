@@ -1,6 +1,7 @@
 """Products without the zeros of the left matrix: NumPy's very numbers, and where they are made."""
 
 import inspect
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -157,7 +158,7 @@ def test_matrices_of_other_kinds_are_numpys():
 
 @needs_loops
 def test_a_result_in_memory_that_is_not_its_own_is_numpys(monkeypatch):
-    monkeypatch.setattr(products, "pieces_alone", lambda *_: (32, 128))
+    monkeypatch.setattr(products, "way", lambda *_: (products.multiply_large, (32, 128)))
     a, b, _ = matrices(128, 128, 128, np.float64)
     expected = a @ b
     products.multiply(a, b, out=b)
@@ -213,8 +214,9 @@ def test_another_librarys_numbers_stay(wrong, monkeypatch):
     do = zeros._loops(BOTH[0])
     assert zeros._agrees(do, BOTH[0])
 
-    def other(x, b, y, fullest):
-        found = getattr(do, wrong)(x, b, y, fullest)
+    def other(*given):
+        found = getattr(do, wrong)(*given)
+        y = given[-2]
         y[-1, -1] = np.nextafter(y[-1, -1], np.float32(9))
         return found
 
@@ -234,6 +236,84 @@ def test_numba_is_not_loaded_for_them(monkeypatch):
     assert made(x, w) is None
 
 
+# ---- where two threads would share a product -----------------------------------------------------
+
+TWO_THREADS = """
+import numpy as np
+from tinygrad_fm import threads
+from tinygrad_fm.rules import products, zeros
+
+zeros._loops(np.dtype("f4"))  # loads Numba
+rng = np.random.default_rng(0)
+done, same = [], []
+multiply = zeros.multiply_for_two
+zeros.multiply_for_two = lambda *given: done.append(multiply(*given)) or done[-1]
+for dtype in ("f4", "f8"):
+    for rows, inner, width in [(64, 784, 128), (63, 785, 128), (32, 1001, 256), (384, 130, 128)]:
+        x, w, g = (
+            rng.standard_normal(shape).astype(dtype)
+            for shape in ((rows, inner), (inner, width), (rows, width))
+        )
+        x[rng.random(x.shape) < 0.5] = 0
+        for a, b in ((x, w), (x.T, g)):
+            for _ in range(3):  # the first is made by both
+                same.append(np.array_equal(products.multiply(a, b), np.dot(a, b)))
+print(all(same), len(same), len(done) and all(done), len(done), all(zeros._agree.values()))
+"""
+
+
+@needs_loops
+def test_the_sums_are_cut_as_by_two_threads_of_the_library():
+    variables = dict.fromkeys(threads.VARIABLES, "2") | {fast.VARIABLE: "1"}
+    found = subprocess.run(
+        [sys.executable, "-c", TWO_THREADS],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **variables},
+    ).stdout.split()
+    assert found[:2] == ["True", "48"]
+    if found[2] != "True":
+        pytest.skip("the library has no two threads here, or cuts sums in another way")
+    assert found[3:] == ["48", "True"]
+
+
+@pytest.mark.parametrize(
+    ("inner", "longest", "cut"),
+    [
+        (448, 448, [448]),
+        (449, 448, [225, 224]),
+        (784, 448, [392, 392]),
+        (896, 448, [448, 448]),
+        (1001, 448, [448, 277, 276]),
+        (784, 384, [384, 200, 200]),
+        (2000, 448, [448, 448, 448, 328, 328]),
+    ],
+)
+def test_stretches_are_those_of_openblas(inner, longest, cut):
+    assert zeros._stretches(inner, longest) == cut
+
+
+@needs_loops
+def test_where_the_library_cuts_sums_otherwise_its_numbers_stay(monkeypatch):
+    x, w, g = matrices(64, 784, 128, np.float32)
+    monkeypatch.setattr(zeros, "_agree", {})
+    monkeypatch.setattr(zeros, "LONGEST", {np.dtype("f4"): 50})
+    out = np.empty((64, 128), np.float32)
+    assert zeros.multiply_for_two(x, w, out)
+    np.testing.assert_array_equal(out, x @ w)
+    assert list(zeros._agree.values()) == [False]
+    assert not zeros.multiply_for_two(x, w, out)
+    assert not zeros.multiply_for_two(x.T, g, np.empty_like(w))  # has no sums to be cut
+
+
+@needs_loops
+def test_where_each_product_has_one_thread_for_a_while_it_is_numpys(monkeypatch):
+    x, w, _ = matrices(64, 784, 128, np.float32)
+    monkeypatch.setattr(threads, "is_one_each", lambda: True)
+    assert not zeros.multiply_for_two(x, w, np.empty((64, 128), np.float32))
+
+
 @needs_loops
 def test_without_the_text_of_the_loops_products_are_numpys(monkeypatch):
     def lost(module):
@@ -249,7 +329,7 @@ def test_without_the_text_of_the_loops_products_are_numpys(monkeypatch):
 
 @needs_loops
 def test_a_compiled_step_makes_the_same_numbers_with_and_without(monkeypatch, tmp_path):
-    monkeypatch.setattr(threads, "alone", lambda: True)
+    monkeypatch.setattr(threads, "of_products", lambda: 1)
     products.pieces.cache_clear()
     x = matrices(64, 200, 128, np.float32)[0]
     labels = np.arange(64) % 10

@@ -118,10 +118,8 @@ def expression(call: Instruction, name: Callable[[Any], str], out: str = "") -> 
             named.insert(0, "axis=None")
         return _call(f"{ufunc}.reduce", texts, named, into)
     if function is products.multiply:
-        cut = _cut(call.args)
-        if cut is not None:
-            return _call(name(products.multiply_large), [*texts, *map(str, cut)], named, into)
-        return _call("np.dot" if _are_alike(call.args) else "np.matmul", texts, named, into)
+        made, cut = _way(call.args)
+        return _call(name(made), [*texts, *map(str, cut)], named, into)
     if _is_reshape(call):
         if out:  # of an array in another order, which is copied
             return _copied_whole(call, name, f"{out}.reshape({name(call.args[0].shape)})")
@@ -230,12 +228,10 @@ def _are_alike(values: Sequence[Any]) -> bool:
     )
 
 
-def _cut(values: Sequence[Any]) -> tuple[int, int] | None:
-    """Rows and columns of the pieces in which `rules.products.multiply` makes a product."""
+def _way(values: Sequence[Any]) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    """The function by which `rules.products.multiply` makes a product, and what else it takes."""
     if not _are_alike(values):
-        return None
+        return np.matmul, ()
     a, b = values
-    if math.prod(a.shape) * b.shape[1] <= products.MOST:
-        return None
     turned = layout(a) != "C", layout(b) != "C"
-    return products.pieces_alone(a.shape, b.shape, turned, a.dtype)
+    return products.way(a.shape, b.shape, turned, a.dtype)

@@ -128,5 +128,6 @@ INSTEAD: dict[Any, Any] = {
     windows.unpool.function: unpool,
     products.by_threads: product,
     products.multiply_large: products.in_pieces,
+    products.multiply_for_two: product,
     compiled_images.copyto: copyto,
 }

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ from tinygrad_fm.rules import zeros
 Array = Any
 
 MOST = 100**3  # multiplications
+# From SHARED on its threads share a product, but for those of the kernels for small matrices. Where
+# there are two, and the left matrix has many zeros, one alone takes as long without these, up to
+# FEW, and on a busy machine half as long: the threads of a small product wait for one another.
+SHARED, FEW = 2**18, 2**23
 # Results of a piece where the right matrix is transposed, and how long the sums are at least: of
 # others OpenBLAS copies the matrices again.
 MOST_TRANSPOSED, SHORTEST = 1200, 64
@@ -53,12 +58,12 @@ def multiply(a: Array, b: Array, *, out: Array | None = None, **keywords: Any) -
     )
     if not alike:
         return np.matmul(a, b, out=out, **keywords)
-    if a.size * b.shape[1] > MOST and a.shape[1] == len(b):
+    if a.size * b.shape[1] > SHARED and a.shape[1] == len(b):
         turned = not a.flags.c_contiguous, not b.flags.c_contiguous
-        cut = pieces_alone(a.shape, b.shape, turned, a.dtype)
-        if cut is not None:
-            if out is None:
-                return multiply_large(a, b, *cut)
+        function, cut = way(a.shape, b.shape, turned, a.dtype)
+        if out is None:
+            return function(a, b, *cut)
+        if cut:
             return in_pieces(a, b, *cut, out=out)  # which may be anybody's
     return np.dot(a, b, out=out)
 
@@ -75,6 +80,17 @@ def multiply_large(
     if out is None:
         out = np.empty((len(a), b.shape[1]), a.dtype)
     return out if zeros.multiply(a, b, out) else in_pieces(a, b, rows, columns, out=out)
+
+
+def multiply_for_two(a: Array, b: Array, *, out: Array | None = None) -> Array:
+    """a @ b, which two threads would share: without the zeros of a, where these are many.
+
+    Args:
+        out: as for `multiply_large`.
+    """
+    if out is None:
+        out = np.empty((len(a), b.shape[1]), a.dtype)
+    return out if zeros.multiply_for_two(a, b, out) else np.dot(a, b, out=out)
 
 
 def batched(a: Array, b: Array, out: Array | None = None) -> Array:
@@ -135,10 +151,22 @@ def in_pieces(a: Array, b: Array, rows: int, columns: int, *, out: Array | None 
 Pair = tuple[int, int]
 
 
-def pieces_alone(a: Pair, b: Pair, turned: tuple[bool, bool], dtype: Any) -> Pair | None:
-    """`pieces`, but none where the library has several threads, which share what is whole."""
-    cut = pieces(a, b, turned, dtype)
-    return cut if cut is not None and threads.alone() else None
+def way(
+    a: Pair, b: Pair, turned: tuple[bool, bool], dtype: Any
+) -> tuple[Callable[..., Array], tuple[int, ...]]:
+    """How `multiply` makes a product of these shapes: a function, and what it takes besides them.
+
+    Args:
+        turned: which of the two is the transpose of a matrix in C order.
+    """
+    size, count = a[0] * a[1] * b[1], threads.of_products()
+    if size > (MOST if count == 1 or not turned[1] else SHARED):
+        cut = pieces(a, b, turned, dtype)
+        if cut is not None and (count == 1 or size <= MOST):
+            return in_pieces if turned[1] else multiply_large, cut
+        if count == 2 and size <= FEW and not turned[1] and _has_kernels(dtype):
+            return multiply_for_two, ()
+    return np.dot, ()
 
 
 @functools.lru_cache(maxsize=4096)

@@ -16,13 +16,14 @@ _skip = nonzeros.compiled()
 lanes, which, count, add = _skip.lanes, _skip.which, _skip.count, _skip.add
 
 
-def times(x, w, y, fullest):
-    """y = x @ w; how many numbers of x are not zero, or -1 if it was not done.
+def times(x, start, w, y, fullest):
+    """y = x @ w, of as many columns of x from `start` on as w has rows.
 
-    It is not if they are more than this share of the first WORD rows, or if w has a NaN or an
-    infinity, which times zero is a NaN.
+    Returns:
+        how many numbers of these are not zero, or -1 if it was not done: they are more than this
+        share of the first WORD rows, or w has a NaN or an infinity, which times zero is a NaN.
     """
-    (rows, inner), width = x.shape, w.shape[1]
+    rows, (inner, width) = len(x), w.shape
     wide = nonzeros.COUNT * lanes(x)  # columns at a time
     across = inner // WORD + 1  # words of a row
     words, part = np.empty(WORD * across, np.uint64), np.empty(WORD * wide, x.dtype)
@@ -31,17 +32,18 @@ def times(x, w, y, fullest):
     found = odd = 0
     for first in range(0, rows, WORD):
         last = min(rows, first + WORD)
-        found += mark(x, first, last, words)
+        found += mark(x, (first, last), (start, inner), words)
         if first == 0 and found > fullest * (last * inner):
             return -1
         for j in range(0, width, wide):
             for k in range(0, inner, WORD):
+                span = first, last, start, inner, k
                 if wide == width:  # its rows follow each other
-                    add_rows(x, (first, last), k, words, flat, k * width, width, y, j, zero, sums)
+                    add_rows(x, span, words, flat, k * width, width, y, j, zero, sums)
                 else:
                     for r in range(min(WORD, inner - k)):
                         copy(flat, (k + r) * width + j, part, r * wide, wide)
-                    add_rows(x, (first, last), k, words, part, 0, wide, y, j, zero, sums)
+                    add_rows(x, span, words, part, 0, wide, y, j, zero, sums)
             if first == 0:
                 for q in range(wide):
                     odd += sums[q] != 0
@@ -51,25 +53,28 @@ def times(x, w, y, fullest):
 
 
 @inlined
-def add_rows(x, span, k, words, right, begin, apart, y, j, zero, sums):
-    """Adds to some columns of rows of y what the numbers from column k of x on give.
+def add_rows(x, span, words, right, begin, apart, y, j, zero, sums):
+    """Adds to some columns of rows of y what a word of each row of x gives.
 
     Args:
+        span: the first row and the last, where the columns start, how many they are, and how many
+            are before the word.
         right, begin, apart: where they find the rows of the right matrix.
         sums: with the first rows, they get zero times all of these, to find what is odd.
     """
-    (first, last), inner, width = span, x.shape[1], y.shape[1]
+    first, last, start, inner, k = span
+    high, width = x.shape[1], y.shape[1]
     if first == 0:
         everyone = ~U(0) >> U(WORD - min(WORD, inner - k))
         add(zero, 0, 0, everyone, right, begin, apart, sums, 0, k == 0)
     across = inner // WORD + 1
     for i in range(first, last):
         bits = words[(i - first) * across + k // WORD]
-        add(x, i * inner + k, 1, bits, right, begin, apart, y, i * width + j, k == 0)
+        add(x, i * high + start + k, 1, bits, right, begin, apart, y, i * width + j, k == 0)
 
 
 def turned_times(x, g, y, fullest):
-    """y = x.T @ g, likewise."""
+    """y = x.T @ g, of all columns of x, likewise."""
     (rows, inner), width = x.shape, g.shape[1]
     wide, across = nonzeros.COUNT * lanes(x), inner // WORD + 1
     words, part = np.empty(WORD * across, np.uint64), np.empty(WORD * wide, x.dtype)
@@ -80,7 +85,7 @@ def turned_times(x, g, y, fullest):
     for first in range(0, rows, WORD):
         last = min(rows, first + WORD)
         words[:] = 0  # of rows that are not there
-        found += mark(x, first, last, words)
+        found += mark(x, (first, last), (0, inner), words)
         if first == 0 and found > fullest * (last * inner):
             return -1
         for j in range(0, width, wide):
@@ -95,12 +100,12 @@ def turned_times(x, g, y, fullest):
 
 
 @inlined
-def mark(x, first, last, words):
-    """The words of rows, and how many numbers are not zero."""
-    inner, some, found = x.shape[1], lanes(x), 0
+def mark(x, rows, columns, words):
+    """The words of rows, of so many columns from one on, and how many numbers are not zero."""
+    (first, last), (begin, inner), some, found = rows, columns, lanes(x), 0
     across, rest = inner // WORD + 1, inner % WORD
     for i in range(first, last):
-        start, at = i * inner, (i - first) * across
+        start, at = i * x.shape[1] + begin, (i - first) * across
         for j in range(0, inner - rest, WORD):
             word = U(0)
             for q in range(0, WORD, some):
@@ -111,7 +116,7 @@ def mark(x, first, last, words):
         for q in range(0, rest - some + 1, some):
             word |= which(x, start + end + q) << U(q)
         for q in range(rest - rest % some, rest):
-            word |= U(x[i, end + q] != 0) << U(q)
+            word |= U(x[i, begin + end + q] != 0) << U(q)
         words[at + across - 1] = word
         found += count(word)
     return found

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fm import fast
+from tinygrad_fm import fast, threads
 from tinygrad_fm.rules import loops, nonzeros, zero_loops
 
 Array = Any
@@ -27,6 +27,10 @@ ROWS = 32  # of so many one is looked at, before the loops are compiled
 # multiplications. After so many, 6,000 steps of a small perceptron, they would have saved a tenth.
 WORTH = 80_000_000_000
 
+# How long the stretches are at most in which OpenBLAS makes sums where its threads share them.
+LONGEST = {np.dtype("f4"): 448, np.dtype("f8"): 384}
+
+_agree: dict[Any, bool] = {}  # by kind of product, whether those of the library are the same
 _resting: dict[Any, int] = {}  # by kind of product, how many more are NumPy's
 _left: dict[Any, float] = {}  # by dtype, multiplications until the loops are compiled
 
@@ -40,6 +44,30 @@ def multiply(a: Array, b: Array, out: Array) -> bool:
     Args:
         out: memory of its own, which overlaps with neither a nor b.
     """
+    return _multiply(a, b, out, None)
+
+
+def multiply_for_two(a: Array, b: Array, out: Array) -> bool:
+    """The same for products that two threads of the library would share: here one is as fast.
+
+    The library cuts the sums then, and so are they here. The first product of each kind is made by
+    the library too: where any number is another, all of this kind are left to it.
+    """
+    if threads.is_one_each():
+        return False
+    kind = a.shape, b.shape, a.dtype
+    agrees = _agree.get(kind)
+    if agrees is False or not _multiply(a, b, out, LONGEST.get(a.dtype)):
+        return False
+    if agrees is None:
+        expected = np.dot(a, b)
+        _keep(_agree, kind, np.array_equal(out, expected, equal_nan=True))
+        np.copyto(out, expected)
+    return True
+
+
+def _multiply(a: Array, b: Array, out: Array, longest: int | None) -> bool:
+    """The same with sums of stretches that are at most so long."""
     if not fast.is_loaded() or len(a) == 1:
         return False
     kind = a.shape, b.shape
@@ -49,15 +77,19 @@ def multiply(a: Array, b: Array, out: Array) -> bool:
         return False
     turned = not a.flags.c_contiguous
     x = a.T if turned else a
-    found = _multiply(x, b, out, turned)
+    found = _without_zeros(x, b, out, turned, longest)
     if not 0 <= found <= FULLEST * x.size:
-        if len(_resting) >= MOST_KINDS:
-            _resting.clear()
-        _resting[kind] = SELDOM
+        _keep(_resting, kind, SELDOM)
     return found >= 0
 
 
-def _multiply(x: Array, b: Array, out: Array, turned: bool) -> int:
+def _keep(what: dict[Any, Any], kind: Any, value: Any) -> None:
+    if len(what) >= MOST_KINDS:
+        what.clear()
+    what[kind] = value
+
+
+def _without_zeros(x: Array, b: Array, out: Array, turned: bool, longest: int | None) -> int:
     """out = x @ b, or x.T @ b; how many numbers of x are not zero, or -1 if it was not done."""
     columns, inner = b.shape[1], x.shape[not turned]
     at_a_time = nonzeros.COUNT * nonzeros.VECTOR // x.itemsize
@@ -70,8 +102,31 @@ def _multiply(x: Array, b: Array, out: Array, turned: bool) -> int:
         return -1  # somebody wants to hear of them
     if not loops.there_are(x.dtype) or not _is_time(x, columns):
         return -1
-    do = _loops(x.dtype)
-    return -1 if do is None else (do.turned_times if turned else do.times)(x, b, out, FULLEST)
+    do, cut = _loops(x.dtype), _stretches(inner, longest or inner)
+    if do is None or (turned and len(cut) > 1):
+        return -1
+    if turned:
+        return int(do.turned_times(x, b, out, FULLEST))
+    found = start = 0
+    for long in cut:
+        sums = np.empty_like(out) if start else out
+        some = do.times(x, start, b[start : start + long], sums, FULLEST)
+        if some < 0:
+            return -1
+        if start:
+            np.add(out, sums, out=out)
+        found += some
+        start += long
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _stretches(inner: int, longest: int) -> list[int]:
+    """How OpenBLAS cuts sums: the last two stretches are of about one length."""
+    if inner <= longest:
+        return [inner]
+    long = longest if inner >= 2 * longest else -(-inner // 2)
+    return [long, *_stretches(inner - long, longest)]
 
 
 def _is_time(x: Array, columns: int) -> bool:
@@ -89,8 +144,11 @@ def _is_time(x: Array, columns: int) -> bool:
 
 def _signatures(dtype: str) -> dict[str, fast.Arguments]:
     read, made = (dtype, 2, "C", True), (dtype, 2, "C", False)
-    arguments = read, read, made, ("float64", 0, "C", True)
-    return {"times": arguments, "turned_times": arguments}
+    start, fullest = ("int64", 0, "C", True), ("float64", 0, "C", True)
+    return {
+        "times": (read, start, read, made, fullest),
+        "turned_times": (read, read, made, fullest),
+    }
 
 
 @functools.cache
@@ -109,6 +167,6 @@ def _agrees(do: Any, dtype: Any) -> bool:
     x[draw.random(x.shape) < 0.5] = 0
     x, w, g = (a.astype(dtype) for a in (x, w, g))
     y, total = np.empty_like(g), np.empty_like(w)
-    found = {do.times(x, w, y, 1.0), do.turned_times(x, g, total, 1.0)}
+    found = {do.times(x, 0, w, y, 1.0), do.turned_times(x, g, total, 1.0)}
     right = np.array_equal(y, x @ w) and np.array_equal(total, x.T @ g)
     return right and found == {np.count_nonzero(x)}

@@ -24,6 +24,6 @@ def one_blas_thread() -> Iterator[str]:
     elif not threads.counts():
         yield 'as many as BLAS likes; steadier with one: pip install "tinygrad_fm[threads]"'
     else:
-        with threads.one_each(), threads.alone_in(True):
+        with threads.one_each(), threads.alone_in():
             count = threads.count()
             yield f"1 for a product, {count} for large layers" if count > 1 else "1"
