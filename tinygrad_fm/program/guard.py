@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,21 +22,18 @@ class Guards:
 
     def __init__(self, trace: Trace, function: Callable[..., Any], cells: list[Any]):
         self.recording = state.mode.recording
-        self._seen = latest_setting[0]
         found = Surroundings(trace.modules.values(), function, cells)
-        self.settings, self._own = found.settings, found.own
-        # Those that may change without an attribute of a module being set are always looked at. The
-        # others are looked at after that: each look takes a tenth of a microsecond, in a step of
-        # fifty.
-        self._unnoticed = found.unnoticed
-        self._before = list(map(dict, self._own))
-        self._looks = [look for _, look, _ in self._unnoticed]
-        self._values = [value for _, _, value in self._unnoticed]
+        self.settings = found.settings
         self.needed = [(tensor, tensor.requires_grad) for tensor in cells]
         self._leaves = [tensor._node for tensor in cells]
         self.gradients = [
             (tensor, before is not None) for tensor, before, read in trace.touched() if read
         ]
+        # Those that may change without an attribute of a module being set are always looked at.
+        self._unnoticed = found.unnoticed
+        self._own = found.own
+        self._was: dict[str, Any] = {}
+        self._all_the_same = self._written()
 
     def has_leaves(self) -> bool:
         """Whether the parameters are the same leaves as then; those that thawed since are not."""
@@ -44,37 +41,58 @@ class Guards:
 
     def broken(self) -> str:
         """What is no longer so; an empty string if everything is."""
+        try:
+            if self._all_the_same():
+                return ""
+        except Exception:
+            pass  # of a look, or of arrays that were compared, as one took the other's place
         if state.mode.recording is not self.recording:
             return "no_grad()"
-        seen = latest_setting[0]
-        try:
-            quick = seen is self._seen and self._own == self._before
-            found_now = map(operator.call, self._looks)
-            same = quick and all(map(operator.is_, found_now, self._values))
-        except (
-            Exception
-        ):  # of arrays that were compared, as one took the other's place; or see below
-            quick = same = False
-        if not same:
-            for name, look, value in self._unnoticed if quick else self.settings:
-                try:
-                    found = look()
-                except ValueError:  # a variable that is no longer assigned
-                    return name
-                if found is not value and not _equal(found, value):
-                    return name
-            self._values = [look() for look in self._looks]  # equal ones, but maybe others
-        if not quick:
-            self._seen = seen
-            self._before = list(map(dict, self._own))
+        for name, look, value in self.settings:
+            try:
+                found = look()
+            except ValueError:  # a variable that is no longer assigned
+                return name
+            if found is not value and not _equal(found, value):
+                return name
         for tensor, wanted in self.needed:
-            node = tensor._node
-            if (node is not None and node.requires_grad) is not wanted:
+            if tensor.requires_grad is not wanted:
                 return f"requires_grad of {tensor._describe()}"
         for tensor, had in self.gradients:
             if (tensor._grad is not None) is not had:
                 return f".grad of {tensor._describe()}"
+        self._was |= self._now()  # what is equal, but may be another
         return ""
+
+    def _written(self) -> Callable[[], bool]:
+        """Whether everything is the very same as in `_was`, by which its names are found.
+
+        It is written as one expression, as each step asks it: calls of a function for each look
+        take three times as long.
+        """
+        self._was |= {"latest_setting": latest_setting, "state": state, "own": self._own}
+        self._was |= {"recording": self.recording} | self._now()
+        terms = ["latest_setting[0] is seen", "own == before", "state.mode.recording is recording"]
+        for i, (_, look, _) in enumerate(self._unnoticed):
+            if isinstance(look, functools.partial) and look.func is getattr:
+                self._was[f"thing{i}"], attribute = look.args[:2]
+                terms.append(f"thing{i}.{attribute} is value{i}")
+            else:
+                self._was[f"look{i}"] = look
+                terms.append(f"look{i}() is value{i}")
+        for i, (tensor, _) in enumerate(self.needed):  # of a leaf this does not change
+            self._was[f"parameter{i}"] = tensor
+            terms.append(f"parameter{i}._node is leaf{i}")
+        for i, (tensor, had) in enumerate(self.gradients):
+            self._was[f"tensor{i}"] = tensor
+            terms.append(f"tensor{i}._grad is {'not ' * had}None")
+        return eval(f"lambda: {' and '.join(terms)}", self._was)
+
+    def _now(self) -> dict[str, Any]:
+        """What may become another object, if that is equal."""
+        now = {"seen": latest_setting[0], "before": list(map(dict, self._own))}
+        now |= {f"value{i}": look() for i, (_, look, _) in enumerate(self._unnoticed)}
+        return now | {f"leaf{i}": tensor._node for i, (tensor, _) in enumerate(self.needed)}
 
 
 def _equal(a: Any, b: Any) -> bool:
