@@ -230,7 +230,7 @@ class Optimizer:
         found: list[FactoredGradients | None] = []
         for flat in self._flats:
             positions = [i for i, p in enumerate(flat.parameters) if id(p) in wanted]
-            able = positions and self._has_loop and flat.kind in fast.DTYPES
+            able = positions and self._has_loop_for(flat)
             found.append(FactoredGradients(flat, positions) if able else None)
         return found
 
@@ -279,8 +279,11 @@ class Optimizer:
 
     def _compiles(self, flat: Flat, factors: FactoredGradients | None) -> bool:
         """Whether the next update of a flat buffer is by compiled loops; to ask counts as one."""
-        able = self._has_loop and flat.kind in fast.DTYPES
+        able = self._has_loop_for(flat)
         return able and (factors is not None or fast.ready(len(flat.values)))
+
+    def _has_loop_for(self, flat: Flat) -> bool:
+        return self._has_loop and flat.kind in fast.DTYPES
 
     _has_loop: ClassVar[bool] = False
 

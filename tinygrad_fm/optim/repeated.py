@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_fm import fast
 from tinygrad_fm.engine import Marker, Origin
 from tinygrad_fm.optim import loops
 from tinygrad_fm.optim.factored import FactoredGradients, Loop, LoopCall
@@ -38,7 +39,7 @@ class RepeatedStep:
         self.missing = missing
         self._general = partial(optimizer.step_flat, missing, factored, origin)
         self._updates = [
-            _WholeUpdate(flat, factors, origin)
+            _WholeUpdate(flat, factors, optimizer._has_loop_for(flat), origin)
             for flat, factors in zip(optimizer._flats, factored, strict=True)
             if not missing
         ]
@@ -63,7 +64,7 @@ class RepeatedStep:
             for p, view in zip(flat.parameters, flat.views):  # noqa: B905  (strict costs here)
                 if p._array is not view:
                     flat.adopt()
-            if optimizer._compiles(flat, update.factors):
+            if update.able and (update.factors is not None or fast.ready(update.size)):
                 update.take_loop(*optimizer.fused(steps[0] + 1, flat.settings))
             elif update.calls is not None or flat.state is not update.state:
                 update.take_blocks()
@@ -86,6 +87,7 @@ class _WholeUpdate:
     """The update of all of a flat buffer, put together anew only where that must be.
 
     Attributes:
+        able: whether there is a loop that may be compiled.
         blocks: what to update where no loop is compiled.
         before, calls: otherwise the calls of the loop, and what is to be called before them.
         numbers: that the loop takes.
@@ -93,9 +95,13 @@ class _WholeUpdate:
         mark: says that the parameters were changed.
     """
 
-    def __init__(self, flat: Flat, factors: FactoredGradients | None, origin: Origin | None):
+    def __init__(
+        self, flat: Flat, factors: FactoredGradients | None, able: bool, origin: Origin | None
+    ):
         self.flat = flat
         self.factors = factors
+        self.able = able
+        self.size = len(flat.values)
         self.mark = Marker((flat.owner, flat.base, flat.base + flat.values.nbytes), origin)
         self.blocks: Sequence[Block] = ()
         self.before: Callable[[], None] | None = None
