@@ -37,7 +37,7 @@ def _outside() -> int:
     return min(known) if known else _count_unasked()
 
 
-def of_products() -> int:
+def per_product() -> int:
     """How many threads the matrix library has for a product.
 
     It is as when it was first asked, for the same numbers; 1 while `alone_in` lasts.
@@ -46,8 +46,8 @@ def of_products() -> int:
 
 
 def alone() -> bool:
-    """Whether that is one."""
-    return of_products() == 1
+    """Whether it has one."""
+    return per_product() == 1
 
 
 _at_first = functools.cache(_outside)

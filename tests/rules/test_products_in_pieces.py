@@ -18,7 +18,7 @@ def small_kernels(monkeypatch):
     """As on a machine whose library has them, on one thread, with pieces of few multiplications."""
     monkeypatch.setattr(products, "has_small_kernels", lambda: True)
     monkeypatch.setattr(products, "MOST", 40_000)
-    monkeypatch.setattr(threads, "of_products", lambda: 1)
+    monkeypatch.setattr(threads, "per_product", lambda: 1)
     products.pieces.cache_clear()
     yield
     products.pieces.cache_clear()
@@ -94,7 +94,7 @@ def test_large_products_are_made_in_pieces(turned, dtype, small_kernels, monkeyp
 
 
 @pytest.mark.parametrize("given_out", [False, True])
-def test_a_small_product_of_long_sums_is_a_sum_of_products(given_out, small_kernels, monkeypatch):
+def test_a_small_product_of_long_sums_is_a_sum_per_product(given_out, small_kernels, monkeypatch):
     sums = []
     in_sums = products.in_sums
     monkeypatch.setattr(products, "in_sums", lambda *a: sums.append(a[2]) or in_sums(*a))
@@ -132,7 +132,7 @@ def test_what_the_librarys_threads_make_and_what_one_makes_alone(
     m, k, n = sizes
     made = []
     for count in (1, 2, 3):
-        monkeypatch.setattr(threads, "of_products", lambda count=count: count)
+        monkeypatch.setattr(threads, "per_product", lambda count=count: count)
         function, cut = products.way((m, k), (k, n), turned, np.dtype("f4"))
         assert bool(cut) == (function.__name__ in ("in_pieces", "multiply_large"))
         made.append(function.__name__)

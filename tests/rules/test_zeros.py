@@ -329,7 +329,7 @@ def test_without_the_text_of_the_loops_products_are_numpys(monkeypatch):
 
 @needs_loops
 def test_a_compiled_step_makes_the_same_numbers_with_and_without(monkeypatch, tmp_path):
-    monkeypatch.setattr(threads, "of_products", lambda: 1)
+    monkeypatch.setattr(threads, "per_product", lambda: 1)
     products.pieces.cache_clear()
     x = matrices(64, 200, 128, np.float32)[0]
     labels = np.arange(64) % 10

@@ -159,7 +159,7 @@ def way(
     Args:
         turned: which of the two is the transpose of a matrix in C order.
     """
-    size, count = a[0] * a[1] * b[1], threads.of_products()
+    size, count = a[0] * a[1] * b[1], threads.per_product()
     if size > (MOST if count == 1 or not turned[1] else SHARED):
         cut = pieces(a, b, turned, dtype)
         if cut is not None and (count == 1 or size <= MOST):
