@@ -156,6 +156,11 @@ def is_one_each() -> bool:
     return _here.depth > 0
 
 
+def is_one_each_anywhere() -> bool:
+    """Whether any thread is, as some libraries have one number for all."""
+    return _users > 0
+
+
 def times_shared() -> int:
     """How often this thread has shared products with others."""
     return _here.times

@@ -11,6 +11,7 @@ import pytest
 
 import tinygrad_fm as tg
 from tinygrad_fm import nn, optim
+from tinygrad_fm.program import guard
 
 FACTOR = 2.0
 
@@ -450,6 +451,24 @@ def test_a_variable_that_is_deleted_and_assigned_again_is_noticed():
         assign(value)
         for _ in range(3):
             assert step(np.ones(1)).data[0] == value
+
+
+def test_what_another_thread_changes_meanwhile_is_noticed(monkeypatch):
+    model = nn.LeakyReLU(0.1)
+    (name,) = (n for n, value in vars(model).items() if value == 0.1)
+    step, x = tg.compile(lambda x: model(x)), np.full(2, -1.0)
+    for _ in range(3):
+        step(x)
+    setattr(model, name, 0.1)  # an equal one: it is looked at all
+    now = guard.Guards._now
+
+    def interrupted(guards):
+        monkeypatch.undo()
+        setattr(model, name, 0.2)
+        return now(guards)
+
+    monkeypatch.setattr(guard.Guards, "_now", interrupted)
+    assert [step(x).data[0] for _ in range(3)] == [-0.2] * 3
 
 
 def test_zeros_of_both_signs_are_two_arguments():

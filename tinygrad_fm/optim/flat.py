@@ -238,7 +238,7 @@ class Flat:
         return found
 
     def forget(self) -> None:
-        """Set to zero, at every FORGETth step, the state that is about to become subnormal.
+        """Set to zero the state that is about to become subnormal; for every FORGETth step.
 
         The state of a weight whose gradient stays zero (of a unit that died, say) decays to
         subnormal numbers and stays there, and processors are slow on those: a step of Adam on

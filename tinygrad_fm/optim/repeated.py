@@ -63,10 +63,10 @@ class RepeatedStep:
                 optimizer._check_changed(flat)
             for p, view in zip(flat.parameters, flat.views):  # noqa: B905  (strict costs here)
                 if p._array is not view:
-                    flat.adopt()
-            if update.able and (update.factors is not None or fast.ready(update.size)):
+                    flat.adopt()  # all of them
+            if update.has_loop and (update.factors is not None or fast.ready(update.size)):
                 update.take_loop(*optimizer.fused(steps[0] + 1, flat.settings))
-            elif update.calls is not None or flat.state is not update.state:
+            elif update.calls is not None or flat.state is not update.state:  # also at first
                 update.take_blocks()
         for update in updates:
             flat = update.flat
@@ -87,7 +87,7 @@ class _WholeUpdate:
     """The update of all of a flat buffer, put together anew only where that must be.
 
     Attributes:
-        able: whether there is a loop that may be compiled.
+        has_loop: whether there is one that may be compiled.
         blocks: what to update where no loop is compiled.
         before, calls: otherwise the calls of the loop, and what is to be called before them.
         numbers: that the loop takes.
@@ -96,11 +96,11 @@ class _WholeUpdate:
     """
 
     def __init__(
-        self, flat: Flat, factors: FactoredGradients | None, able: bool, origin: Origin | None
+        self, flat: Flat, factors: FactoredGradients | None, has_loop: bool, origin: Origin | None
     ):
         self.flat = flat
         self.factors = factors
-        self.able = able
+        self.has_loop = has_loop
         self.size = len(flat.values)
         self.mark = Marker((flat.owner, flat.base, flat.base + flat.values.nbytes), origin)
         self.blocks: Sequence[Block] = ()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_fm.engine import latest_setting, state
-from tinygrad_fm.program.surroundings import PLAIN, Surroundings
+from tinygrad_fm.program.surroundings import PLAIN, Look, Surroundings
 from tinygrad_fm.program.trace import Trace
 
 
@@ -32,7 +32,7 @@ class Guards:
         # Those that may change without an attribute of a module being set are always looked at.
         self._unnoticed = found.unnoticed
         self._own = found.own
-        self._was: dict[str, Any] = {}
+        self._was: dict[str, Any] = {}  # the namespace of this function, and so what it compares
         self._all_the_same = self._written()
 
     def has_leaves(self) -> bool:
@@ -44,16 +44,16 @@ class Guards:
         try:
             if self._all_the_same():
                 return ""
-        except Exception:
-            pass  # of a look, or of arrays that were compared, as one took the other's place
+        except Exception:  # a look failed, or arrays were compared: look at one after the other
+            pass
         if state.mode.recording is not self.recording:
             return "no_grad()"
+        now = self._now()  # first: what another thread changes meanwhile is found by the next call
         for name, look, value in self.settings:
-            try:
-                found = look()
-            except ValueError:  # a variable that is no longer assigned
+            if not _same(_found(look), value):
                 return name
-            if found is not value and not _equal(found, value):
+        for i, (name, _, value) in enumerate(self._unnoticed):
+            if not _same(now[f"value{i}"], value):
                 return name
         for tensor, wanted in self.needed:
             if tensor.requires_grad is not wanted:
@@ -61,7 +61,7 @@ class Guards:
         for tensor, had in self.gradients:
             if (tensor._grad is not None) is not had:
                 return f".grad of {tensor._describe()}"
-        self._was |= self._now()  # what is equal, but may be another
+        self._was |= now  # equal, but maybe others
         return ""
 
     def _written(self) -> Callable[[], bool]:
@@ -85,17 +85,30 @@ class Guards:
             terms.append(f"parameter{i}._node is leaf{i}")
         for i, (tensor, had) in enumerate(self.gradients):
             self._was[f"tensor{i}"] = tensor
-            terms.append(f"tensor{i}._grad is {'not ' * had}None")
+            terms.append(f"tensor{i}._grad is {'not None' if had else 'None'}")
         return eval(f"lambda: {' and '.join(terms)}", self._was)
 
     def _now(self) -> dict[str, Any]:
-        """What may become another object, if that is equal."""
+        """What is compared, as it is now; `seen` first, as it tells of changes of the others."""
         now = {"seen": latest_setting[0], "before": list(map(dict, self._own))}
-        now |= {f"value{i}": look() for i, (_, look, _) in enumerate(self._unnoticed)}
+        now |= {f"value{i}": _found(look) for i, (_, look, _) in enumerate(self._unnoticed)}
         return now | {f"leaf{i}": tensor._node for i, (tensor, _) in enumerate(self.needed)}
 
 
-def _equal(a: Any, b: Any) -> bool:
+_GONE = object()  # in place of a variable that is no longer assigned
+
+
+def _found(look: Look) -> Any:
+    try:
+        return look()
+    except ValueError:
+        return _GONE
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether it is the same object, or an equal one of a plain type."""
+    if a is b:
+        return True
     if type(a) is not type(b) or not isinstance(a, PLAIN):
         return False
     return repr(a) == repr(b) if isinstance(a, float) else bool(a == b)  # -0.0 is not 0.0

@@ -24,7 +24,7 @@ _LIBRARIES = (PACKAGE, str(Path(dis.__file__).parent), str(Path(np.__file__).par
 _OURS = "tinygrad_fm."
 _MOST = 64  # a longer list, tuple or dictionary is data and no setting; of objects, a structure
 
-Look = Callable[[], Any]
+Look = Callable[[], Any]  # a ValueError: of a variable that is no longer assigned
 
 
 class Surroundings:
@@ -248,8 +248,8 @@ def _is_library(module: str) -> bool:
 
 
 def _into(cell: types.CellType) -> Look:
-    """How to look at a variable of an enclosing function; ValueError if it is assigned no more."""
-    if cell == types.CellType():  # not assigned yet
+    """How to look at a variable of an enclosing function."""
+    if cell == types.CellType():  # empty, as this one: not assigned yet
         return functools.partial(_content, cell)
     return functools.partial(getattr, cell, "cell_contents")  # a function would take twice as long
 

@@ -156,6 +156,10 @@ def way(
 ) -> tuple[Callable[..., Array], tuple[int, ...]]:
     """How `multiply` makes a product of these shapes: a function, and what it takes besides them.
 
+    One thread makes in pieces what OpenBLAS has no kernel for small matrices for. Several share it,
+    but for what is just too large for such a kernel as the right matrix is transposed; and two
+    leave small products with zeros to one.
+
     Args:
         turned: which of the two is the transpose of a matrix in C order.
     """

@@ -30,7 +30,7 @@ WORTH = 80_000_000_000
 # How long the stretches are at most in which OpenBLAS makes sums where its threads share them.
 LONGEST = {np.dtype("f4"): 448, np.dtype("f8"): 384}
 
-_agree: dict[Any, bool] = {}  # by kind of product, whether those of the library are the same
+_cut_alike: dict[Any, bool] = {}  # by kind of product, see _is_cut_alike
 _resting: dict[Any, int] = {}  # by kind of product, how many more are NumPy's
 _left: dict[Any, float] = {}  # by dtype, multiplications until the loops are compiled
 
@@ -48,22 +48,34 @@ def multiply(a: Array, b: Array, out: Array) -> bool:
 
 
 def multiply_for_two(a: Array, b: Array, out: Array) -> bool:
-    """The same for products that two threads of the library would share: here one is as fast.
+    """The same with the bits of two threads of the library, which would share the product.
 
-    The library cuts the sums then, and so are they here. The first product of each kind is made by
-    the library too: where any number is another, all of this kind are left to it.
+    They cut the sums, and so do the loops. Where they do not agree on a drawn product of this kind,
+    or another number of threads is at work, it is left to the library.
     """
-    if threads.is_one_each():
+    kind = a.shape, b.shape, a.dtype, a.flags.c_contiguous
+    alike = _cut_alike.get(kind)
+    if alike is False or threads.is_one_each_anywhere():
         return False
-    kind = a.shape, b.shape, a.dtype
-    agrees = _agree.get(kind)
-    if agrees is False or not _multiply(a, b, out, LONGEST.get(a.dtype)):
+    if not _multiply(a, b, out, LONGEST.get(a.dtype)):
         return False
-    if agrees is None:
-        expected = np.dot(a, b)
-        _keep(_agree, kind, np.array_equal(out, expected, equal_nan=True))
-        np.copyto(out, expected)
-    return True
+    if alike is None:
+        if threads.count() != 2:
+            return False
+        alike = _is_cut_alike(a, b)
+        _keep(_cut_alike, kind, alike)
+    return alike
+
+
+def _is_cut_alike(a: Array, b: Array) -> bool:
+    """Whether the loops make the very numbers of the library for matrices of these shapes."""
+    draw = np.random.default_rng(0)
+    turned = not a.flags.c_contiguous
+    x, w = (draw.standard_normal(m.shape).astype(a.dtype) for m in (a.T if turned else a, b))
+    x[draw.random(x.shape) < 0.5] = 0
+    out = np.empty((len(a), b.shape[1]), a.dtype)
+    found = _without_zeros(x, w, out, turned, LONGEST[a.dtype])
+    return found >= 0 and np.array_equal(out, np.dot(x.T if turned else x, w))
 
 
 def _multiply(a: Array, b: Array, out: Array, longest: int | None) -> bool:
