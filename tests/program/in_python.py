@@ -25,5 +25,6 @@ def loops_in_python():
         mock.patch("tinygrad_fm.optim.factored.fast", python),
         mock.patch("tinygrad_fm.optim.loops.fast", python),
         mock.patch("tinygrad_fm.optim.optimizer.fast", always),
+        mock.patch("tinygrad_fm.optim.repeated.fast", always),
     ):
         yield
