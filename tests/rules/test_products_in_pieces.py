@@ -94,7 +94,7 @@ def test_large_products_are_made_in_pieces(turned, dtype, small_kernels, monkeyp
 
 
 @pytest.mark.parametrize("given_out", [False, True])
-def test_a_small_product_of_long_sums_is_a_sum_per_product(given_out, small_kernels, monkeypatch):
+def test_a_small_product_of_long_sums_is_a_sum_of_products(given_out, small_kernels, monkeypatch):
     sums = []
     in_sums = products.in_sums
     monkeypatch.setattr(products, "in_sums", lambda *a: sums.append(a[2]) or in_sums(*a))
